@@ -1,0 +1,4 @@
+"""Typed stub of the native module; `make check` compares it with the built one."""
+
+def version() -> str:
+    """The version of the engine, the same as the distribution's."""
