@@ -1,0 +1,34 @@
+//! The packet engine of one node as a state machine: no sockets, no threads, no clock, no randomness of its own.
+//!
+//! A shell (the live one in `engine/io`, the simulator in `engine/world`) owns a [`Node`] and
+//!
+//! 1. hands it what happened: [`Node::handle_packets`] (from the TUN), [`Node::handle_datagrams`] (from the UDP sockets),
+//!    [`Node::handle_timeout`], [`Node::apply`] (a snapshot);
+//! 2. after *each* of these drains [`Node::output`]: datagrams to send, packets to deliver, events to report, then calls
+//!    [`Output::clear`];
+//! 3. sleeps until [`Node::poll_timeout`] or new input, whichever comes first.
+//!
+//! Every call takes a run of packets and the time once; nothing on the packet path allocates in the steady state. Time is
+//! nanoseconds of a monotonic clock. Randomness comes from the seed in [`NodeConfig`].
+//!
+//! The way of a packet stands in `pipeline`, in order. The frames are those of `docs/wire-format.md`.
+
+mod counters;
+mod event;
+mod node;
+mod output;
+mod pipeline;
+mod reason;
+pub mod repair;
+pub mod session;
+pub mod snapshot;
+
+pub use counters::Counters;
+pub use event::{Event, LinkReport, LinkState, PathReport, RepairReport, SwitchReason};
+pub use node::{Datagram, Node, NodeConfig, Packet};
+pub use output::{Delivery, Offload, Output, Segment, SegmentKind, Transmit};
+pub use reason::DropReason;
+pub use snapshot::{Snapshot, SnapshotError};
+
+/// Nanoseconds of a monotonic clock.
+pub type Nanos = u64;

@@ -1,0 +1,76 @@
+//! What a call into the node left to do: an arena of bytes with descriptors, reused from call to call. Pure.
+
+use std::net::SocketAddr;
+use std::ops::Range;
+
+use crate::Event;
+
+/// Drained by the shell after each call, then cleared. Capacity is kept: no allocation in the steady state.
+#[derive(Debug, Default)]
+pub struct Output {
+    /// Sealed datagrams, one after the other, in order of sending.
+    pub bytes: Vec<u8>,
+    pub datagrams: Vec<Transmit>,
+    /// Inner packets for the TUN.
+    pub packet_bytes: Vec<u8>,
+    pub packets: Vec<Delivery>,
+    pub events: Vec<Event>,
+}
+
+/// One datagram to send. Neighbours in the list that share (uplink, remote, ecn) and size may leave as one segmented send.
+#[derive(Clone, Debug)]
+pub struct Transmit {
+    pub uplink: u8,
+    pub remote: SocketAddr,
+    /// The two ECN bits of the outer header.
+    pub ecn: u8,
+    /// In `Output::bytes`.
+    pub range: Range<usize>,
+}
+
+/// One inner packet to write to the TUN.
+#[derive(Clone, Debug)]
+pub struct Delivery {
+    /// In `Output::packet_bytes`.
+    pub range: Range<usize>,
+    pub offload: Offload,
+}
+
+/// What the kernel still has to do for a packet (or did not yet do, on the way in): the meaning of a virtio network header.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Offload {
+    /// Transport checksum is partial: (start of the transport header, offset of the checksum in it).
+    pub partial_checksum: Option<(u16, u16)>,
+    /// A super-packet: cut into segments of this payload size.
+    pub segment: Option<Segment>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Segment {
+    pub kind: SegmentKind,
+    /// Bytes of all headers, repeated in every segment.
+    pub header_len: u16,
+    /// Payload bytes of every segment but the last.
+    pub size: u16,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SegmentKind {
+    TcpV4,
+    TcpV6,
+    Udp,
+}
+
+impl Output {
+    pub fn clear(&mut self) {
+        self.bytes.clear();
+        self.datagrams.clear();
+        self.packet_bytes.clear();
+        self.packets.clear();
+        self.events.clear();
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.datagrams.is_empty() && self.packets.is_empty() && self.events.is_empty()
+    }
+}

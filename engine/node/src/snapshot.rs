@@ -1,0 +1,171 @@
+//! The complete tables that an agent pushes down, as they arrive: the schema and its validation.
+//!
+//! `overlayd/protocol/engine.py` has the same schema; JSON is the encoding. A snapshot is checked whole before any of it is used: a bad one
+//! changes nothing. Tables for the packet path are built from it elsewhere. Pure.
+
+use std::net::{IpAddr, SocketAddr};
+
+use serde::{Deserialize, Serialize};
+
+/// Everything that a node's engine needs to forward, numbered by `generation` (increasing per agent; a smaller one is refused).
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Snapshot {
+    pub schema: u32,
+    pub generation: u64,
+    /// The controller's route generation that the routes were made from (0: none yet).
+    pub route_generation: u64,
+    pub network: Network,
+    pub node: Local,
+    pub peers: Vec<Peer>,
+    pub links: Vec<Link>,
+    pub classes: Vec<Class>,
+    /// First match wins; no match: the first class.
+    pub classifiers: Vec<Classifier>,
+    pub routes: Vec<Route>,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Network {
+    pub id: u32,
+    pub suite: Suite,
+    /// 32 bytes, hex: mixed into every handshake of the network.
+    pub psk: String,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Suite {
+    Aes256Gcm,
+    Chacha20Poly1305,
+}
+
+/// This node.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Local {
+    pub id: u16,
+    pub name: String,
+    /// Overlay addresses and announced prefixes that live here: the only inner destinations that are delivered here, and the only
+    /// inner sources that may leave from here.
+    pub prefixes: Vec<Prefix>,
+    /// Whether frames of others may pass through.
+    pub relay: bool,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Peer {
+    pub id: u16,
+    pub name: String,
+    /// X25519 public key, hex.
+    pub public_key: String,
+    pub prefixes: Vec<Prefix>,
+    pub relay: bool,
+}
+
+/// "10.0.0.0/8" or "fd00::/64".
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct Prefix {
+    pub address: IpAddr,
+    pub length: u8,
+}
+
+/// A way to a neighbour: (local uplink, remote endpoint, lane). One direction is the peer's own affair.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Link {
+    /// Stable as long as (peer, uplink, remote, lane) is the same; names the link in events.
+    pub id: u16,
+    pub peer: u16,
+    /// Index of the local uplink (UDP socket) in the order of the engine's configuration.
+    pub uplink: u8,
+    /// None: the peer has to call us (it sits behind a NAT); learned from its handshake.
+    pub remote: Option<SocketAddr>,
+    pub lane: u8,
+    /// Largest IP packet the underlay is known or configured to carry; probing may lower or raise what is used, up to this.
+    pub mtu: u16,
+    /// Configured rate of the uplink in bit/s as pacing budget; None: estimated.
+    pub rate_bps: Option<u64>,
+    /// Smaller is tried first among the living links to a peer.
+    pub preference: u8,
+}
+
+/// A class of service. Its index in `Snapshot::classes` is the class number on the wire (0–15).
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Class {
+    pub name: String,
+    /// Delay that repair may add in total, ms; None: no deadline.
+    pub deadline_ms: Option<u32>,
+    /// Whether lost frames are asked for again.
+    pub retransmit: bool,
+    /// Repair symbols by loss: the first row whose `loss_ratio` is ≥ the estimate gives `repair_ratio` (repair symbols per source symbol). Rows
+    /// ascend in `loss_ratio`; empty: no FEC. Above the last row: the last ratio.
+    pub repair: Vec<RepairRow>,
+    /// Upper bound of repair symbols per source symbol, whatever the table says.
+    pub repair_cap_ratio: f64,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RepairRow {
+    pub loss_ratio: f64,
+    pub repair_ratio: f64,
+}
+
+/// All given fields must match.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Classifier {
+    pub class: u8,
+    pub dscp: Option<u8>,
+    /// IP protocol number.
+    pub protocol: Option<u8>,
+    /// Source or destination port.
+    pub port: Option<u16>,
+    pub prefix: Option<Prefix>,
+}
+
+/// Paths to one destination for one class: the primary, then back-ups in order. A path is the list of nodes after this one: relays, then
+/// the destination.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Route {
+    pub destination: u16,
+    pub class: u8,
+    pub paths: Vec<Vec<u16>>,
+}
+
+/// Why a snapshot was refused. Nothing of it was applied; the last good one stays in force.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SnapshotError {
+    /// Where, as a path: `links[3].peer`.
+    pub field: String,
+    /// What was wrong and what would be right.
+    pub problem: String,
+}
+
+impl TryFrom<String> for Prefix {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, Self::Error> {
+        let wrong = || format!("{text:?} is not a prefix such as 10.0.0.0/8 or fd00::/64");
+        let (address, length) = text.split_once('/').ok_or_else(wrong)?;
+        let address: IpAddr = address.parse().map_err(|_| wrong())?;
+        let length: u8 = length.parse().map_err(|_| wrong())?;
+        let most = if address.is_ipv4() { 32 } else { 128 };
+        if length > most {
+            return Err(wrong());
+        }
+        Ok(Self { address, length })
+    }
+}
+
+impl From<Prefix> for String {
+    fn from(prefix: Prefix) -> Self {
+        format!("{}/{}", prefix.address, prefix.length)
+    }
+}
