@@ -47,8 +47,10 @@ pub enum Suite {
 pub struct Local {
     pub id: u16,
     pub name: String,
-    /// Overlay addresses and announced prefixes that live here: the only inner destinations that are delivered here, and the only
-    /// inner sources that may leave from here.
+    /// Assigned to the interface; each is covered by one of `prefixes`.
+    pub addresses: Vec<IpAddr>,
+    /// Overlay addresses (as /32 and /128) and announced prefixes that live here: the only inner destinations that are delivered here,
+    /// and the only inner sources that may leave from here.
     pub prefixes: Vec<Prefix>,
     /// Whether frames of others may pass through.
     pub relay: bool,
