@@ -1,0 +1,164 @@
+"""Agent and controller: msgpack frames over one WebSocket (mutual TLS 1.3), and the join that comes before it.
+
+Rates are bit/s, RTTs and jitter milliseconds, ratios 0..1, times Unix seconds unless the name says otherwise. A node may only speak of itself: the
+controller takes the sender's id from its certificate.
+"""
+
+from typing import TypeAlias
+
+import msgspec
+
+from overlayd.model.ids import Generation, NodeId, Path
+from overlayd.model.node import SignedRecord, Uplink
+from overlayd.model.route import Route
+from overlayd.model.service import ServiceClass
+
+PROTOCOL = 1
+MAX_MESSAGE_BYTES = 16 * 1024 * 1024
+MAX_UNAUTHENTICATED_BYTES = 64 * 1024
+
+
+# Joining: TLS without a client certificate, the controller's CA pinned by the token
+
+
+class JoinRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_field="type", tag="join"):
+    """``csr`` is PEM for the agent's own TLS key; ``public_key`` the engine's X25519 key in hex; ``prefixes`` what it wants to announce."""
+
+    token: str
+    name: str
+    csr: str
+    public_key: str
+    prefixes: tuple[str, ...] = ()
+
+
+class Joined(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_field="type", tag="joined"):
+    """``certificate`` and ``ca`` are PEM chains; ``signer`` the Ed25519 public key (hex) that signs records."""
+
+    certificate: str
+    ca: str
+    signer: str
+    record: SignedRecord
+
+
+class Denied(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_field="type", tag="denied"):
+    """``code`` is for programs (``token-used``, ``token-expired``, ``name-taken``, ``address-taken`` …), ``problem`` for people."""
+
+    code: str
+    problem: str
+
+
+# Agent to controller
+
+
+class Hello(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_field="type", tag="hello"):
+    """First message: what this node is now, and the newest mesh generation it holds (0: none)."""
+
+    protocol: int
+    version: str
+    uplinks: tuple[Uplink, ...]
+    prefixes: tuple[str, ...]
+    generation: Generation
+
+
+class LinkSample(msgspec.Struct, frozen=True, array_like=True):
+    """One direction of one neighbour, best living link, over one frame. None: no fresh sample."""
+
+    peer: NodeId
+    up: bool
+    samples: int
+    rtt_min_ms: float | None
+    rtt_mean_ms: float | None
+    jitter_ms: float | None
+    loss_out_ratio: float | None
+    loss_in_ratio: float | None
+    delivered_bps: int
+
+
+class PathSample(msgspec.Struct, frozen=True, array_like=True):
+    """A path in use: RTT and loss after repair, end to end."""
+
+    destination: NodeId
+    class_id: int
+    path: Path
+    active: bool
+    rtt_mean_ms: float | None
+    loss_ratio: float | None
+
+
+class Telemetry(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_field="type", tag="telemetry"):
+    """Sent every ``telemetry_interval`` seconds, and at once with ``urgent`` when a link degrades, goes down or comes back."""
+
+    urgent: bool
+    frame_seconds: float
+    links: tuple[LinkSample, ...]
+    paths: tuple[PathSample, ...] = ()
+
+
+class Switched(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_field="type", tag="switched"):
+    """The node moved traffic by itself (``by`` is ``engine`` or ``agent``)."""
+
+    destination: NodeId
+    class_id: int
+    before: Path
+    after: Path
+    by: str
+    reason: str
+
+
+class RenewRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_field="type", tag="renew"):
+    csr: str
+
+
+class Leave(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_field="type", tag="leave"):
+    """The node leaves for good: certificate and record are revoked, its name becomes free."""
+
+
+FromAgent: TypeAlias = Hello | Telemetry | Switched | RenewRequest | Leave
+
+
+# Controller to agent
+
+
+class NetworkConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What all nodes share. ``psk`` is 32 bytes in hex."""
+
+    id: int
+    suite: str
+    psk: str
+    name: str
+    classes: tuple[ServiceClass, ...]
+    telemetry_interval: float = 15.0
+
+
+class PeerInfo(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    record: SignedRecord
+    uplinks: tuple[Uplink, ...]
+
+
+class Mesh(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_field="type", tag="mesh"):
+    """A new generation. ``base`` 0: complete. Otherwise the change since ``base``: what is not named stays; ``removed`` peers go.
+
+    ``routes`` are those with this node as ingress.
+    """
+
+    generation: Generation
+    base: Generation
+    network: NetworkConfig | None
+    peers: tuple[PeerInfo, ...]
+    removed: tuple[NodeId, ...]
+    routes: tuple[Route, ...]
+    routes_removed: tuple[tuple[NodeId, int], ...] = ()
+
+
+class Renewed(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_field="type", tag="renewed"):
+    certificate: str
+    record: SignedRecord
+
+
+class Revoked(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_field="type", tag="revoked"):
+    """This node is no longer a member. It tears its mesh down and stays stopped."""
+
+    problem: str
+
+
+ToAgent: TypeAlias = Mesh | Renewed | Revoked | Denied

@@ -1,0 +1,237 @@
+"""Agent and engine: snapshots down, events up, as JSON frames over one Unix socket.
+
+The Rust side of the same schema is ``engine/node/src/snapshot.rs`` and ``event.rs``. Times are nanoseconds of the engine's monotonic
+clock; ratios are 0..1; keys are hex.
+"""
+
+from typing import Literal, TypeAlias
+
+import msgspec
+
+from overlayd.model.service import RepairRow
+
+PROTOCOL = 1
+SCHEMA = 1
+
+
+class Network(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    id: int
+    suite: Literal["aes256-gcm", "chacha20-poly1305"]
+    psk: str
+
+
+class Local(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    id: int
+    name: str
+    addresses: tuple[str, ...]
+    prefixes: tuple[str, ...]
+    relay: bool
+
+
+class Peer(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    id: int
+    name: str
+    public_key: str
+    prefixes: tuple[str, ...]
+    relay: bool
+
+
+class Link(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """``uplink`` is the index of the local uplink; ``remote`` None: the peer calls us."""
+
+    id: int
+    peer: int
+    uplink: int
+    remote: str | None
+    lane: int
+    mtu: int
+    rate_bps: int | None
+    preference: int
+
+
+class Class(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    name: str
+    deadline_ms: int | None
+    retransmit: bool
+    repair: tuple[RepairRow, ...]
+    repair_cap_ratio: float
+
+
+class Classifier(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    class_: int = msgspec.field(name="class")
+    dscp: int | None = None
+    protocol: int | None = None
+    port: int | None = None
+    prefix: str | None = None
+
+
+class Route(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    destination: int
+    class_: int = msgspec.field(name="class")
+    paths: tuple[tuple[int, ...], ...] = ()
+
+
+class Snapshot(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Complete tables; see the Rust side for the meaning of each field."""
+
+    schema: int
+    generation: int
+    route_generation: int
+    network: Network
+    node: Local
+    peers: tuple[Peer, ...]
+    links: tuple[Link, ...]
+    classes: tuple[Class, ...]
+    classifiers: tuple[Classifier, ...]
+    routes: tuple[Route, ...]
+
+
+# Agent to engine
+
+
+class Hello(msgspec.Struct, frozen=True, tag_field="type", tag="hello"):
+    protocol: int = PROTOCOL
+
+
+class Apply(msgspec.Struct, frozen=True, tag_field="type", tag="apply"):
+    snapshot: Snapshot
+
+
+ToEngine: TypeAlias = Hello | Apply
+
+
+# Engine to agent
+
+
+class EngineUplink(msgspec.Struct, frozen=True):
+    """A UDP socket of the engine: index is its place in the list."""
+
+    name: str
+    address: str
+    port: int
+
+
+class Welcome(msgspec.Struct, frozen=True, tag_field="type", tag="welcome"):
+    """First answer: what the engine is and which snapshot it runs on (generation 0: none)."""
+
+    protocol: int
+    version: str
+    public_key: str
+    boot: int
+    generation: int
+    interface: str
+    uplinks: tuple[EngineUplink, ...]
+
+
+class Applied(msgspec.Struct, frozen=True, tag_field="type", tag="applied"):
+    generation: int
+
+
+class Refused(msgspec.Struct, frozen=True, tag_field="type", tag="refused"):
+    """The snapshot was wrong at ``field``; the last good one stays in force."""
+
+    generation: int
+    field: str
+    problem: str
+
+
+class LinkState(msgspec.Struct, frozen=True, tag_field="type", tag="link_state"):
+    at_ns: int
+    generation: int
+    link: int
+    peer: int
+    state: Literal["up", "down"]
+
+
+class Switch(msgspec.Struct, frozen=True, tag_field="type", tag="switch"):
+    at_ns: int
+    generation: int
+    destination: int
+    class_: int = msgspec.field(name="class")
+    from_: tuple[int, ...] = msgspec.field(name="from")
+    to: tuple[int, ...]
+    reason: Literal["dead", "recovered", "snapshot"]
+
+
+class RepairReport(msgspec.Struct, frozen=True):
+    class_: int = msgspec.field(name="class")
+    sent: int
+    retransmitted: int
+    repair_sent: int
+    received: int
+    recovered_by_retransmission: int
+    recovered_by_code: int
+    lost: int
+
+
+class LinkReport(msgspec.Struct, frozen=True):
+    link: int
+    peer: int
+    uplink: int
+    remote: str | None
+    up: bool
+    samples: int
+    rtt_min_ns: int | None
+    rtt_mean_ns: int | None
+    jitter_out_ns: int | None
+    jitter_in_ns: int | None
+    loss_out_ratio: float | None
+    loss_in_ratio: float | None
+    delivered_bps: int
+    budget_bps: int | None
+    mtu: int
+    sent_bytes: int
+    received_bytes: int
+    repair: tuple[RepairReport, ...]
+
+
+class Links(msgspec.Struct, frozen=True, tag_field="type", tag="links"):
+    at_ns: int
+    generation: int
+    links: tuple[LinkReport, ...]
+
+
+class PathReport(msgspec.Struct, frozen=True):
+    destination: int
+    class_: int = msgspec.field(name="class")
+    path: tuple[int, ...]
+    active: bool
+    alive: bool
+    samples: int
+    rtt_min_ns: int | None
+    rtt_mean_ns: int | None
+    loss_ratio: float | None
+
+
+class Paths(msgspec.Struct, frozen=True, tag_field="type", tag="paths"):
+    at_ns: int
+    generation: int
+    paths: tuple[PathReport, ...]
+
+
+class CountersReport(msgspec.Struct, frozen=True):
+    packets_in: int
+    packets_out: int
+    datagrams_in: int
+    datagrams_out: int
+    relayed: int
+    drops: dict[str, int]
+
+
+class Counters(msgspec.Struct, frozen=True, tag_field="type", tag="counters"):
+    at_ns: int
+    generation: int
+    counters: CountersReport
+
+
+class KeyLog(msgspec.Struct, frozen=True, tag_field="type", tag="key_log"):
+    at_ns: int
+    scope: str
+    peer: int
+    receiver_index: int
+    suite: str
+    key: str
+
+
+Event: TypeAlias = LinkState | Switch | Links | Paths | Counters | KeyLog
+FromEngine: TypeAlias = Welcome | Applied | Refused | Event
