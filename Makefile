@@ -1,3 +1,54 @@
+# Every target sets up what it needs first; a set-up that is in place costs a second.
+# Several goals run in the order given: `make check test`.
+.NOTPARALLEL:
+.DEFAULT_GOAL := help
+
+BIN := .venv/bin
+PACKAGES := overlayd controller fec sim
+CARGO := cd engine && cargo
+
+.PHONY: help
+help: ## list the targets
+	@sed -n 's/^\([a-z-]*\):.*## /  make \1|/p' $(MAKEFILE_LIST) | column -t -s '|'
+
 .PHONY: setup
-setup:
+setup: ## system packages, Rust, .venv and the optimised extension
 	@tools/setup
+
+.PHONY: demo
+demo: setup ## five sites, loss, a dead relay: the mesh at work, told on the terminal
+	$(BIN)/python -m sim.demo
+
+.PHONY: test
+test: setup ## Rust and Python tests
+	$(CARGO) test --workspace --locked --quiet
+	$(BIN)/pytest
+
+.PHONY: check
+check: setup ## formatting, lints, types, floors, native stub
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/basedpyright
+	$(BIN)/lint-imports --no-logo
+	$(BIN)/stubtest overlayd._engine
+	$(CARGO) fmt --all --check
+	$(CARGO) clippy --workspace --all-targets --locked -- --deny warnings
+
+.PHONY: format
+format: setup ## rewrite sources to the house's format
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+	$(CARGO) fmt --all
+
+.PHONY: fresh-check
+fresh-check: ## `make demo` and `make test` of HEAD in a new minimal Debian 12 (root)
+	@tools/fresh-check
+
+.PHONY: lock
+lock: setup ## renew the exact versions in tools/constraints.txt
+	@tools/lock
+
+.PHONY: clean
+clean: ## remove whatever the other targets made
+	rm -rf .venv build engine/target overlayd/_engine.abi3.so .ruff_cache .pytest_cache .hypothesis .mypy_cache .import_linter_cache
+	find $(PACKAGES) tests tools containerlab -name __pycache__ -type d -prune -exec rm -rf {} +
