@@ -1,0 +1,66 @@
+"""The systemd units: what each service may do, and that what they start exists."""
+
+import tomllib
+from collections import defaultdict
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+SERVICES = ("overlayd-engine", "overlayd-agent", "overlayd-controller")
+MAY_DIFFER = {"CapabilityBoundingSet", "AmbientCapabilities", "RestrictAddressFamilies", "UMask"}
+
+
+def service_section(name: str) -> dict[str, list[str]]:
+    """The settings of the unit's [Service] section; a setting may be given several times."""
+    settings: defaultdict[str, list[str]] = defaultdict(list)
+    section = ""
+    for line in (ROOT / f"packaging/systemd/{name}.service").read_text("utf-8").splitlines():
+        if line.startswith("["):
+            section = line
+        elif section == "[Service]" and line and not line.startswith("#"):
+            key, _, value = line.partition("=")
+            settings[key].append(value)
+    return dict(settings)
+
+
+@pytest.mark.parametrize(
+    ("name", "capabilities"),
+    [("overlayd-engine", "CAP_NET_ADMIN"), ("overlayd-agent", ""), ("overlayd-controller", "")],
+)
+def test_only_the_engine_holds_a_capability_and_only_one(name: str, capabilities: str) -> None:
+    settings = service_section(name)
+    assert settings["CapabilityBoundingSet"] == settings["AmbientCapabilities"] == [capabilities]
+
+
+@pytest.mark.parametrize("name", SERVICES)
+def test_no_service_runs_as_root_or_shares_its_state(name: str) -> None:
+    settings = service_section(name)
+    assert settings["User"] == [name]
+    assert settings["StateDirectoryMode"] == ["0700"]
+    assert f"u {name} " in (ROOT / "packaging/sysusers.d/overlayd.conf").read_text("utf-8")
+
+
+@pytest.mark.parametrize("name", SERVICES)
+def test_units_start_commands_that_the_distribution_installs(name: str) -> None:
+    scripts = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]["scripts"]
+    (command,) = service_section(name)["ExecStart"]
+    assert command.split()[0] in scripts
+
+
+def test_every_service_stands_in_the_same_sandbox() -> None:
+    engine, agent, controller = (
+        {key: value for key, value in sandbox(name).items() if key not in MAY_DIFFER} for name in SERVICES
+    )
+    assert agent == controller
+    assert agent.pop("PrivateDevices") == ["yes"]
+    assert engine.pop("DeviceAllow") == ["/dev/net/tun rw"]
+    assert engine.pop("DevicePolicy") == ["closed"]
+    assert engine == agent
+
+
+def sandbox(name: str) -> dict[str, list[str]]:
+    """The settings from `NoNewPrivileges` on, where the sandbox begins in every unit."""
+    settings = service_section(name)
+    keys = list(settings)
+    return {key: settings[key] for key in keys[keys.index("NoNewPrivileges") :]}
