@@ -33,6 +33,7 @@ check: setup ## formatting, lints, types, floors, native stub
 	$(BIN)/stubtest overlayd._engine
 	$(CARGO) fmt --all --check
 	$(CARGO) clippy --workspace --all-targets --locked -- --deny warnings
+	$(BIN)/pytest --quiet tests/boundary
 
 .PHONY: format
 format: setup ## rewrite sources to the house's format
@@ -43,6 +44,14 @@ format: setup ## rewrite sources to the house's format
 .PHONY: fresh-check
 fresh-check: ## `make demo` and `make test` of HEAD in a new minimal Debian 12 (root)
 	@tools/fresh-check
+
+.PHONY: units-check
+units-check: ## the systemd units: well formed, and how exposed each service is (needs systemd)
+	@! systemd-analyze verify --man=no packaging/systemd/*.service 2>&1 | grep -v 'Command .* is not executable'
+	@for unit in packaging/systemd/*.service; do \
+	    table=$$(systemd-analyze security --no-pager --offline=true --threshold=25 $$unit) || status=1; \
+	    printf '%s\n' "$$table" | tail -n 1; \
+	done; exit $${status:-0}
 
 .PHONY: lock
 lock: setup ## renew the exact versions in tools/constraints.txt
