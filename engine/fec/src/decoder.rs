@@ -1,0 +1,255 @@
+//! The receiving end: keeps what arrived and works out what was lost.
+//!
+//! Arrivals go in with [`Decoder::source`] and [`Decoder::repair`], in any order; [`Decoder::recover`] answers each
+//! lost symbol as soon as the arrivals determine it. Packets are touched once on arrival (a copy) and once per symbol
+//! that is really recovered; all else is done on coefficients. Memory is fixed at construction whatever the peer does.
+//! Pure; called by the node's recover stage, with authenticated input only.
+
+use core::fmt;
+
+use crate::slots::{Slots, total};
+use crate::system::{Row, SYSTEM_COLUMNS, SYSTEM_PARTS, System};
+use crate::{Kernel, LENGTH_BYTES, RepairHeader, WINDOW_LIMIT, matrix};
+
+/// How many of the latest source symbols a decoder remembers.
+pub const DECODER_RING: usize = SYSTEM_COLUMNS;
+
+/// How many repair symbols a decoder keeps while they wait for more; a further one displaces the oldest.
+pub const PENDING_REPAIRS: usize = SYSTEM_PARTS;
+
+/// The source symbols of one link and class that arrived or were recovered, and the repair symbols still of use.
+pub struct Decoder {
+    kernel: Kernel,
+    sources: Slots,
+    repairs: Slots,
+    /// First source symbol of each repair symbol, by slot.
+    repair_first: [u64; PENDING_REPAIRS],
+    system: System,
+    /// The latest source symbol that arrived or that a repair symbol covered.
+    latest: Option<u64>,
+    /// Whether something arrived since the last look that may determine a missing symbol.
+    stale: bool,
+    sum: Box<[u8]>,
+}
+
+/// What an arrival was worth to the decoder. It says nothing on whether a packet is to be delivered: a source
+/// symbol may be too old for the code and still be the first copy of its packet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Arrival {
+    /// A source symbol that was missing; a repair symbol that covers a missing one.
+    New,
+    /// A source symbol that arrived or was recovered before; a repair symbol that covers nothing missing.
+    Known,
+    /// Further back than the decoder remembers.
+    TooOld,
+}
+
+/// Why an input was refused. A correct peer never causes one; the caller counts them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Refusal {
+    /// A source or repair symbol shorter or longer than any symbol of this link.
+    Length { bytes: usize },
+    /// A repair symbol that covers no source symbol, more than a window, or ones past the last sequence number.
+    Span { span: u8 },
+    /// A recovered symbol whose length prefix contradicts its bytes. All pending repair symbols were dropped.
+    Inconsistent { seq: u32 },
+}
+
+impl Decoder {
+    /// A decoder for source symbols of up to `symbol_bytes` bytes (clamped to 65535). Takes about
+    /// `289 · symbol_bytes` bytes, once; the pages are untouched until they are needed.
+    pub fn new(symbol_bytes: usize) -> Self {
+        let kernel = Kernel::detect();
+        let stride = LENGTH_BYTES + symbol_bytes.min(u16::MAX.into());
+        Self {
+            kernel,
+            sources: Slots::new(DECODER_RING, stride),
+            repairs: Slots::new(PENDING_REPAIRS, stride),
+            repair_first: [0; PENDING_REPAIRS],
+            system: System::new(kernel),
+            latest: None,
+            stale: false,
+            sum: vec![0; stride].into_boxed_slice(),
+        }
+    }
+
+    /// The same decoder on another kernel, for comparisons. Call it before anything arrives.
+    #[must_use]
+    pub fn with_kernel(self, kernel: Kernel) -> Self {
+        Self {
+            kernel,
+            system: System::new(kernel),
+            ..self
+        }
+    }
+
+    /// Takes a source symbol, given in pieces.
+    pub fn source(&mut self, seq: u32, parts: &[&[u8]]) -> Result<Arrival, Refusal> {
+        let bytes = total(parts);
+        if bytes > self.sources.stride() - LENGTH_BYTES {
+            return Err(Refusal::Length { bytes });
+        }
+        let seq = u64::from(seq);
+        let filled_a_gap = self.latest.is_some_and(|latest| seq <= latest);
+        self.advance_to(seq);
+        if seq < self.oldest() {
+            return Ok(Arrival::TooOld);
+        }
+        let slot = self.sources.index(seq);
+        if !self.system.is_unknown(slot) {
+            return Ok(Arrival::Known);
+        }
+        self.sources.write_symbol(slot, parts);
+        self.system.mark_known(slot);
+        self.stale |= filled_a_gap;
+        Ok(Arrival::New)
+    }
+
+    /// Takes a repair symbol.
+    pub fn repair(&mut self, header: RepairHeader, bytes: &[u8]) -> Result<Arrival, Refusal> {
+        let (first, last) = self.check(header, bytes)?;
+        self.advance_to(last);
+        if first < self.oldest() {
+            return Ok(Arrival::TooOld);
+        }
+        if !(first..=last).any(|seq| self.system.is_unknown(self.sources.index(seq))) {
+            return Ok(Arrival::Known);
+        }
+        let slot = match self.system.free_part() {
+            Some(slot) => slot,
+            None => self.displace_oldest(),
+        };
+        self.repairs.write(slot, bytes);
+        self.repair_first[slot] = first;
+        let columns = (first..=last).map(|seq| self.sources.index(seq));
+        self.system
+            .insert(slot, columns.zip(matrix::coefficients(header.row, first)));
+        self.stale = true;
+        Ok(Arrival::New)
+    }
+
+    /// Hands every symbol that has become determined to `on`, by rising sequence number, and answers how many.
+    /// Cheap when nothing relevant arrived. [`Refusal::Inconsistent`] stops it; the symbols handed out before stand.
+    pub fn recover(&mut self, mut on: impl FnMut(u32, &[u8])) -> Result<usize, Refusal> {
+        if !core::mem::take(&mut self.stale) || self.system.is_empty() {
+            return Ok(0);
+        }
+        self.system.reduce();
+        let oldest = self.oldest();
+        let mut recovered = 0;
+        while let Some((seq, row)) = earliest(self.system.solved(), oldest) {
+            // A solved row is 1 · the missing symbol + known ones = a sum of repair symbols.
+            self.sum.fill(0);
+            for (slot, coefficient) in row.parts() {
+                self.kernel
+                    .mul_add(&mut self.sum, self.repairs.read(slot), coefficient);
+            }
+            for (slot, coefficient) in row.columns().filter(|&(slot, _)| slot != row.pivot()) {
+                self.kernel
+                    .mul_add(&mut self.sum, self.sources.read(slot), coefficient);
+            }
+            let slot = row.pivot();
+            let Some(symbol) = trim(&self.sum) else {
+                self.system.clear();
+                return Err(Refusal::Inconsistent { seq: seq as u32 });
+            };
+            self.sources.write(slot, symbol);
+            self.system.mark_known(slot);
+            self.system.reduce();
+            on(seq as u32, &self.sources.read(slot)[LENGTH_BYTES..]);
+            recovered += 1;
+        }
+        Ok(recovered)
+    }
+
+    /// How many repair symbols wait for more, at most [`PENDING_REPAIRS`].
+    pub fn pending(&self) -> usize {
+        self.system.parts_in_use().count()
+    }
+
+    /// The first and last source symbol that a well-formed repair symbol covers.
+    fn check(&self, header: RepairHeader, bytes: &[u8]) -> Result<(u64, u64), Refusal> {
+        let RepairHeader {
+            first_seq, span, ..
+        } = header;
+        if bytes.len() < LENGTH_BYTES || bytes.len() > self.repairs.stride() {
+            return Err(Refusal::Length { bytes: bytes.len() });
+        }
+        let first = u64::from(first_seq);
+        let last = first + u64::from(span).saturating_sub(1);
+        if span == 0 || usize::from(span) > WINDOW_LIMIT || last > u32::MAX.into() {
+            return Err(Refusal::Span { span });
+        }
+        Ok((first, last))
+    }
+
+    /// The oldest source symbol that is remembered, and the oldest that a pending repair symbol may cover.
+    fn oldest(&self) -> u64 {
+        self.latest
+            .map_or(0, |latest| (latest + 1).saturating_sub(DECODER_RING as u64))
+    }
+
+    /// Makes room for symbols up to `seq`, at the expense of the oldest.
+    fn advance_to(&mut self, seq: u64) {
+        let fresh_from = match self.latest {
+            Some(latest) if seq <= latest => return,
+            Some(latest) if seq - latest < DECODER_RING as u64 => latest + 1,
+            _ => (seq + 1).saturating_sub(DECODER_RING as u64),
+        };
+        self.latest = Some(seq);
+        let oldest = self.oldest();
+        for slot in self.system.parts_in_use() {
+            if self.repair_first[slot] < oldest {
+                self.system.remove(slot);
+            }
+        }
+        for fresh in fresh_from..=seq {
+            self.system.mark_unknown(self.sources.index(fresh));
+        }
+    }
+
+    /// Gives up the pending repair symbol that covers the oldest symbols, and answers its slot. All are pending.
+    fn displace_oldest(&mut self) -> usize {
+        let slot = self
+            .system
+            .parts_in_use()
+            .min_by_key(|&slot| self.repair_first[slot])
+            .unwrap_or(0);
+        self.system.remove(slot);
+        slot
+    }
+}
+
+/// Of the rows, the one that determines the earliest symbol, and that symbol's number. Of the numbers that fall on
+/// a column only one is remembered.
+fn earliest<'a>(rows: impl Iterator<Item = &'a Row>, oldest: u64) -> Option<(u64, &'a Row)> {
+    let seq_of =
+        |column: usize| oldest + (column as u64).wrapping_sub(oldest) % DECODER_RING as u64;
+    rows.map(|row| (seq_of(row.pivot()), row))
+        .min_by_key(|(seq, _)| *seq)
+}
+
+/// The symbol without the zeros behind it. `None` if there is something else behind it, or not all of it.
+fn trim(sum: &[u8]) -> Option<&[u8]> {
+    let (prefix, _) = sum.split_first_chunk()?;
+    let (symbol, rest) =
+        sum.split_at_checked(LENGTH_BYTES + usize::from(u16::from_be_bytes(*prefix)))?;
+    rest.iter().all(|&byte| byte == 0).then_some(symbol)
+}
+
+impl fmt::Display for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Length { bytes } => write!(f, "no symbol of this link has {bytes} bytes"),
+            Self::Span { span } => write!(
+                f,
+                "a repair symbol cannot cover these {span} source symbols"
+            ),
+            Self::Inconsistent { seq } => {
+                write!(f, "the repair symbols for {seq} contradict each other")
+            }
+        }
+    }
+}
+
+impl core::error::Error for Refusal {}
