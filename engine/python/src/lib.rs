@@ -3,6 +3,8 @@
 //! What lives here: conversions between Python and the crates, and nothing else. No protocol, no policy, no I/O of its own.
 //! Called by `overlayd.daemon` and `sim`. The typed stub is `overlayd/_engine.pyi`; `make check` compares the two.
 
+mod netem;
+
 use pyo3::prelude::*;
 
 /// The version of the engine, the same as the distribution's.
@@ -13,5 +15,6 @@ fn version() -> &'static str {
 
 #[pymodule]
 fn _engine(module: &Bound<'_, PyModule>) -> PyResult<()> {
-    module.add_function(wrap_pyfunction!(version, module)?)
+    module.add_function(wrap_pyfunction!(version, module)?)?;
+    netem::register(module)
 }
