@@ -1,0 +1,257 @@
+"""What the engine's reports say about links and paths, over a short and a long window. Pure; fed by the machine.
+
+Only fresh samples count: a report without a sample is no evidence, neither of health nor of sickness, and an estimate whose newest sample is older
+than :data:`STALE_NS` says nothing at all. (A dead device that repeats its last values looks like a perfect relay.)
+
+Times are nanoseconds of the agent's monotonic clock; RTTs milliseconds; ratios 0..1.
+"""
+
+import math
+from collections import deque
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+
+from overlayd.model.ids import LinkId, NodeId, Path
+from overlayd.protocol import engine
+
+SHORT_NS = 3_000_000_000
+LONG_NS = 60_000_000_000
+STALE_NS = 5_000_000_000
+FORGET_NS = 120_000_000_000
+_REPORTS = 64
+_NS_PER_MS = 1e6
+
+
+@dataclass(frozen=True, slots=True)
+class Estimate:
+    """A link or a path as it is now. ``at_ns`` is when the newest sample came; None where there was no fresh sample.
+
+    ``rtt_ms`` is the mean of the newest report, ``rtt_short_ms`` that of the short window, ``rtt_long_ms`` the median and ``rtt_low_ms`` the least
+    report of the long one. ``loss_ratio`` is the mean of the short window, ``loss_floor_ratio`` what it is at least, given how little was sent.
+    """
+
+    at_ns: int
+    rtt_ms: float | None
+    rtt_short_ms: float | None
+    rtt_long_ms: float | None
+    rtt_low_ms: float | None
+    loss_ratio: float | None
+    loss_floor_ratio: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class RepairFigures:
+    """Repair on one link for one class over the long window, in both directions.
+
+    ``lost_ratio`` is what the repair of the incoming direction gave up; ``repair_ratio`` and ``retransmitted_ratio`` are frames sent in addition
+    per source frame of the outgoing direction. None: nothing was sent or received.
+    """
+
+    lost_ratio: float | None
+    recovered_ratio: float | None
+    repair_ratio: float | None
+    retransmitted_ratio: float | None
+
+
+class Estimator:
+    """All links and paths of this node."""
+
+    def __init__(self) -> None:
+        self._links: dict[LinkId, _LinkHistory] = {}
+        self._paths: dict[tuple[NodeId, int, Path], _PathHistory] = {}
+
+    def note_links(self, reports: Iterable[engine.LinkReport], now: int) -> None:
+        """Take a report of all links; a link it does not name no longer exists."""
+        named = {LinkId(report.link): report for report in reports}
+        self._links = {link: history for link, history in self._links.items() if link in named}
+        for link, report in named.items():
+            history = self._links.get(link)
+            if history is None or history.latest.peer != report.peer:
+                history = self._links[link] = _LinkHistory(report)
+            history.note(report, now)
+
+    def note_link_state(self, link: LinkId, up: bool) -> None:
+        """Take an event that came before its report."""
+        if link in self._links:
+            self._links[link].up = up
+
+    def note_paths(self, reports: Iterable[engine.PathReport], now: int) -> None:
+        """Take a report of the paths that are measured; the others age."""
+        for report in reports:
+            key = (NodeId(report.destination), report.class_, tuple(NodeId(node) for node in report.path))
+            self._paths.setdefault(key, _PathHistory(report)).note(report, now)
+        self._paths = {key: path for key, path in self._paths.items() if now - path.reported_ns < FORGET_NS}
+
+    def forget(self) -> None:
+        """Drop everything: the engine was restarted, and its counters start anew."""
+        self._links.clear()
+        self._paths.clear()
+
+    def links(self) -> Mapping[LinkId, engine.LinkReport]:
+        """Return the newest report of each link."""
+        return {link: history.latest for link, history in self._links.items()}
+
+    def is_up(self, link: LinkId) -> bool:
+        """Tell whether the engine last called the link up."""
+        return link in self._links and self._links[link].up
+
+    def link(self, link: LinkId, now: int) -> Estimate | None:
+        """Return the outgoing direction of ``link``; None without a fresh sample."""
+        history = self._links.get(link)
+        return history.estimate(now) if history else None
+
+    def repair(self, link: LinkId, class_id: int, now: int) -> RepairFigures | None:
+        """Return what repair did on ``link`` for a class over the long window; None if the class was not used there."""
+        history = self._links.get(link)
+        return history.repair(class_id, now) if history else None
+
+    def best_link(self, peer: NodeId, preference: Mapping[LinkId, int]) -> LinkId | None:
+        """Return the link to ``peer`` that the engine uses: of those that are up the one with the least preference, then id."""
+        living = [
+            (preference.get(link, 0xFF), link)
+            for link, history in self._links.items()
+            if history.up and history.latest.peer == peer
+        ]
+        return min(living)[1] if living else None
+
+    def path(self, destination: NodeId, class_id: int, path: Path, now: int) -> Estimate | None:
+        """Return the end-to-end estimate; None without a fresh sample of this class."""
+        history = self._paths.get((destination, class_id, path))
+        return history.estimate(now) if history else None
+
+    def path_report(self, destination: NodeId, class_id: int, path: Path, now: int) -> engine.PathReport | None:
+        """Return the newest report if it is not stale."""
+        history = self._paths.get((destination, class_id, path))
+        return history.latest if history and now - history.reported_ns <= STALE_NS else None
+
+    def active_path(self, destination: NodeId, class_id: int, now: int) -> Path | None:
+        """Return the path that the engine says packets take now; None if it did not say so lately."""
+        for (node, number, path), history in self._paths.items():
+            if node == destination and number == class_id and history.latest.active:
+                if now - history.reported_ns <= STALE_NS:
+                    return path
+        return None
+
+
+def loss_floor(ratio: float, count: float) -> float:
+    """Return what the true loss is at least, with about 90 % confidence, if ``ratio`` of ``count`` was lost (Wilson's lower bound).
+
+    One lost probe of two is no proof of a bad link, 8 of 100 are.
+    """
+    if count <= 0:
+        return 0.0
+    z = 1.28
+    centre = ratio + z * z / (2 * count)
+    spread = z * math.sqrt(ratio * (1 - ratio) / count + z * z / (4 * count * count))
+    return min(max((centre - spread) / (1 + z * z / count), 0.0), ratio)
+
+
+@dataclass(slots=True)
+class _Window:
+    """The newest samples of RTT and loss, each with its time and weight."""
+
+    rtts: deque[tuple[int, float, int]] = field(default_factory=lambda: deque(maxlen=_REPORTS))
+    losses: deque[tuple[int, float, float]] = field(default_factory=lambda: deque(maxlen=_REPORTS))
+    at_ns: int | None = None
+
+    def note(self, now: int, rtt_ns: int | None, loss: float | None, samples: int, sent: float) -> None:
+        if samples <= 0:
+            return
+        self.at_ns = now
+        if rtt_ns is not None:
+            self.rtts.append((now, rtt_ns / _NS_PER_MS, samples))
+        if loss is not None:
+            self.losses.append((now, min(max(loss, 0.0), 1.0), sent))
+
+    def estimate(self, now: int) -> Estimate | None:
+        if self.at_ns is None or now - self.at_ns > STALE_NS:
+            return None
+        rtts = [rtt for at, rtt, _ in self.rtts if now - at <= LONG_NS]
+        fresh = bool(self.rtts) and now - self.rtts[-1][0] <= STALE_NS
+        short = [(rtt, weight) for at, rtt, weight in self.rtts if now - at <= SHORT_NS]
+        losses = [(loss, sent) for at, loss, sent in self.losses if now - at <= SHORT_NS]
+        loss = _weighted(losses)
+        return Estimate(
+            at_ns=self.at_ns,
+            rtt_ms=self.rtts[-1][1] if fresh else None,
+            rtt_short_ms=_weighted(short),
+            rtt_long_ms=_median(rtts) if fresh else None,
+            rtt_low_ms=min(rtts) if fresh and rtts else None,
+            loss_ratio=loss,
+            loss_floor_ratio=None if loss is None else loss_floor(loss, sum(sent for _, sent in losses)),
+        )
+
+
+class _LinkHistory:
+    def __init__(self, report: engine.LinkReport) -> None:
+        self.latest = report
+        self.up = report.up
+        self._window = _Window()
+        self._repair: deque[tuple[int, tuple[engine.RepairReport, ...]]] = deque(maxlen=_REPORTS)
+
+    def note(self, report: engine.LinkReport, now: int) -> None:
+        delivered = report.delivered_bps / 8 / max(report.mtu, 1)
+        self.latest = report
+        self.up = report.up
+        self._window.note(now, report.rtt_mean_ns, report.loss_out_ratio, report.samples, report.samples + delivered)
+        self._repair.append((now, report.repair))
+
+    def estimate(self, now: int) -> Estimate | None:
+        return self._window.estimate(now)
+
+    def repair(self, class_id: int, now: int) -> RepairFigures | None:
+        newest = _of_class(self.latest.repair, class_id)
+        if newest is None:
+            return None
+        then = next((repair for at, repair in self._repair if now - at <= LONG_NS), ())
+        oldest = _of_class(then, class_id)
+        if oldest is None or oldest is newest or oldest.sent > newest.sent or oldest.received > newest.received:
+            oldest = engine.RepairReport(class_id, 0, 0, 0, 0, 0, 0, 0)
+        sent = newest.sent - oldest.sent
+        recovered = (newest.recovered_by_retransmission + newest.recovered_by_code) - (
+            oldest.recovered_by_retransmission + oldest.recovered_by_code
+        )
+        lost = newest.lost - oldest.lost
+        expected = newest.received - oldest.received + recovered + lost
+        return RepairFigures(
+            lost_ratio=_ratio(lost, expected),
+            recovered_ratio=_ratio(recovered, expected),
+            repair_ratio=_ratio(newest.repair_sent - oldest.repair_sent, sent),
+            retransmitted_ratio=_ratio(newest.retransmitted - oldest.retransmitted, sent),
+        )
+
+
+class _PathHistory:
+    def __init__(self, report: engine.PathReport) -> None:
+        self.latest = report
+        self.reported_ns = 0
+        self._window = _Window()
+
+    def note(self, report: engine.PathReport, now: int) -> None:
+        self.latest = report
+        self.reported_ns = now
+        self._window.note(now, report.rtt_mean_ns, report.loss_ratio, report.samples, report.samples)
+
+    def estimate(self, now: int) -> Estimate | None:
+        return self._window.estimate(now)
+
+
+def _of_class(reports: tuple[engine.RepairReport, ...], class_id: int) -> engine.RepairReport | None:
+    return next((report for report in reports if report.class_ == class_id), None)
+
+
+def _ratio(part: int, whole: int) -> float | None:
+    return part / whole if whole > 0 else None
+
+
+def _weighted(values: list[tuple[float, float]] | list[tuple[float, int]]) -> float | None:
+    weight = sum(weight for _, weight in values)
+    return sum(value * weight for value, weight in values) / weight if weight else None
+
+
+def _median(values: list[float]) -> float | None:
+    if not values:
+        return None
+    ordered = sorted(values)
+    middle = len(ordered) // 2
+    return ordered[middle] if len(ordered) % 2 else (ordered[middle - 1] + ordered[middle]) / 2

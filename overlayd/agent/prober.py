@@ -1,0 +1,159 @@
+"""Which links the engine holds and therefore probes, and the ids they have. Pure; called by the machine when peers, uplinks or neighbours change.
+
+A link is wanted for each pair of a local uplink and a peer's endpoint of the same address family. Behind a NAT a node cannot be called: there the
+other side holds the link without a remote, one lane for each such uplink, and learns the address from the call. Two nodes that are both behind a
+NAT have no link, unless they see each other on their local network. What is found there is preferred to anything else.
+"""
+
+import ipaddress
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from overlayd.agent.mesh import LinkKey, Neighbour, Peer
+from overlayd.model.ids import LinkId, NodeId
+from overlayd.model.node import Uplink
+from overlayd.protocol import engine
+
+MAX_LINKS_PER_PEER = 8
+LAN_PREFERENCE = 0
+_FIRST_PREFERENCE = 10
+_LAST_ID = 0xFFFF
+
+
+@dataclass(frozen=True, slots=True)
+class LocalUplink:
+    """A UDP socket of this node's engine. ``index`` is its place in the engine's list, ``bound`` the address it is bound to.
+
+    A socket bound to ``::`` is taken for IPv6 only; a host with both families has an uplink for each.
+    """
+
+    index: int
+    bound: str
+    uplink: Uplink
+
+    @property
+    def family(self) -> int:
+        """4 or 6."""
+        return ipaddress.ip_address(self.bound).version
+
+
+class TooManyLinks(ValueError):
+    """All 65535 link ids are taken; nothing was changed."""
+
+
+def wanted(
+    local: tuple[LocalUplink, ...], peers: Mapping[NodeId, Peer], neighbours: Iterable[Neighbour]
+) -> dict[LinkKey, engine.Link]:
+    """Return the links this node should hold, best first within a peer; their ``id`` is 0 until :class:`LinkIds` gives one."""
+    seen: dict[NodeId, list[Neighbour]] = {}
+    for neighbour in neighbours:
+        seen.setdefault(neighbour.node, []).append(neighbour)
+    links: dict[LinkKey, engine.Link] = {}
+    for node in sorted(peers):
+        found = _lan_links(local, peers[node], seen.get(node, []))
+        for key, link in _underlay_links(local, peers[node]).items():
+            found.setdefault(key, link)
+        for key, link in list(found.items())[:MAX_LINKS_PER_PEER]:
+            links[key] = link
+    return links
+
+
+class LinkIds:
+    """Gives each link its number and keeps it: a link that comes back finds its old number if it was not needed meanwhile."""
+
+    def __init__(self, known: Iterable[tuple[LinkKey, LinkId]] = ()) -> None:
+        self._ids = {key: number for key, number in known if 1 <= number <= _LAST_ID}
+        if len(set(self._ids.values())) != len(self._ids):
+            self._ids = {}
+
+    def assign(self, keys: Iterable[LinkKey]) -> dict[LinkKey, LinkId]:
+        """Return the ids of ``keys``; others are forgotten only when numbers run out. Raises :class:`TooManyLinks`."""
+        wanted_keys = sorted(keys)
+        if len(wanted_keys) > _LAST_ID:
+            raise TooManyLinks(f"{len(wanted_keys)} links; at most {_LAST_ID} have a number")
+        new = [key for key in wanted_keys if key not in self._ids]
+        if len(self._ids) + len(new) > _LAST_ID:
+            self._ids = {key: self._ids[key] for key in wanted_keys if key in self._ids}
+        taken = set(self._ids.values())
+        free = (LinkId(number) for number in range(1, _LAST_ID + 1) if number not in taken)
+        for key in new:
+            self._ids[key] = next(free)
+        return {key: self._ids[key] for key in wanted_keys}
+
+    def known(self) -> tuple[tuple[LinkKey, LinkId], ...]:
+        """Return what has to be kept over a restart."""
+        return tuple(sorted(self._ids.items()))
+
+
+def family_of(endpoint: str) -> int:
+    """Return 4 or 6 for ``"198.51.100.7:51900"`` or ``"[2001:db8::7]:51900"``. Raises :class:`ValueError` for anything else."""
+    host, separator, port = endpoint.rpartition(":")
+    if not separator or not port.isascii() or not port.isdigit() or not 0 < int(port) <= 0xFFFF:
+        raise ValueError(f"{endpoint!r} is not an address and a port")
+    if host.startswith("[") and host.endswith("]"):
+        return ipaddress.IPv6Address(host[1:-1]).version
+    return ipaddress.IPv4Address(host).version
+
+
+def _lan_links(
+    local: tuple[LocalUplink, ...], peer: Peer, neighbours: list[Neighbour]
+) -> dict[LinkKey, engine.Link]:
+    by_name = {own.uplink.name: own for own in local}
+    links: dict[LinkKey, engine.Link] = {}
+    for neighbour in sorted(neighbours, key=lambda one: (one.uplink, one.endpoint)):
+        own = by_name.get(neighbour.uplink)
+        if own is None or _family(neighbour.endpoint) != own.family:
+            continue
+        key = LinkKey(peer.record.id, own.uplink.name, neighbour.endpoint, 0)
+        links[key] = _link(key, own, own.uplink.mtu, LAN_PREFERENCE)
+    return links
+
+
+def _underlay_links(local: tuple[LocalUplink, ...], peer: Peer) -> dict[LinkKey, engine.Link]:
+    """Cross product, ordered so that both sides' first choices come first."""
+    links: dict[LinkKey, engine.Link] = {}
+    order = sorted(
+        ((i + j, i, j) for i in range(len(local)) for j in range(len(peer.uplinks))),
+    )
+    hidden_here = _lanes([own.uplink for own in local])
+    hidden_there = _lanes(peer.uplinks)
+    for rank, i, j in order:
+        own, theirs = local[i], peer.uplinks[j]
+        if theirs.endpoint is not None:
+            if _family(theirs.endpoint) != own.family:
+                continue
+            remote, lane = theirs.endpoint, hidden_here.get(i, 0)
+        elif own.uplink.endpoint is not None:
+            remote, lane = "", hidden_there[j]
+        else:
+            continue
+        key = LinkKey(peer.record.id, own.uplink.name, remote, lane)
+        preference = min(_FIRST_PREFERENCE + rank, 0xFF)
+        links.setdefault(key, _link(key, own, min(own.uplink.mtu, theirs.mtu), preference))
+    return links
+
+
+def _lanes(uplinks: Iterable[Uplink]) -> dict[int, int]:
+    """Lane by place of each uplink that cannot be called: both sides count them alike."""
+    hidden = [place for place, uplink in enumerate(uplinks) if uplink.endpoint is None]
+    return {place: lane for lane, place in enumerate(hidden)}
+
+
+def _family(endpoint: str) -> int | None:
+    try:
+        return family_of(endpoint)
+    except ValueError:
+        return None
+
+
+def _link(key: LinkKey, own: LocalUplink, mtu: int, preference: int) -> engine.Link:
+    return engine.Link(
+        id=0,
+        peer=key.peer,
+        uplink=own.index,
+        remote=key.remote or None,
+        lane=key.lane,
+        mtu=mtu,
+        rate_bps=own.uplink.rate_bps,
+        preference=preference,
+    )
