@@ -39,7 +39,7 @@ impl FrameType {
 }
 
 /// Any hop frame. Long parts are borrowed.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Frame<'a> {
     /// With its body ([`crate::Body`]), which starts at [`Protected::LEN`].
     Direct(Protected, &'a [u8]),
