@@ -11,7 +11,13 @@ use crate::{Counters, Nanos};
 #[serde(tag = "type", rename_all = "snake_case")]
 pub enum Event {
     /// A link came up (first answered probe of a session) or went down (liveness).
-    LinkState { at_ns: Nanos, generation: u64, link: u16, peer: u16, state: LinkState },
+    LinkState {
+        at_ns: Nanos,
+        generation: u64,
+        link: u16,
+        peer: u16,
+        state: LinkState,
+    },
     /// The path in use to (destination, class) changed by the engine's own decision.
     Switch {
         at_ns: Nanos,
@@ -23,13 +29,32 @@ pub enum Event {
         reason: SwitchReason,
     },
     /// What probes and data said about each link since the last report (once a second).
-    Links { at_ns: Nanos, generation: u64, links: Vec<LinkReport> },
+    Links {
+        at_ns: Nanos,
+        generation: u64,
+        links: Vec<LinkReport>,
+    },
     /// The same for paths that carry traffic and for their back-ups.
-    Paths { at_ns: Nanos, generation: u64, paths: Vec<PathReport> },
+    Paths {
+        at_ns: Nanos,
+        generation: u64,
+        paths: Vec<PathReport>,
+    },
     /// Totals since start, every 5 s.
-    Counters { at_ns: Nanos, generation: u64, counters: Box<Counters> },
+    Counters {
+        at_ns: Nanos,
+        generation: u64,
+        counters: Box<Counters>,
+    },
     /// Session keys for a capture tool, only when the engine was told to log them.
-    KeyLog { at_ns: Nanos, scope: &'static str, peer: u16, receiver_index: u32, suite: &'static str, key: String },
+    KeyLog {
+        at_ns: Nanos,
+        scope: &'static str,
+        peer: u16,
+        receiver_index: u32,
+        suite: &'static str,
+        key: String,
+    },
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]

@@ -13,15 +13,26 @@
 //!
 //! The way of a packet stands in `pipeline`, in order. The frames are those of `docs/wire-format.md`.
 
+mod checksum;
+mod classify;
 mod counters;
+mod cut;
 mod event;
+mod liveness;
+mod mtu;
 mod node;
 mod output;
+mod path;
 mod pipeline;
+mod probe;
 mod reason;
+mod reassemble;
 pub mod repair;
+mod schedule;
 pub mod session;
 pub mod snapshot;
+mod tables;
+mod validate;
 
 pub use counters::Counters;
 pub use event::{Event, LinkReport, LinkState, PathReport, RepairReport, SwitchReason};

@@ -39,7 +39,9 @@ pub struct Node {
 
 impl Node {
     pub fn new(_config: NodeConfig, _now: Nanos) -> Self {
-        Self { output: Output::default() }
+        Self {
+            output: Output::default(),
+        }
     }
 
     /// Replaces all tables at once. Sessions, estimates and liveness of links and paths that stay are kept.

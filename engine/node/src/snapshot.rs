@@ -141,6 +141,15 @@ pub struct Route {
     pub paths: Vec<Vec<u16>>,
 }
 
+/// The schema this engine speaks.
+pub const SCHEMA: u32 = 1;
+
+/// Classes that a frame's header can name.
+pub const CLASSES_MAX: usize = 16;
+
+/// Relays that a path may have.
+pub const RELAYS_MAX: usize = 4;
+
 /// Why a snapshot was refused. Nothing of it was applied; the last good one stays in force.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SnapshotError {
@@ -148,6 +157,89 @@ pub struct SnapshotError {
     pub field: String,
     /// What was wrong and what would be right.
     pub problem: String,
+}
+
+impl Snapshot {
+    /// Reads and checks a snapshot whole.
+    ///
+    /// # Errors
+    /// The first field that is missing, unknown, of another type or wrong in its meaning.
+    pub fn from_json(text: &str) -> Result<Self, SnapshotError> {
+        let mut reader = serde_json::Deserializer::from_str(text);
+        let snapshot: Self = serde_path_to_error::deserialize(&mut reader).map_err(|error| {
+            let field = error.path().to_string();
+            SnapshotError {
+                field,
+                problem: error.inner().to_string(),
+            }
+        })?;
+        reader.end().map_err(|error| SnapshotError {
+            field: ".".into(),
+            problem: error.to_string(),
+        })?;
+        snapshot.validate()?;
+        Ok(snapshot)
+    }
+
+    /// Checks everything that one field's type cannot say.
+    ///
+    /// # Errors
+    /// The first field that is wrong, and what would be right.
+    pub fn validate(&self) -> Result<(), SnapshotError> {
+        crate::validate::snapshot(self)
+    }
+}
+
+impl std::fmt::Display for SnapshotError {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(out, "{}: {}", self.field, self.problem)
+    }
+}
+
+impl std::error::Error for SnapshotError {}
+
+impl Prefix {
+    /// First and last address, as numbers of the family's width.
+    pub(crate) fn bounds(&self) -> (u128, u128) {
+        let (address, width) = match self.address {
+            IpAddr::V4(address) => (u128::from(address.to_bits()), 32),
+            IpAddr::V6(address) => (address.to_bits(), 128),
+        };
+        let host_bits = width - u32::from(self.length);
+        let host = if host_bits == 128 {
+            u128::MAX
+        } else {
+            (1 << host_bits) - 1
+        };
+        (address & !host, address | host)
+    }
+
+    pub fn contains(&self, address: IpAddr) -> bool {
+        let (first, last) = self.bounds();
+        match address {
+            IpAddr::V4(address) => {
+                self.address.is_ipv4() && (first..=last).contains(&address.to_bits().into())
+            }
+            IpAddr::V6(address) => {
+                self.address.is_ipv6() && (first..=last).contains(&address.to_bits())
+            }
+        }
+    }
+}
+
+/// 32 bytes written as 64 hex digits.
+pub(crate) fn key_from_hex(text: &str) -> Option<[u8; 32]> {
+    let digits = text.as_bytes();
+    if digits.len() != 64 {
+        return None;
+    }
+    let mut key = [0; 32];
+    for (byte, pair) in key.iter_mut().zip(digits.chunks_exact(2)) {
+        let high = char::from(pair[0]).to_digit(16)?;
+        let low = char::from(pair[1]).to_digit(16)?;
+        *byte = (high << 4 | low) as u8;
+    }
+    Some(key)
 }
 
 impl TryFrom<String> for Prefix {

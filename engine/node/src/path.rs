@@ -1,0 +1,304 @@
+//! The paths to each (destination, class): which is in use, which live, and when a better one may be used again.
+//!
+//! A path is the same path in every snapshot that lists it for its (destination, class): liveness and hold-down stay with it. Leaving a dead
+//! path is at once; coming back waits for a time of health that doubles with each relapse. Whether a first hop lives is the links' to
+//! know and handed in; sending path probes is `link`'s. Pure.
+
+use overlayd_wire::RouteRepr;
+
+use crate::event::SwitchReason;
+use crate::liveness::{Life, Liveness};
+use crate::snapshot::Route;
+use crate::{Nanos, PathReport};
+
+/// Health asked of a path before the engine comes back to it.
+const HOLD_MIN: Nanos = 60_000_000_000;
+const HOLD_MAX: Nanos = 3_600_000_000_000;
+/// A route carries traffic if a packet took it this lately.
+const BUSY: Nanos = 2_000_000_000;
+/// A route that carried traffic this lately is still watched, slowly.
+const WATCHED: Nanos = 600_000_000_000;
+
+/// All paths to one destination for one class.
+#[derive(Debug)]
+pub(crate) struct PathSet {
+    pub(crate) destination: u16,
+    pub(crate) class: u8,
+    /// In order of preference; never empty.
+    pub(crate) paths: Vec<Path>,
+    active: usize,
+    used_at: Option<Nanos>,
+}
+
+#[derive(Debug)]
+pub(crate) struct Path {
+    /// Nodes after this one; the last is the destination.
+    pub(crate) nodes: Vec<u16>,
+    pub(crate) route: RouteRepr,
+    /// Of end-to-end probes; a path of one hop lives with its link instead.
+    pub(crate) liveness: Liveness,
+    /// Names the path in probes to its destination; `None`: there are too many to be named.
+    pub(crate) slot: Option<u8>,
+    pub(crate) probe_seq: u32,
+    pub(crate) probe_at: Nanos,
+    pub(crate) samples: Samples,
+    alive: bool,
+    /// `None`: it has never been alive.
+    healthy_since: Option<Nanos>,
+    hold: Hold,
+}
+
+/// Round trips of one report interval.
+#[derive(Debug, Default)]
+pub(crate) struct Samples {
+    pub(crate) count: u32,
+    pub(crate) rtt_min: Option<Nanos>,
+    pub(crate) rtt_sum: Nanos,
+}
+
+#[derive(Clone, Copy, Debug, Default)]
+struct Hold {
+    /// The engine has left the path and has not come back.
+    left: bool,
+    /// Health asked for; 0: it was never left.
+    period: Nanos,
+}
+
+/// How closely a route is watched.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Watch {
+    Fast,
+    Slow,
+    Not,
+}
+
+/// The path in use changed.
+#[derive(Debug)]
+pub(crate) struct Switched {
+    pub(crate) from: Vec<u16>,
+    pub(crate) to: Vec<u16>,
+    pub(crate) reason: SwitchReason,
+}
+
+impl PathSet {
+    /// `source` and `generation` go into the routes of frames.
+    pub(crate) fn new(route: &Route, source: u16, generation: u8) -> Self {
+        let paths = route
+            .paths
+            .iter()
+            .filter_map(|nodes| Path::new(nodes, source, generation));
+        Self {
+            destination: route.destination,
+            class: route.class,
+            paths: paths.collect(),
+            active: 0,
+            used_at: None,
+        }
+    }
+
+    /// Takes over what `before` knows. A changed order takes effect at once, unless its first path is dead.
+    pub(crate) fn inherit(
+        &mut self,
+        mut before: Self,
+        now: Nanos,
+        neighbour_is_up: impl Fn(u16) -> bool,
+    ) -> Option<Switched> {
+        self.used_at = before.used_at;
+        let same_order = self
+            .paths
+            .iter()
+            .map(|path| &path.nodes)
+            .eq(before.paths.iter().map(|path| &path.nodes));
+        let in_use = before.active().nodes.clone();
+        for path in &mut self.paths {
+            if let Some(place) = before.paths.iter().position(|old| old.nodes == path.nodes) {
+                let old = before.paths.swap_remove(place);
+                *path = Path {
+                    nodes: std::mem::take(&mut path.nodes),
+                    route: path.route,
+                    ..old
+                };
+            }
+        }
+        if same_order {
+            self.active = before.active;
+            return None;
+        }
+        for path in &mut self.paths {
+            path.hold.left = false;
+            path.update(now, &neighbour_is_up);
+        }
+        self.active = self.paths.iter().position(|path| path.alive).unwrap_or(0);
+        let to = self.active().nodes.clone();
+        (to != in_use).then_some(Switched {
+            from: in_use,
+            to,
+            reason: SwitchReason::Snapshot,
+        })
+    }
+
+    pub(crate) fn active(&self) -> &Path {
+        &self.paths[self.active]
+    }
+
+    pub(crate) fn is_active(&self, place: usize) -> bool {
+        place == self.active
+    }
+
+    /// A packet takes the path in use. True: the route was not watched before.
+    pub(crate) fn used(&mut self, now: Nanos) -> bool {
+        let woke = self.watch(now) == Watch::Not;
+        self.used_at = Some(now);
+        if woke {
+            for path in &mut self.paths {
+                path.liveness.forget_pending();
+                path.probe_at = now;
+            }
+        }
+        woke
+    }
+
+    pub(crate) fn watch(&self, now: Nanos) -> Watch {
+        match self.used_at.map(|at| now.saturating_sub(at)) {
+            Some(idle) if idle < BUSY => Watch::Fast,
+            Some(idle) if idle < WATCHED => Watch::Slow,
+            _ => Watch::Not,
+        }
+    }
+
+    /// Whether any of the paths needs an end-to-end session: it has a relay.
+    pub(crate) fn has_relays(&self) -> bool {
+        self.paths.iter().any(|path| !path.is_direct())
+    }
+
+    /// Chooses anew. `neighbour_is_up` tells of the node of a first hop.
+    pub(crate) fn choose(
+        &mut self,
+        now: Nanos,
+        neighbour_is_up: impl Fn(u16) -> bool,
+    ) -> Option<Switched> {
+        for path in &mut self.paths {
+            path.update(now, &neighbour_is_up);
+        }
+        let active = &self.paths[self.active];
+        let (to, reason) = if active.alive {
+            let better = self.paths[..self.active]
+                .iter()
+                .position(|path| path.may_return(now))?;
+            (better, SwitchReason::Recovered)
+        } else {
+            let free = |path: &Path| path.alive && !path.hold.left;
+            let held = |path: &Path| path.alive;
+            let found = self
+                .paths
+                .iter()
+                .position(free)
+                .or_else(|| self.paths.iter().position(held));
+            (found.unwrap_or(0), SwitchReason::Dead)
+        };
+        if to == self.active {
+            return None;
+        }
+        let from = std::mem::replace(&mut self.active, to);
+        if reason == SwitchReason::Dead {
+            self.paths[from].leave();
+        }
+        self.paths[to].hold.left = false;
+        Some(Switched {
+            from: self.paths[from].nodes.clone(),
+            to: self.paths[to].nodes.clone(),
+            reason,
+        })
+    }
+
+    /// Whether the path in use is known to be dead, and so are all others.
+    pub(crate) fn is_stranded(&self) -> bool {
+        self.paths.iter().all(|path| !path.alive)
+    }
+
+    /// When time alone may change the choice: a hold-down ends.
+    pub(crate) fn poll_timeout(&self) -> Option<Nanos> {
+        let waiting = self.paths[..self.active].iter().filter(|path| path.alive);
+        waiting.filter_map(Path::returns_at).min()
+    }
+
+    pub(crate) fn report(&mut self, place: usize, loss_ratio: Option<f64>) -> PathReport {
+        let active = self.is_active(place);
+        let path = &mut self.paths[place];
+        let samples = std::mem::take(&mut path.samples);
+        PathReport {
+            destination: self.destination,
+            class: self.class,
+            path: path.nodes.clone(),
+            active,
+            alive: path.alive,
+            samples: samples.count,
+            rtt_min_ns: samples.rtt_min,
+            rtt_mean_ns: samples.rtt_sum.checked_div(samples.count.into()),
+            loss_ratio,
+        }
+    }
+}
+
+impl Path {
+    fn new(nodes: &[u16], source: u16, generation: u8) -> Option<Self> {
+        Some(Self {
+            nodes: nodes.to_vec(),
+            route: RouteRepr::new(source, nodes, generation)?,
+            liveness: Liveness::new(),
+            slot: None,
+            probe_seq: 0,
+            probe_at: 0,
+            samples: Samples::default(),
+            alive: false,
+            healthy_since: None,
+            hold: Hold::default(),
+        })
+    }
+
+    pub(crate) fn is_direct(&self) -> bool {
+        self.nodes.len() == 1
+    }
+
+    pub(crate) fn first_hop(&self) -> u16 {
+        self.nodes[0]
+    }
+
+    fn update(&mut self, now: Nanos, neighbour_is_up: impl Fn(u16) -> bool) {
+        let answers = self.is_direct() || !matches!(self.liveness.life(), Life::Down(_));
+        let alive = answers && neighbour_is_up(self.first_hop());
+        if alive && !self.alive {
+            self.healthy_since = Some(now);
+        }
+        self.alive = alive;
+    }
+
+    fn may_return(&self, now: Nanos) -> bool {
+        self.alive && self.returns_at().is_none_or(|at| at <= now)
+    }
+
+    /// End of the hold-down; `None`: there is none.
+    fn returns_at(&self) -> Option<Nanos> {
+        let since = self.healthy_since.filter(|_| self.hold.left)?;
+        Some(since + self.hold.period)
+    }
+
+    fn leave(&mut self) {
+        if self.healthy_since.is_none() {
+            // It was only never there yet, as at a start.
+            return;
+        }
+        self.hold = Hold {
+            left: true,
+            period: (self.hold.period * 2).clamp(HOLD_MIN, HOLD_MAX),
+        };
+    }
+}
+
+impl Samples {
+    pub(crate) fn add(&mut self, rtt: Nanos) {
+        self.count += 1;
+        self.rtt_min = Some(self.rtt_min.map_or(rtt, |least| least.min(rtt)));
+        self.rtt_sum += rtt;
+    }
+}

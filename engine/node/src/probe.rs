@@ -1,0 +1,256 @@
+//! What probes measure of a link: round trip, one-way loss and delay variation per direction, delivered rate.
+//!
+//! When probes are sent is `link`'s, whether a link lives `liveness`'s. An interval without a fresh sample reports nothing. Pure.
+
+use overlayd_wire::{LinkProbe, LinkProbeReply};
+
+use crate::Nanos;
+
+/// Probes in flight whose state is remembered.
+const MARKS: usize = 128;
+/// Time constant of the loss estimate that steers repair.
+const LOSS_TAU: f64 = 2e9;
+/// The rate estimate is the largest of this many report intervals.
+const RATE_WINDOW: usize = 10;
+
+#[derive(Debug)]
+pub(crate) struct Meter {
+    seq: u32,
+    marks: Box<[Mark]>,
+    out: Direction,
+    inward: Direction,
+    recent_loss: Fading,
+    rate: RateWindow,
+    interval: Interval,
+}
+
+/// What had been sent when a probe left.
+#[derive(Clone, Copy, Debug, Default)]
+struct Mark {
+    seq: u32,
+    bytes: u64,
+}
+
+/// Cumulative counts of one direction at the last probe or reply that told them, and its transit time.
+#[derive(Clone, Copy, Debug, Default)]
+struct Direction {
+    last: Option<Told>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Told {
+    sent: u32,
+    received: u32,
+    /// Difference of two clocks: only its changes mean something.
+    transit: i64,
+    /// Of the receiver.
+    at: Nanos,
+    bytes: u64,
+}
+
+/// Sums of one report interval.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub(crate) struct Interval {
+    pub(crate) samples: u32,
+    pub(crate) rtt_min: Option<Nanos>,
+    pub(crate) rtt_sum: Nanos,
+    pub(crate) out: Sums,
+    pub(crate) inward: Sums,
+    pub(crate) delivered_bps: u64,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub(crate) struct Sums {
+    sent: u64,
+    received: u64,
+    jitter: Nanos,
+    jitters: u32,
+}
+
+impl Sums {
+    pub(crate) fn loss_ratio(&self) -> Option<f64> {
+        let lost = self.sent.saturating_sub(self.received);
+        (self.sent > 0).then(|| lost as f64 / self.sent as f64)
+    }
+
+    pub(crate) fn jitter_ns(&self) -> Option<Nanos> {
+        self.jitter.checked_div(self.jitters.into())
+    }
+}
+
+impl Meter {
+    pub(crate) fn new() -> Self {
+        Self {
+            seq: 0,
+            marks: vec![Mark::default(); MARKS].into_boxed_slice(),
+            out: Direction::default(),
+            inward: Direction::default(),
+            recent_loss: Fading::default(),
+            rate: RateWindow::default(),
+            interval: Interval::default(),
+        }
+    }
+
+    /// The probe to send now. `sent` counts it already; `bytes` are all sent on the link so far.
+    pub(crate) fn probe(&mut self, now: Nanos, sent: u32, bytes: u64) -> LinkProbe {
+        self.seq = (self.seq + 1) & 0xff_ffff;
+        self.marks[self.seq as usize % MARKS] = Mark {
+            seq: self.seq,
+            bytes,
+        };
+        LinkProbe {
+            class: 0,
+            seq: self.seq,
+            sent_ns: now,
+            sent,
+        }
+    }
+
+    /// A probe of the peer arrived; `received` counts it already.
+    pub(crate) fn probed(&mut self, now: Nanos, probe: &LinkProbe, received: u32) {
+        let told = Told {
+            sent: probe.sent,
+            received,
+            transit: now.wrapping_sub(probe.sent_ns).cast_signed(),
+            at: now,
+            bytes: 0,
+        };
+        self.inward.advance(told, &mut self.interval.inward);
+    }
+
+    /// The peer answered one of ours. The round trip, without the time that the peer held it.
+    pub(crate) fn replied(&mut self, now: Nanos, reply: &LinkProbeReply) -> Option<Nanos> {
+        let rtt = now
+            .checked_sub(reply.sent_ns)?
+            .checked_sub(reply.hold_ns.into())?;
+        let interval = &mut self.interval;
+        interval.samples += 1;
+        interval.rtt_min = Some(interval.rtt_min.map_or(rtt, |least| least.min(rtt)));
+        interval.rtt_sum += rtt;
+        let mark = self.marks[reply.seq as usize % MARKS];
+        let told = Told {
+            sent: reply.sent,
+            received: reply.received,
+            transit: reply.received_ns.wrapping_sub(reply.sent_ns).cast_signed(),
+            at: reply.received_ns,
+            bytes: if mark.seq == reply.seq { mark.bytes } else { 0 },
+        };
+        let before = self.out.last;
+        if let Some((sent, received)) = self.out.advance(told, &mut interval.out) {
+            self.recent_loss.add(now, sent, received);
+            let before = before.unwrap_or(told);
+            let elapsed = told.at.saturating_sub(before.at);
+            if elapsed > 0 && before.bytes > 0 && told.bytes > before.bytes {
+                let arrived = (told.bytes - before.bytes) as f64 * (received as f64 / sent as f64);
+                self.rate.add(arrived.max(0.0), elapsed);
+            }
+        }
+        Some(rtt)
+    }
+
+    /// Recent loss towards the peer, 0..1: what repair is sized by.
+    pub(crate) fn loss_ratio(&self) -> f64 {
+        self.recent_loss.ratio()
+    }
+
+    /// The most that the peer was seen to receive lately.
+    pub(crate) fn rate_bps(&self) -> Option<u64> {
+        self.rate.largest()
+    }
+
+    /// Ends a report interval.
+    pub(crate) fn report(&mut self) -> Interval {
+        self.interval.delivered_bps = self.rate.turn();
+        std::mem::take(&mut self.interval)
+    }
+
+    /// The peer started anew: its counts are not comparable.
+    pub(crate) fn peer_restarted(&mut self) {
+        self.out.last = None;
+        self.inward.last = None;
+    }
+}
+
+impl Direction {
+    /// How many were sent and received since the last telling; `None`: first telling, out of order, or the counts began anew.
+    fn advance(&mut self, told: Told, sums: &mut Sums) -> Option<(u32, u32)> {
+        let Some(last) = self.last.replace(told) else {
+            return None;
+        };
+        let sent = told.sent.wrapping_sub(last.sent);
+        let received = told.received.wrapping_sub(last.received);
+        if sent == 0 || sent > u32::MAX / 2 {
+            // An older probe overtaken by a newer one: keep the newer.
+            self.last = if sent > u32::MAX - (1 << 20) {
+                Some(last)
+            } else {
+                Some(told)
+            };
+            return None;
+        }
+        if received > u32::MAX / 2 {
+            return None;
+        }
+        sums.sent += u64::from(sent);
+        sums.received += u64::from(received.min(sent));
+        sums.jitter += told.transit.wrapping_sub(last.transit).unsigned_abs();
+        sums.jitters += 1;
+        Some((sent, received.min(sent)))
+    }
+}
+
+/// A ratio whose past fades with a time constant.
+#[derive(Debug, Default)]
+struct Fading {
+    at: Nanos,
+    sent: f64,
+    lost: f64,
+}
+
+impl Fading {
+    fn add(&mut self, now: Nanos, sent: u32, received: u32) {
+        let faded = (-(now.saturating_sub(self.at) as f64) / LOSS_TAU).exp();
+        self.at = now;
+        self.sent = self.sent * faded + f64::from(sent);
+        self.lost = self.lost * faded + f64::from(sent - received);
+    }
+
+    fn ratio(&self) -> f64 {
+        if self.sent < 1.0 {
+            0.0
+        } else {
+            self.lost / self.sent
+        }
+    }
+}
+
+/// Delivered rate: of the current interval, and the largest of the last ones.
+#[derive(Debug, Default)]
+struct RateWindow {
+    bytes: f64,
+    elapsed: Nanos,
+    past: [u64; RATE_WINDOW],
+    place: usize,
+}
+
+impl RateWindow {
+    fn add(&mut self, bytes: f64, elapsed: Nanos) {
+        self.bytes += bytes;
+        self.elapsed += elapsed;
+    }
+
+    fn turn(&mut self) -> u64 {
+        let rate = match self.elapsed {
+            0 => 0,
+            elapsed => (self.bytes * 8e9 / elapsed as f64) as u64,
+        };
+        (self.bytes, self.elapsed) = (0.0, 0);
+        self.place = (self.place + 1) % RATE_WINDOW;
+        self.past[self.place] = rate;
+        rate
+    }
+
+    fn largest(&self) -> Option<u64> {
+        self.past.iter().copied().max().filter(|rate| *rate > 0)
+    }
+}

@@ -1,0 +1,94 @@
+//! Egress: joins the two pieces of a packet that was longer than its path carries. Per peer, bounded in number and time. Pure.
+
+use overlayd_wire::Piece;
+
+use crate::{DropReason, Nanos};
+
+/// A piece waits this long for the other one.
+const PATIENCE: Nanos = 500_000_000;
+/// Pieces that wait at a time; a further one displaces the oldest.
+const WAITING_MAX: usize = 64;
+/// Two pieces are at most one IP packet.
+const PACKET_MAX: usize = 65_535;
+
+#[derive(Debug, Default)]
+pub(crate) struct Pieces {
+    waiting: Vec<Waiting>,
+    /// Buffers of former pieces.
+    spare: Vec<Vec<u8>>,
+}
+
+#[derive(Debug)]
+struct Waiting {
+    id: u16,
+    second: bool,
+    since: Nanos,
+    bytes: Vec<u8>,
+}
+
+/// What a piece led to.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Joined {
+    /// The whole packet was appended to the output.
+    Whole,
+    Waits,
+    Refused(DropReason),
+}
+
+impl Pieces {
+    /// Takes a piece; a packet that it completes is appended to `out`.
+    pub(crate) fn take(&mut self, now: Nanos, piece: Piece<'_>, out: &mut Vec<u8>) -> Joined {
+        self.expire(now);
+        let Some(place) = self.waiting.iter().position(|other| other.id == piece.id) else {
+            self.keep(now, piece);
+            return Joined::Waits;
+        };
+        if self.waiting[place].second == piece.second {
+            return Joined::Refused(DropReason::PieceMismatch);
+        }
+        let other = self.waiting.swap_remove(place);
+        let fits = other.bytes.len() + piece.bytes.len() <= PACKET_MAX;
+        if fits {
+            let (first, second) = if piece.second {
+                (&*other.bytes, piece.bytes)
+            } else {
+                (piece.bytes, &*other.bytes)
+            };
+            out.extend_from_slice(first);
+            out.extend_from_slice(second);
+        }
+        self.spare.push(other.bytes);
+        if fits {
+            Joined::Whole
+        } else {
+            Joined::Refused(DropReason::PieceMismatch)
+        }
+    }
+
+    fn keep(&mut self, now: Nanos, piece: Piece<'_>) {
+        if self.waiting.len() == WAITING_MAX {
+            let displaced = self.waiting.remove(0);
+            self.spare.push(displaced.bytes);
+        }
+        let mut bytes = self.spare.pop().unwrap_or_default();
+        bytes.clear();
+        bytes.extend_from_slice(piece.bytes);
+        self.waiting.push(Waiting {
+            id: piece.id,
+            second: piece.second,
+            since: now,
+            bytes,
+        });
+    }
+
+    fn expire(&mut self, now: Nanos) {
+        let spare = &mut self.spare;
+        self.waiting.retain_mut(|piece| {
+            let stays = now < piece.since + PATIENCE;
+            if !stays {
+                spare.push(std::mem::take(&mut piece.bytes));
+            }
+            stays
+        });
+    }
+}

@@ -1,0 +1,203 @@
+//! The sending end: numbers frames, keeps them until they are confirmed or too old, answers feedback, adds repair symbols. Pure.
+
+use overlayd_fec::{Encoder, RepairHeader};
+use overlayd_wire::{Budget, Feedback, frame};
+
+use super::{Policy, nearest};
+use crate::Nanos;
+
+/// Frames kept for retransmission: at 10,000 frames/s four tenths of a second.
+const HISTORY: usize = 4096;
+/// Frames that a repair symbol sums up.
+const WINDOW: usize = 64;
+/// Silence after which a sender asks whether all of its last frames arrived.
+const TAIL_SILENCE: Nanos = 10_000_000;
+/// A tail frame is repeated this often, each time after twice the wait.
+const TAILS_MAX: u8 = 4;
+/// A frame is not sent again within a round trip and this.
+const AGAIN_GUARD: Nanos = 2_000_000;
+
+/// One link, one class.
+pub struct Protector {
+    policy: Policy,
+    next: u64,
+    /// All below is settled at the receiver.
+    base: u64,
+    kept: Option<Kept>,
+    /// Repair symbols that the ratio allows and that were not sent yet.
+    credit: f64,
+    row: u8,
+    tail_at: Option<Nanos>,
+    tails: u8,
+    pub sent: u64,
+    pub retransmitted: u64,
+    pub repair_sent: u64,
+}
+
+struct Kept {
+    encoder: Encoder,
+    symbol_bytes: usize,
+    /// Of each kept frame, at `seq % HISTORY`.
+    notes: Box<[Note]>,
+}
+
+#[derive(Clone, Copy, Default)]
+struct Note {
+    sent_at: Nanos,
+    again_at: Nanos,
+    budget: u16,
+}
+
+/// A frame to send once more.
+pub struct Again<'a> {
+    /// Low 24 bits.
+    pub seq: u32,
+    /// What is left of it after the wait.
+    pub budget: Budget,
+    /// Source symbol.
+    pub symbol: &'a [u8],
+}
+
+impl Protector {
+    /// `symbol_bytes`: the longest frame that the link will carry.
+    pub fn new(policy: &Policy, symbol_bytes: usize) -> Self {
+        let kept = policy.repairs().then(|| Kept {
+            encoder: Encoder::new(WINDOW, HISTORY, symbol_bytes),
+            symbol_bytes,
+            notes: vec![Note::default(); HISTORY].into_boxed_slice(),
+        });
+        Self {
+            policy: policy.clone(),
+            next: 0,
+            base: 0,
+            kept,
+            credit: 0.0,
+            row: 0,
+            tail_at: None,
+            tails: 0,
+            sent: 0,
+            retransmitted: 0,
+            repair_sent: 0,
+        }
+    }
+
+    pub fn policy(&self) -> &Policy {
+        &self.policy
+    }
+
+    /// The number of the next frame, low 24 bits.
+    pub fn next_seq(&self) -> u32 {
+        self.next as u32 & frame::SEQ_MASK
+    }
+
+    /// Takes note of the next frame, which leaves now. `frame` is whole: header, then route or body.
+    pub fn sent(&mut self, now: Nanos, budget: Budget, frame: &[u8]) {
+        let seq = self.next;
+        self.next += 1;
+        self.sent += 1;
+        let Some(kept) = &mut self.kept else { return };
+        let (Some(first), Some(rest)) = (frame.get(..1), frame.get(frame::Protected::LEN..)) else {
+            return;
+        };
+        if seq > 0 && seq as u32 == 0 {
+            // The code's numbers have run out; what is kept of before is lost to repair.
+            kept.encoder = Encoder::new(WINDOW, HISTORY, kept.symbol_bytes);
+        }
+        if kept.encoder.push(seq as u32, &[first, rest]).is_err() {
+            return;
+        }
+        kept.notes[seq as usize % HISTORY] = Note {
+            sent_at: now,
+            again_at: 0,
+            budget: budget.0,
+        };
+        self.tails = 0;
+        self.tail_at = self.policy.retransmit.then_some(now + TAIL_SILENCE);
+    }
+
+    /// What the receiver says. `again` is called for each frame that has to leave once more; `on_proof` with when the newest frame that is
+    /// known to have arrived was sent.
+    pub fn feedback(
+        &mut self,
+        now: Nanos,
+        feedback: &Feedback<'_>,
+        rtt: Nanos,
+        mut again: impl FnMut(Again<'_>),
+    ) -> Option<Nanos> {
+        let highest = nearest(feedback.next, self.next)?;
+        let base = nearest(feedback.base, self.next)?;
+        let kept = self.kept.as_mut()?;
+        if highest > self.next || base > highest {
+            return None;
+        }
+        let in_history = |seq: u64, next: u64| seq < next && next - seq <= HISTORY as u64;
+        let newest = highest.wrapping_sub(1);
+        let proof =
+            in_history(newest, self.next).then(|| kept.notes[newest as usize % HISTORY].sent_at);
+        self.base = self.base.max(base);
+        kept.encoder.forget_before(self.base as u32);
+        for distance in feedback.missing() {
+            let seq = base + u64::from(distance);
+            if !in_history(seq, self.next) {
+                break;
+            }
+            let Some(symbol) = kept.encoder.get(seq as u32) else {
+                continue;
+            };
+            let note = &mut kept.notes[seq as usize % HISTORY];
+            let budget = Budget(note.budget).less(now.saturating_sub(note.sent_at));
+            if budget == Budget(0) || now < note.again_at {
+                continue;
+            }
+            note.again_at = now + rtt + AGAIN_GUARD;
+            self.retransmitted += 1;
+            let seq = seq as u32 & frame::SEQ_MASK;
+            again(Again {
+                seq,
+                budget,
+                symbol,
+            });
+        }
+        if self.base >= self.next {
+            self.tail_at = None;
+        } else if let Some(at) = &mut self.tail_at {
+            *at = (*at).max(now + TAIL_SILENCE);
+        }
+        proof
+    }
+
+    /// A repair symbol if one is due at this loss: written to `out`, replacing what was there. To be called after `sent`.
+    pub fn repair(&mut self, loss_ratio: f64, out: &mut Vec<u8>) -> Option<(RepairHeader, Budget)> {
+        let ratio = self.policy.repair_ratio(loss_ratio);
+        if ratio == 0.0 {
+            self.credit = 0.0;
+            return None;
+        }
+        self.credit += ratio;
+        if self.credit < 1.0 {
+            return None;
+        }
+        self.credit -= 1.0;
+        let kept = self.kept.as_ref()?;
+        let header = kept.encoder.repair(self.row, out)?;
+        self.row = (self.row + 1) % frame::Repair::ROWS;
+        self.repair_sent += 1;
+        let budget = Budget(kept.notes[header.first_seq as usize % HISTORY].budget);
+        Some((header, budget))
+    }
+
+    pub fn poll_timeout(&self) -> Option<Nanos> {
+        self.tail_at
+    }
+
+    /// "Have you got all below this number?", when it is time to ask.
+    pub fn tail(&mut self, now: Nanos, rtt: Nanos) -> Option<u32> {
+        if self.tail_at.is_none_or(|at| now < at) {
+            return None;
+        }
+        self.tails += 1;
+        let wait = (rtt + TAIL_SILENCE) << self.tails;
+        self.tail_at = (self.tails < TAILS_MAX).then_some(now + wait);
+        Some(self.next_seq())
+    }
+}

@@ -1,0 +1,301 @@
+//! The receiving end: first copies, what is missing, when to ask, when to give up, and the decoder. Pure.
+
+use std::collections::VecDeque;
+
+use overlayd_fec::{Arrival, Decoder, RepairHeader};
+use overlayd_wire::{Feedback, Repair, Tail, frame};
+
+use super::{Policy, nearest};
+use crate::Nanos;
+
+/// Numbers behind the highest that are still told apart.
+const SEEN: u64 = 65_536;
+/// Missing frames that are waited for: what one bitmap can ask for.
+const MISSING_MAX: u64 = 8 * Feedback::BITMAP_MAX as u64;
+/// Frames that arrive out of order within this time are not asked for.
+const REORDER_GUARD: Nanos = 2_000_000;
+/// Shortest time between two feedback frames about the same gaps.
+const ASK_INTERVAL_MIN: Nanos = 5_000_000;
+/// Frames after which a busy sender hears that all is well.
+const CONFIRM_EVERY: u32 = 128;
+/// A class without a deadline gives a frame up after this and four round trips.
+const PATIENCE: Nanos = 2_000_000_000;
+/// A sender that starts anew counts from 0; a number below this is its start, the frames before it were lost.
+const START_MAX: u32 = 64;
+
+/// One link, one class.
+pub struct Recoverer {
+    policy: Policy,
+    symbol_bytes: usize,
+    started: bool,
+    /// Highest received + 1.
+    next: u64,
+    seen: Box<[u64]>,
+    /// Ascending in `seq` and in `since`.
+    missing: VecDeque<Missing>,
+    unconfirmed: u32,
+    feedback_at: Option<Nanos>,
+    answers_tail: bool,
+    decoder: Option<Box<Decoder>>,
+    pub received: u64,
+    pub duplicates: u64,
+    pub recovered_by_retransmission: u64,
+    pub recovered_by_code: u64,
+    pub lost: u64,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Missing {
+    seq: u64,
+    since: Nanos,
+    asked: bool,
+}
+
+/// What a frame's number says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Receipt {
+    /// The first copy; the whole number.
+    First(u64),
+    Duplicate,
+    /// Too far back to tell.
+    TooOld,
+}
+
+impl Recoverer {
+    pub fn new(policy: &Policy, symbol_bytes: usize) -> Self {
+        Self {
+            policy: policy.clone(),
+            symbol_bytes,
+            started: false,
+            next: 0,
+            seen: vec![0; SEEN as usize / 64].into_boxed_slice(),
+            missing: VecDeque::new(),
+            unconfirmed: 0,
+            feedback_at: None,
+            answers_tail: false,
+            decoder: None,
+            received: 0,
+            duplicates: 0,
+            recovered_by_retransmission: 0,
+            recovered_by_code: 0,
+            lost: 0,
+        }
+    }
+
+    pub fn policy(&self) -> &Policy {
+        &self.policy
+    }
+
+    /// Takes the number (low 24 bits) of a protected frame that arrived.
+    pub fn receive(&mut self, now: Nanos, seq: u32) -> Receipt {
+        self.start(seq);
+        let receipt = match nearest(seq, self.next) {
+            Some(seq) => self.admit(now, seq),
+            None => Receipt::TooOld,
+        };
+        match receipt {
+            Receipt::First(_) => self.received += 1,
+            Receipt::Duplicate | Receipt::TooOld => self.duplicates += 1,
+        }
+        receipt
+    }
+
+    /// Lets the decoder see a frame that `receive` took. `frame` is whole.
+    pub fn learn(&mut self, seq: u64, frame: &[u8]) {
+        if let (Some(decoder), Some(first), Some(rest)) = (
+            &mut self.decoder,
+            frame.get(..1),
+            frame.get(frame::Protected::LEN..),
+        ) {
+            // A refusal concerns frames longer than any of this link: those the code cannot help.
+            let _ = decoder.source(seq as u32, &[first, rest]);
+        }
+    }
+
+    /// Takes a repair symbol. True: it may have made missing frames known, see `recover`.
+    pub fn repair(&mut self, repair: &Repair<'_>) -> bool {
+        if !self.started {
+            return false;
+        }
+        let symbol_bytes = self.symbol_bytes;
+        let decoder = self
+            .decoder
+            .get_or_insert_with(|| Box::new(Decoder::new(symbol_bytes)));
+        let Some(first) = nearest(repair.first, self.next) else {
+            return false;
+        };
+        let header = RepairHeader {
+            first_seq: first as u32,
+            span: repair.span,
+            row: repair.row,
+        };
+        decoder.repair(header, repair.symbol) == Ok(Arrival::New)
+    }
+
+    /// Hands out the frames that the code restored and that were still missing: number and source symbol.
+    pub fn recover(&mut self, now: Nanos, mut on: impl FnMut(u64, &[u8])) {
+        let Some(mut decoder) = self.decoder.take() else {
+            return;
+        };
+        // Inconsistent symbols clear the decoder; what it handed out before stands.
+        let epoch = self.next & !u64::from(u32::MAX);
+        let _ = decoder.recover(|seq, symbol| {
+            let seq = epoch | u64::from(seq);
+            if self.admit(now, seq) == Receipt::First(seq) {
+                self.recovered_by_code += 1;
+                on(seq, symbol);
+            }
+        });
+        self.decoder = Some(decoder);
+    }
+
+    /// The sender asks what arrived of all below `tail.next`.
+    pub fn tail(&mut self, now: Nanos, tail: Tail) {
+        self.start(tail.next);
+        if let Some(next) = nearest(tail.next, self.next).filter(|next| *next > self.next) {
+            self.advance(now, next);
+        }
+        self.answers_tail = true;
+        self.feedback_at = Some(now);
+    }
+
+    pub fn poll_timeout(&self) -> Option<Nanos> {
+        let expiry = self
+            .missing
+            .front()
+            .map(|oldest| oldest.since + self.patience(0));
+        [self.feedback_at, expiry].into_iter().flatten().min()
+    }
+
+    /// Gives up what is past its deadline, then writes the bitmap of a feedback frame if one is due.
+    pub fn feedback<'a>(
+        &mut self,
+        now: Nanos,
+        class: u8,
+        rtt: Nanos,
+        bitmap: &'a mut [u8; Feedback::BITMAP_MAX],
+    ) -> Option<Feedback<'a>> {
+        self.give_up(now, rtt);
+        if self.feedback_at.is_none_or(|at| now < at) {
+            return None;
+        }
+        let base = self.missing.front().map_or(self.next, |oldest| oldest.seq);
+        let mut length = 0;
+        bitmap.fill(0);
+        let young = |missing: &Missing| now < missing.since + REORDER_GUARD;
+        for missing in self.missing.iter_mut().filter(|missing| !young(missing)) {
+            let bit = (missing.seq - base) as usize;
+            let Some(byte) = bitmap.get_mut(bit / 8) else {
+                break;
+            };
+            *byte |= 0x80 >> (bit % 8);
+            missing.asked = true;
+            length = bit / 8 + 1;
+        }
+        self.unconfirmed = 0;
+        let interval = (rtt / 4).max(ASK_INTERVAL_MIN);
+        self.feedback_at = (!self.missing.is_empty()).then_some(now + interval);
+        Some(Feedback {
+            class,
+            next: self.next as u32 & frame::SEQ_MASK,
+            base: base as u32 & frame::SEQ_MASK,
+            answers_tail: std::mem::take(&mut self.answers_tail),
+            bitmap: &bitmap[..length],
+        })
+    }
+
+    fn start(&mut self, seq: u32) {
+        if !self.started {
+            self.started = true;
+            self.next = if seq < START_MAX { 0 } else { seq.into() };
+        }
+    }
+
+    /// First copy or not; opens the gaps before a new highest number, closes a gap that this number fills.
+    fn admit(&mut self, now: Nanos, seq: u64) -> Receipt {
+        if seq >= self.next {
+            self.advance(now, seq);
+            self.next = seq + 1;
+            self.mark(seq);
+        } else if self.next - seq > SEEN {
+            return Receipt::TooOld;
+        } else if self.is_marked(seq) {
+            return Receipt::Duplicate;
+        } else {
+            self.mark(seq);
+            if let Ok(place) = self
+                .missing
+                .binary_search_by_key(&seq, |missing| missing.seq)
+                && let Some(missing) = self.missing.remove(place)
+            {
+                self.recovered_by_retransmission += u64::from(missing.asked);
+            }
+        }
+        self.unconfirmed += 1;
+        if self.unconfirmed >= CONFIRM_EVERY && self.policy.retransmit {
+            self.feedback_at.get_or_insert(now);
+        }
+        Receipt::First(seq)
+    }
+
+    /// Numbers from `next` up to `to` have not arrived.
+    fn advance(&mut self, now: Nanos, to: u64) {
+        let gap = to - self.next;
+        for seq in to.saturating_sub(gap.min(SEEN))..=to {
+            self.unmark(seq);
+        }
+        if gap == 0 {
+            return;
+        }
+        let waited_for = gap.min(MISSING_MAX);
+        self.lost += gap - waited_for;
+        for seq in to - waited_for..to {
+            self.missing.push_back(Missing {
+                seq,
+                since: now,
+                asked: false,
+            });
+        }
+        while self
+            .missing
+            .front()
+            .is_some_and(|oldest| to - oldest.seq > MISSING_MAX)
+        {
+            self.missing.pop_front();
+            self.lost += 1;
+        }
+        self.next = to;
+        if self.policy.retransmit {
+            let soon = now + REORDER_GUARD;
+            self.feedback_at = Some(self.feedback_at.map_or(soon, |at| at.min(soon)));
+        }
+    }
+
+    fn give_up(&mut self, now: Nanos, rtt: Nanos) {
+        let patience = self.patience(rtt);
+        while self
+            .missing
+            .front()
+            .is_some_and(|oldest| oldest.since + patience <= now)
+        {
+            self.missing.pop_front();
+            self.lost += 1;
+        }
+    }
+
+    fn patience(&self, rtt: Nanos) -> Nanos {
+        self.policy.deadline.unwrap_or(PATIENCE + 4 * rtt)
+    }
+
+    fn is_marked(&self, seq: u64) -> bool {
+        self.seen[(seq % SEEN) as usize / 64] & 1 << (seq % 64) != 0
+    }
+
+    fn mark(&mut self, seq: u64) {
+        self.seen[(seq % SEEN) as usize / 64] |= 1 << (seq % 64);
+    }
+
+    fn unmark(&mut self, seq: u64) {
+        self.seen[(seq % SEEN) as usize / 64] &= !(1 << (seq % 64));
+    }
+}

@@ -1,0 +1,149 @@
+//! The last stage: sealed datagrams leave at once, or paced by a token bucket where the link has a configured rate.
+//!
+//! The queue is bounded in bytes; what does not fit is dropped, newest first. How long a datagram will wait is known before it is sealed, so
+//! its budget can tell. Pure.
+
+use std::collections::VecDeque;
+use std::net::SocketAddr;
+
+use crate::output::{Output, Transmit};
+use crate::{DropReason, Nanos};
+
+/// A queue holds what the link sends in this time.
+const QUEUE: Nanos = 50_000_000;
+const QUEUE_BYTES_MIN: usize = 32_768;
+/// The bucket holds what the link sends in this time, so that timers need not be finer.
+const BURST: Nanos = 2_000_000;
+const BURST_BYTES_MIN: usize = 4_096;
+/// A wait beyond this is congestion worth marking (RFC 8289 calls it the target).
+const MARK_AFTER: Nanos = 5_000_000;
+
+/// Pacing of one link.
+#[derive(Debug, Default)]
+pub(crate) struct Pacer {
+    rate_bps: Option<u64>,
+    /// Credit in bits · 10⁹, so that nothing is rounded away.
+    tokens: u128,
+    filled_at: Nanos,
+    queue: VecDeque<Waiting>,
+    bytes: VecDeque<u8>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Waiting {
+    length: usize,
+    remote: SocketAddr,
+    ecn: u8,
+}
+
+impl Pacer {
+    pub(crate) fn set_rate(&mut self, rate_bps: Option<u64>) {
+        self.rate_bps = rate_bps;
+    }
+
+    /// How long a datagram that is handed over now will wait.
+    pub(crate) fn wait(&self) -> Nanos {
+        match self.rate_bps {
+            Some(rate) => (self.bytes.len() as u64 * 8).saturating_mul(1_000_000_000) / rate,
+            None => 0,
+        }
+    }
+
+    pub(crate) fn is_congested(&self) -> bool {
+        self.wait() > MARK_AFTER
+    }
+
+    /// Takes the datagram that stands at the end of `output.bytes`, from `start` on: sends or queues it.
+    pub(crate) fn send(
+        &mut self,
+        now: Nanos,
+        (uplink, remote, ecn): (u8, SocketAddr, u8),
+        output: &mut Output,
+        start: usize,
+    ) -> Result<(), DropReason> {
+        let length = output.bytes.len() - start;
+        if self.rate_bps.is_none() || (self.queue.is_empty() && self.spend(now, length)) {
+            let range = start..output.bytes.len();
+            output.datagrams.push(Transmit {
+                uplink,
+                remote,
+                ecn,
+                range,
+            });
+            return Ok(());
+        }
+        let fits = self.bytes.len() + length <= self.queue_bytes();
+        if fits {
+            self.bytes.extend(&output.bytes[start..]);
+            self.queue.push_back(Waiting {
+                length,
+                remote,
+                ecn,
+            });
+        }
+        output.bytes.truncate(start);
+        if fits {
+            Ok(())
+        } else {
+            Err(DropReason::QueueFull)
+        }
+    }
+
+    /// Sends what has waited long enough.
+    pub(crate) fn release(&mut self, now: Nanos, uplink: u8, output: &mut Output) {
+        while let Some(first) = self.queue.front().copied() {
+            if self.rate_bps.is_some() && !self.spend(now, first.length) {
+                return;
+            }
+            self.queue.pop_front();
+            let start = output.bytes.len();
+            output.bytes.extend(self.bytes.drain(..first.length));
+            let range = start..output.bytes.len();
+            output.datagrams.push(Transmit {
+                uplink,
+                remote: first.remote,
+                ecn: first.ecn,
+                range,
+            });
+        }
+    }
+
+    pub(crate) fn poll_timeout(&self) -> Option<Nanos> {
+        let first = self.queue.front()?;
+        let Some(rate) = self.rate_bps else {
+            return Some(0);
+        };
+        let missing = cost(first.length)
+            .min(self.bucket())
+            .saturating_sub(self.tokens);
+        Some(self.filled_at + missing.div_ceil(rate.into()) as Nanos)
+    }
+
+    fn spend(&mut self, now: Nanos, length: usize) -> bool {
+        let rate = u128::from(self.rate_bps.unwrap_or(0));
+        let most = self.bucket();
+        let elapsed = u128::from(now.saturating_sub(self.filled_at));
+        self.tokens = (self.tokens + rate * elapsed).min(most);
+        self.filled_at = now;
+        let enough = self.tokens >= cost(length).min(most);
+        if enough {
+            self.tokens = self.tokens.saturating_sub(cost(length));
+        }
+        enough
+    }
+
+    fn bucket(&self) -> u128 {
+        let rate = u128::from(self.rate_bps.unwrap_or(0));
+        (rate * u128::from(BURST)).max(cost(BURST_BYTES_MIN))
+    }
+
+    fn queue_bytes(&self) -> usize {
+        let rate = u128::from(self.rate_bps.unwrap_or(0));
+        let bytes = rate * u128::from(QUEUE) / 8_000_000_000;
+        (bytes as usize).max(QUEUE_BYTES_MIN)
+    }
+}
+
+fn cost(length: usize) -> u128 {
+    length as u128 * 8_000_000_000
+}

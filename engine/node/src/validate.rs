@@ -1,0 +1,306 @@
+//! What makes a snapshot acceptable, beyond the types of its fields. Called by `Snapshot::validate`; the schema is in `snapshot`. Pure.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
+
+use crate::snapshot::{
+    CLASSES_MAX, Class, Classifier, Link, Prefix, RELAYS_MAX, Route, SCHEMA, Snapshot,
+    SnapshotError, key_from_hex,
+};
+
+/// Datagrams below this size cannot carry a frame with an inner header worth sending.
+const MTU_MIN: u16 = 576;
+
+/// The smallest MTU of IPv6 (RFC 8200 § 5).
+const MTU_MIN_V6: u16 = 1280;
+
+pub(crate) fn snapshot(snapshot: &Snapshot) -> Result<(), SnapshotError> {
+    ensure(snapshot.schema == SCHEMA, "schema", || {
+        format!(
+            "{} is unknown; this engine speaks {SCHEMA}",
+            snapshot.schema
+        )
+    })?;
+    ensure(snapshot.generation > 0, "generation", || {
+        "0 means none; count from 1".into()
+    })?;
+    let psk = key_from_hex(&snapshot.network.psk);
+    ensure(psk.is_some(), "network.psk", || "not 64 hex digits".into())?;
+    ensure(psk != Some([0; 32]), "network.psk", || {
+        "all zeros is no secret".into()
+    })?;
+    nodes(snapshot)?;
+    prefixes_of_nodes(snapshot)?;
+    let ids: BTreeMap<u16, bool> = snapshot
+        .peers
+        .iter()
+        .map(|peer| (peer.id, peer.relay))
+        .collect();
+    links(&snapshot.links, &ids)?;
+    classes(&snapshot.classes)?;
+    classifiers(&snapshot.classifiers, snapshot.classes.len())?;
+    routes(
+        &snapshot.routes,
+        &ids,
+        snapshot.node.id,
+        snapshot.classes.len(),
+    )
+}
+
+fn nodes(snapshot: &Snapshot) -> Result<(), SnapshotError> {
+    let mut ids = BTreeSet::from([snapshot.node.id]);
+    let mut names = BTreeSet::from([snapshot.node.name.as_str()]);
+    let mut keys = BTreeSet::new();
+    for (place, peer) in snapshot.peers.iter().enumerate() {
+        let field = |name| format!("peers[{place}].{name}");
+        ensure(ids.insert(peer.id), field("id"), || {
+            format!("{} is already the id of another node", peer.id)
+        })?;
+        ensure(names.insert(&peer.name), field("name"), || {
+            format!("{:?} is already the name of another node", peer.name)
+        })?;
+        let key = key_from_hex(&peer.public_key);
+        ensure(key.is_some(), field("public_key"), || {
+            "not 64 hex digits".into()
+        })?;
+        ensure(keys.insert(key), field("public_key"), || {
+            "belongs to another peer too".into()
+        })?;
+    }
+    for (place, address) in snapshot.node.addresses.iter().enumerate() {
+        let covered = snapshot
+            .node
+            .prefixes
+            .iter()
+            .any(|prefix| prefix.contains(*address));
+        ensure(covered, format!("node.addresses[{place}]"), || {
+            format!("{address} is in none of node.prefixes")
+        })?;
+    }
+    Ok(())
+}
+
+/// Each prefix is well formed, and no address belongs to two nodes.
+fn prefixes_of_nodes(snapshot: &Snapshot) -> Result<(), SnapshotError> {
+    let mut spans: Vec<(bool, u128, u128, u16, String, Prefix)> = Vec::new();
+    let peers = snapshot
+        .peers
+        .iter()
+        .enumerate()
+        .map(|(place, peer)| (format!("peers[{place}]"), peer.id, &peer.prefixes));
+    let all = std::iter::once(("node".into(), snapshot.node.id, &snapshot.node.prefixes));
+    for (owner, id, prefixes) in all.chain(peers) {
+        for (place, prefix) in prefixes.iter().enumerate() {
+            let field = format!("{owner}.prefixes[{place}]");
+            well_formed(prefix, &field)?;
+            let (first, last) = prefix.bounds();
+            spans.push((prefix.address.is_ipv6(), first, last, id, field, *prefix));
+        }
+    }
+    spans.sort_by(|a, b| (a.0, a.1).cmp(&(b.0, b.1)));
+    let mut widest: Option<&(bool, u128, u128, u16, String, Prefix)> = None;
+    for span in &spans {
+        if let Some(before) = widest.filter(|before| before.0 == span.0 && span.1 <= before.2) {
+            ensure(before.3 == span.3, span.4.clone(), || {
+                format!(
+                    "{} overlaps {} of node {} ({})",
+                    String::from(span.5),
+                    String::from(before.5),
+                    before.3,
+                    before.4
+                )
+            })?;
+        }
+        if widest.is_none_or(|before| before.0 != span.0 || span.2 > before.2) {
+            widest = Some(span);
+        }
+    }
+    Ok(())
+}
+
+fn well_formed(prefix: &Prefix, field: &str) -> Result<(), SnapshotError> {
+    let first = match prefix.address {
+        IpAddr::V4(address) => u128::from(address.to_bits()),
+        IpAddr::V6(address) => address.to_bits(),
+    };
+    ensure(prefix.bounds().0 == first, field, || {
+        format!("{} has bits beyond its length", String::from(*prefix))
+    })
+}
+
+fn links(links: &[Link], peers: &BTreeMap<u16, bool>) -> Result<(), SnapshotError> {
+    let mut ids = BTreeSet::new();
+    let mut called = BTreeSet::new();
+    let mut calling = BTreeSet::new();
+    for (place, link) in links.iter().enumerate() {
+        let field = |name| format!("links[{place}].{name}");
+        ensure(ids.insert(link.id), field("id"), || {
+            format!("{} is already the id of another link", link.id)
+        })?;
+        ensure(peers.contains_key(&link.peer), field("peer"), || {
+            format!("{} is not the id of a peer", link.peer)
+        })?;
+        let new = match link.remote {
+            Some(remote) => called.insert((link.uplink, remote, link.lane)),
+            None => calling.insert((link.uplink, link.peer, link.lane)),
+        };
+        ensure(new, field("remote"), || {
+            "another link has the same ends and lane".into()
+        })?;
+        if let Some(remote) = link.remote {
+            let usable = remote.port() != 0 && !remote.ip().is_unspecified();
+            ensure(usable, field("remote"), || {
+                format!("{remote} cannot be sent to")
+            })?;
+        }
+        let is_v6 = link.remote.is_some_and(|remote| remote.is_ipv6());
+        let least = if is_v6 { MTU_MIN_V6 } else { MTU_MIN };
+        ensure(link.mtu >= least, field("mtu"), || {
+            format!("{} is below {least}, the least that can be used", link.mtu)
+        })?;
+        ensure(link.rate_bps != Some(0), field("rate_bps"), || {
+            "0 would send nothing; leave it out for an estimate".into()
+        })?;
+    }
+    Ok(())
+}
+
+fn classes(classes: &[Class]) -> Result<(), SnapshotError> {
+    ensure(
+        (1..=CLASSES_MAX).contains(&classes.len()),
+        "classes",
+        || format!("{} classes; 1 to {CLASSES_MAX} are possible", classes.len()),
+    )?;
+    let mut names = BTreeSet::new();
+    for (place, class) in classes.iter().enumerate() {
+        let field = |name: &str| format!("classes[{place}].{name}");
+        ensure(names.insert(&class.name), field("name"), || {
+            format!("{:?} is already the name of another class", class.name)
+        })?;
+        let cap = class.repair_cap_ratio;
+        ensure(
+            (0.0..=4.0).contains(&cap),
+            field("repair_cap_ratio"),
+            || format!("{cap} is not within 0..4"),
+        )?;
+        let mut before = -1.0;
+        for (row, entry) in class.repair.iter().enumerate() {
+            let field = |name: &str| format!("classes[{place}].repair[{row}].{name}");
+            ensure(
+                (0.0..=1.0).contains(&entry.loss_ratio),
+                field("loss_ratio"),
+                || format!("{} is not within 0..1", entry.loss_ratio),
+            )?;
+            ensure(entry.loss_ratio > before, field("loss_ratio"), || {
+                "rows have to ascend in loss_ratio".into()
+            })?;
+            ensure(
+                (0.0..=4.0).contains(&entry.repair_ratio),
+                field("repair_ratio"),
+                || format!("{} is not within 0..4", entry.repair_ratio),
+            )?;
+            before = entry.loss_ratio;
+        }
+    }
+    Ok(())
+}
+
+fn classifiers(classifiers: &[Classifier], classes: usize) -> Result<(), SnapshotError> {
+    for (place, classifier) in classifiers.iter().enumerate() {
+        let field = |name| format!("classifiers[{place}].{name}");
+        class_exists(classifier.class, classes, field("class"))?;
+        ensure(
+            classifier.dscp.is_none_or(|dscp| dscp < 64),
+            field("dscp"),
+            || "is not within 0..63".into(),
+        )?;
+        if let Some(prefix) = &classifier.prefix {
+            well_formed(prefix, &field("prefix"))?;
+        }
+    }
+    Ok(())
+}
+
+fn routes(
+    routes: &[Route],
+    peers: &BTreeMap<u16, bool>,
+    own: u16,
+    classes: usize,
+) -> Result<(), SnapshotError> {
+    let mut known = BTreeSet::new();
+    for (place, route) in routes.iter().enumerate() {
+        let field = |name: &str| format!("routes[{place}].{name}");
+        ensure(
+            peers.contains_key(&route.destination),
+            field("destination"),
+            || format!("{} is not the id of a peer", route.destination),
+        )?;
+        class_exists(route.class, classes, field("class"))?;
+        ensure(
+            known.insert((route.destination, route.class)),
+            field("destination"),
+            || format!("class {} already has a route to it", route.class),
+        )?;
+        ensure(!route.paths.is_empty(), field("paths"), || {
+            "a route needs a path".into()
+        })?;
+        let mut paths = BTreeSet::new();
+        for (rank, path) in route.paths.iter().enumerate() {
+            let field = format!("routes[{place}].paths[{rank}]");
+            path_is_walkable(path, route.destination, peers, own, &field)?;
+            ensure(paths.insert(path), field, || "is listed twice".into())?;
+        }
+    }
+    Ok(())
+}
+
+fn path_is_walkable(
+    path: &[u16],
+    destination: u16,
+    peers: &BTreeMap<u16, bool>,
+    own: u16,
+    field: &str,
+) -> Result<(), SnapshotError> {
+    ensure(path.last() == Some(&destination), field, || {
+        format!("has to end at its destination {destination}")
+    })?;
+    ensure(path.len() <= RELAYS_MAX + 1, field, || {
+        format!("has {} relays; {RELAYS_MAX} are possible", path.len() - 1)
+    })?;
+    let mut seen = BTreeSet::from([own]);
+    for (hop, node) in path.iter().enumerate() {
+        let at = || format!("{field}[{hop}]");
+        ensure(*node != own, at(), || "is this node itself".into())?;
+        ensure(seen.insert(*node), at(), || {
+            format!("node {node} comes twice")
+        })?;
+        let relay = peers.get(node);
+        ensure(relay.is_some(), at(), || {
+            format!("{node} is not the id of a peer")
+        })?;
+        let passes = hop + 1 == path.len() || relay == Some(&true);
+        ensure(passes, at(), || format!("node {node} is not a relay"))?;
+    }
+    Ok(())
+}
+
+fn class_exists(class: u8, classes: usize, field: String) -> Result<(), SnapshotError> {
+    ensure(usize::from(class) < classes, field, || {
+        format!("{class} is not the index of one of the {classes} classes")
+    })
+}
+
+fn ensure(
+    holds: bool,
+    field: impl Into<String>,
+    problem: impl FnOnce() -> String,
+) -> Result<(), SnapshotError> {
+    if holds {
+        Ok(())
+    } else {
+        Err(SnapshotError {
+            field: field.into(),
+            problem: problem(),
+        })
+    }
+}
