@@ -37,6 +37,30 @@ reasons! {
     BadRoute = "bad_route",
     RepeatedNode = "repeated_node",
     BadInner = "bad_inner",
+    /// Handshake: of another network.
+    WrongNetwork = "wrong_network",
+    /// Handshake: mac1 is not made with our public key. Never answered.
+    BadMac = "bad_mac",
+    /// Handshake: answered with a cookie instead, for load or for a stamp that went back.
+    CookieRequired = "cookie_required",
+    /// Handshake: more than one source may send, though it showed a cookie.
+    HandshakeRate = "handshake_rate",
+    /// Handshake: Noise refused it.
+    BadHandshake = "bad_handshake",
+    /// Handshake: a static key that no peer has, or not the peer that it claims to be.
+    UnknownPeer = "unknown_peer",
+    /// Handshake: the peer is known, but no link leads to it from here.
+    UnknownLink = "unknown_link",
+    /// Handshake: answers nothing that is waited for.
+    UnexpectedAnswer = "unexpected_answer",
+    /// A receiver index that no session of this layer has.
+    UnknownSession = "unknown_session",
+    /// A counter that was seen before or is too old.
+    Replayed = "replayed",
+    /// The tag does not fit.
+    BadTag = "bad_tag",
+    /// The session has sent all it may.
+    SessionSpent = "session_spent",
     /// Ingress: the source does not live here.
     ForeignSource = "foreign_source",
     /// Ingress: nobody has the destination.
