@@ -1,7 +1,10 @@
-"""What the engine's reports say about links and paths, over a short and a long window. Pure; fed by the machine.
+"""What the engine's reports say about links and paths, over a short and a long window.
 
-Only fresh samples count: a report without a sample is no evidence, neither of health nor of sickness, and an estimate whose newest sample is older
-than :data:`STALE_NS` says nothing at all. (A dead device that repeats its last values looks like a perfect relay.)
+Pure; fed by the machine.
+
+Only fresh samples count: a report without a sample is no evidence, neither of health nor of sickness, and
+an estimate whose newest sample is older than :data:`STALE_NS` says nothing at all. (A dead device that
+repeats its last values looks like a perfect relay.)
 
 Times are nanoseconds of the agent's monotonic clock; RTTs milliseconds; ratios 0..1.
 """
@@ -24,10 +27,14 @@ _NS_PER_MS = 1e6
 
 @dataclass(frozen=True, slots=True)
 class Estimate:
-    """A link or a path as it is now. ``at_ns`` is when the newest sample came; None where there was no fresh sample.
+    """A link or a path as it is now.
 
-    ``rtt_ms`` is the mean of the newest report, ``rtt_short_ms`` that of the short window, ``rtt_long_ms`` the median and ``rtt_low_ms`` the least
-    report of the long one. ``loss_ratio`` is the mean of the short window, ``loss_floor_ratio`` what it is at least, given how little was sent.
+    ``at_ns`` is when the newest sample came; None where there was no fresh sample.
+
+    ``rtt_ms`` is the mean of the newest report, ``rtt_short_ms`` that of the short window, ``rtt_long_ms``
+    the median and ``rtt_low_ms`` the least report of the long one. ``loss_ratio`` is the mean of the short
+    window; ``loss_floor_ratio`` is what the loss is at least, given how little was sent, by the newest
+    report or by the short window.
     """
 
     at_ns: int
@@ -43,8 +50,9 @@ class Estimate:
 class RepairFigures:
     """Repair on one link for one class over the long window, in both directions.
 
-    ``lost_ratio`` is what the repair of the incoming direction gave up; ``repair_ratio`` and ``retransmitted_ratio`` are frames sent in addition
-    per source frame of the outgoing direction. None: nothing was sent or received.
+    ``lost_ratio`` is what the repair of the incoming direction gave up; ``repair_ratio`` and
+    ``retransmitted_ratio`` are frames sent in addition per source frame of the outgoing direction. None:
+    nothing was sent or received.
     """
 
     lost_ratio: float | None
@@ -101,12 +109,16 @@ class Estimator:
         return history.estimate(now) if history else None
 
     def repair(self, link: LinkId, class_id: int, now: int) -> RepairFigures | None:
-        """Return what repair did on ``link`` for a class over the long window; None if the class was not used there."""
+        """Return what repair did on ``link`` for a class over the long window; None if the class was not
+        used there.
+        """
         history = self._links.get(link)
         return history.repair(class_id, now) if history else None
 
     def best_link(self, peer: NodeId, preference: Mapping[LinkId, int]) -> LinkId | None:
-        """Return the link to ``peer`` that the engine uses: of those that are up the one with the least preference, then id."""
+        """Return the link to ``peer`` that the engine uses: of those that are up the one with the least
+        preference, then id.
+        """
         living = [
             (preference.get(link, 0xFF), link)
             for link, history in self._links.items()
@@ -114,12 +126,19 @@ class Estimator:
         ]
         return min(living)[1] if living else None
 
+    def all_down(self, peer: NodeId) -> bool:
+        """Tell whether there are reports of links to ``peer``, and every one of them is down."""
+        states = [history.up for history in self._links.values() if history.latest.peer == peer]
+        return bool(states) and not any(states)
+
     def path(self, destination: NodeId, class_id: int, path: Path, now: int) -> Estimate | None:
         """Return the end-to-end estimate; None without a fresh sample of this class."""
         history = self._paths.get((destination, class_id, path))
         return history.estimate(now) if history else None
 
-    def path_report(self, destination: NodeId, class_id: int, path: Path, now: int) -> engine.PathReport | None:
+    def path_report(
+        self, destination: NodeId, class_id: int, path: Path, now: int
+    ) -> engine.PathReport | None:
         """Return the newest report if it is not stale."""
         history = self._paths.get((destination, class_id, path))
         return history.latest if history and now - history.reported_ns <= STALE_NS else None
@@ -134,7 +153,8 @@ class Estimator:
 
 
 def loss_floor(ratio: float, count: float) -> float:
-    """Return what the true loss is at least, with about 90 % confidence, if ``ratio`` of ``count`` was lost (Wilson's lower bound).
+    """Return what the true loss is at least, with about 90 % confidence, if ``ratio`` of ``count`` was lost
+    (Wilson's lower bound).
 
     One lost probe of two is no proof of a bad link, 8 of 100 are.
     """
@@ -171,6 +191,11 @@ class _Window:
         short = [(rtt, weight) for at, rtt, weight in self.rtts if now - at <= SHORT_NS]
         losses = [(loss, sent) for at, loss, sent in self.losses if now - at <= SHORT_NS]
         loss = _weighted(losses)
+        floors = (
+            [loss_floor(*losses[-1]), loss_floor(loss, sum(sent for _, sent in losses))]
+            if loss is not None
+            else []
+        )
         return Estimate(
             at_ns=self.at_ns,
             rtt_ms=self.rtts[-1][1] if fresh else None,
@@ -178,7 +203,7 @@ class _Window:
             rtt_long_ms=_median(rtts) if fresh else None,
             rtt_low_ms=min(rtts) if fresh and rtts else None,
             loss_ratio=loss,
-            loss_floor_ratio=None if loss is None else loss_floor(loss, sum(sent for _, sent in losses)),
+            loss_floor_ratio=max(floors, default=None),
         )
 
 
@@ -193,7 +218,9 @@ class _LinkHistory:
         delivered = report.delivered_bps / 8 / max(report.mtu, 1)
         self.latest = report
         self.up = report.up
-        self._window.note(now, report.rtt_mean_ns, report.loss_out_ratio, report.samples, report.samples + delivered)
+        self._window.note(
+            now, report.rtt_mean_ns, report.loss_out_ratio, report.samples, report.samples + delivered
+        )
         self._repair.append((now, report.repair))
 
     def estimate(self, now: int) -> Estimate | None:
@@ -205,7 +232,12 @@ class _LinkHistory:
             return None
         then = next((repair for at, repair in self._repair if now - at <= LONG_NS), ())
         oldest = _of_class(then, class_id)
-        if oldest is None or oldest is newest or oldest.sent > newest.sent or oldest.received > newest.received:
+        if (
+            oldest is None
+            or oldest is newest
+            or oldest.sent > newest.sent
+            or oldest.received > newest.received
+        ):
             oldest = engine.RepairReport(class_id, 0, 0, 0, 0, 0, 0, 0)
         sent = newest.sent - oldest.sent
         recovered = (newest.recovered_by_retransmission + newest.recovered_by_code) - (

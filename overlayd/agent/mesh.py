@@ -1,7 +1,9 @@
-"""The mesh as this node holds it: verified peers, the network's settings, routes with reasons; how a change is laid over it.
+"""The mesh as this node holds it: verified peers, the network's settings, routes with reasons; how a change
+is laid over it.
 
-What is persisted (:class:`Saved`) stands here too. Records are verified by the function handed in (``overlayd.agent.records``): an unverified
-peer never gets further than this module. Called by the machine. Pure.
+What is persisted (:class:`Saved`) stands here too. Records are verified by the function handed in
+(``overlayd.agent.records``): an unverified peer never gets further than this module. Called by the machine.
+Pure.
 """
 
 from collections.abc import Callable, Mapping
@@ -10,7 +12,7 @@ from typing import TypeAlias
 
 import msgspec
 
-from overlayd.model.ids import Generation, LinkId, NodeId
+from overlayd.model.ids import Generation, LinkId, NodeId, Path
 from overlayd.model.node import NodeRecord, SignedRecord, Uplink
 from overlayd.model.route import Route
 from overlayd.protocol.controller import Mesh, NetworkConfig, PeerInfo
@@ -27,7 +29,9 @@ Verify: TypeAlias = Callable[[SignedRecord], NodeRecord]
 
 
 class BaseMismatch(ValueError):
-    """A change came for a generation that is not held; nothing was used, a complete mesh has to be asked for."""
+    """A change came for a generation that is not held; nothing was used, a complete mesh has to be asked
+    for.
+    """
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,10 +50,10 @@ class MeshView:
     peers: Mapping[NodeId, Peer] = field(default_factory=dict[NodeId, Peer])
     routes: Mapping[tuple[NodeId, int], Route] = field(default_factory=dict[tuple[NodeId, int], Route])
 
-    def apply(self, change: Mesh, me: NodeId, verify: Verify) -> tuple["MeshView", tuple[str, ...]]:
-        """Return the next generation, and one sentence for each peer that was refused.
+    def apply(self, change: Mesh, me: NodeId, verify: Verify) -> "Applied":
+        """Return the next generation. A peer whose record is refused stays as it was.
 
-        A refused peer is left out, and out of force if an older record of it was held. Raises :class:`BaseMismatch`.
+        Raises :class:`BaseMismatch`.
         """
         complete = change.base == NO_GENERATION
         if not complete and change.base != self.generation:
@@ -57,8 +61,13 @@ class MeshView:
         network = change.network or (None if complete else self.network)
         if network is None:
             raise BaseMismatch(f"generation {change.generation} says nothing of the network")
-        peers = {} if complete else {node: peer for node, peer in self.peers.items() if node not in change.removed}
+        peers = (
+            {}
+            if complete
+            else {node: peer for node, peer in self.peers.items() if node not in change.removed}
+        )
         routes = {} if complete else dict(self.routes)
+        own: NodeRecord | None = None
         problems: list[str] = []
         for info in change.peers:
             try:
@@ -66,13 +75,15 @@ class MeshView:
             except BadRecord as error:
                 problems.append(str(error))
                 continue
-            if record.id != me:
+            if record.id == me:
+                own = record
+            else:
                 peers[record.id] = Peer(record, info.record, info.uplinks)
         for key in change.routes_removed:
             routes.pop(key, None)
         for route in change.routes:
             routes[route.destination, route.class_id] = route
-        return MeshView(change.generation, network, peers, routes), tuple(problems)
+        return Applied(MeshView(change.generation, network, peers, routes), own, tuple(problems))
 
     def message(self) -> Mesh | None:
         """Return the complete message that this view could have come from; None without a network."""
@@ -93,9 +104,27 @@ class MeshView:
         peer = self.peers.get(node)
         return peer.record.name if peer else str(node)
 
+    def path_name(self, path: Path) -> str:
+        """Return ``path`` for a person: ``via rome`` with relays, ``direct`` without."""
+        relays = [self.name(relay) for relay in path[:-1]]
+        return f"via {', '.join(relays)}" if relays else "direct"
+
+
+@dataclass(frozen=True, slots=True)
+class Applied:
+    """A change laid over a view: the new ``view``, this node's ``own`` record if it came along, and a
+    sentence for each refused record.
+    """
+
+    view: MeshView
+    own: NodeRecord | None
+    problems: tuple[str, ...]
+
 
 class LinkKey(msgspec.Struct, frozen=True, array_like=True, order=True):
-    """What makes a link the same link: ``uplink`` is the local uplink's name, ``remote`` ``""`` where the peer calls us."""
+    """What makes a link the same link: ``uplink`` is the local uplink's name, ``remote`` ``""`` where the
+    peer calls us.
+    """
 
     peer: NodeId
     uplink: str
@@ -114,12 +143,12 @@ class Neighbour(msgspec.Struct, frozen=True, array_like=True):
 class Saved(msgspec.Struct, frozen=True):
     """All that an agent needs to go on without its controller after a restart.
 
-    ``links`` keeps link ids stable, so that the engine keeps their sessions; ``neighbours`` keeps links to the local network until they have
-    had time to announce themselves again. ``revoked`` is why this node is no longer a member, or None.
+    ``links`` keeps link ids stable, so that the engine keeps their sessions; ``neighbours`` keeps links to
+    the local network until they have had time to announce themselves again. ``revoked`` is why this node is
+    no longer a member, or None.
     """
 
     mesh: Mesh | None = None
     links: tuple[tuple[LinkKey, LinkId], ...] = ()
     neighbours: tuple[Neighbour, ...] = ()
     revoked: str | None = None
-

@@ -1,7 +1,8 @@
 """What happens to an agent (events) and what it wants done (commands).
 
-Engine and controller messages are events as they arrive (``overlayd.protocol``); what has no message of its own is defined here. The process
-(``overlayd.daemon.agent``) and the simulator turn the world into events and carry out commands, in order. Pure.
+Engine and controller messages are events as they arrive (``overlayd.protocol``); what has no message of its
+own is defined here. The process (``overlayd.daemon.agent``) and the simulator turn the world into events
+and carry out commands, in order. Pure.
 """
 
 from dataclasses import dataclass, field
@@ -10,6 +11,7 @@ from typing import TypeAlias
 
 from overlayd.agent.mesh import Saved
 from overlayd.model.ids import NodeId
+from overlayd.model.node import SignedRecord
 from overlayd.protocol import controller, engine
 
 # Events
@@ -34,7 +36,9 @@ class ControllerLost:
 
 @dataclass(frozen=True, slots=True)
 class NeighbourSeen:
-    """An authentic announcement on the local network: ``node`` can be called at ``endpoint`` from the local uplink ``uplink``."""
+    """An authentic announcement on the local network: ``node`` can be called at ``endpoint`` from the local
+    uplink ``uplink``.
+    """
 
     node: NodeId
     endpoint: str
@@ -43,7 +47,9 @@ class NeighbourSeen:
 
 @dataclass(frozen=True, slots=True)
 class Tick:
-    """Time has passed; sent about once a second."""
+    """Time has passed; sent about once a second. ``unix`` is the wall clock in seconds, for display only."""
+
+    unix: float = 0.0
 
 
 Event: TypeAlias = (
@@ -89,9 +95,10 @@ class Save:
 
 @dataclass(frozen=True, slots=True)
 class Certified:
-    """A renewed certificate (PEM chain) to be stored and used from the next connection on."""
+    """A renewed certificate (PEM chain) and record, to be stored and used from the next connection on."""
 
     certificate: str
+    record: SignedRecord
 
 
 class Level(IntEnum):

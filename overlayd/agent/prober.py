@@ -1,13 +1,18 @@
-"""Which links the engine holds and therefore probes, and the ids they have. Pure; called by the machine when peers, uplinks or neighbours change.
+"""Which links the engine holds and therefore probes, and the ids they have.
 
-A link is wanted for each pair of a local uplink and a peer's endpoint of the same address family. Behind a NAT a node cannot be called: there the
-other side holds the link without a remote, one lane for each such uplink, and learns the address from the call. Two nodes that are both behind a
-NAT have no link, unless they see each other on their local network. What is found there is preferred to anything else.
+Pure; called by the machine when peers, uplinks or neighbours change.
+
+A link is wanted for each pair of a local uplink and a peer's endpoint of the same address family. Behind a
+NAT a node cannot be called: there the other side holds the link without a remote, one lane for each such
+uplink, and learns the address from the call. Two nodes that are both behind a NAT have no link, unless they
+see each other on their local network. What is found there is preferred to anything else.
 """
 
 import ipaddress
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+
+import msgspec
 
 from overlayd.agent.mesh import LinkKey, Neighbour, Peer
 from overlayd.model.ids import LinkId, NodeId
@@ -22,7 +27,9 @@ _LAST_ID = 0xFFFF
 
 @dataclass(frozen=True, slots=True)
 class LocalUplink:
-    """A UDP socket of this node's engine. ``index`` is its place in the engine's list, ``bound`` the address it is bound to.
+    """A UDP socket of this node's engine.
+
+    ``index`` is its place in the engine's list, ``bound`` the address it is bound to.
 
     A socket bound to ``::`` is taken for IPv6 only; a host with both families has an uplink for each.
     """
@@ -44,7 +51,9 @@ class TooManyLinks(ValueError):
 def wanted(
     local: tuple[LocalUplink, ...], peers: Mapping[NodeId, Peer], neighbours: Iterable[Neighbour]
 ) -> dict[LinkKey, engine.Link]:
-    """Return the links this node should hold, best first within a peer; their ``id`` is 0 until :class:`LinkIds` gives one."""
+    """Return the links this node should hold, best first within a peer; their ``id`` is 0 until
+    :class:`LinkIds` gives one.
+    """
     seen: dict[NodeId, list[Neighbour]] = {}
     for neighbour in neighbours:
         seen.setdefault(neighbour.node, []).append(neighbour)
@@ -59,7 +68,9 @@ def wanted(
 
 
 class LinkIds:
-    """Gives each link its number and keeps it: a link that comes back finds its old number if it was not needed meanwhile."""
+    """Gives each link its number and keeps it: a link that comes back finds its old number if it was not
+    needed meanwhile.
+    """
 
     def __init__(self, known: Iterable[tuple[LinkKey, LinkId]] = ()) -> None:
         self._ids = {key: number for key, number in known if 1 <= number <= _LAST_ID}
@@ -67,7 +78,10 @@ class LinkIds:
             self._ids = {}
 
     def assign(self, keys: Iterable[LinkKey]) -> dict[LinkKey, LinkId]:
-        """Return the ids of ``keys``; others are forgotten only when numbers run out. Raises :class:`TooManyLinks`."""
+        """Return the ids of ``keys``; others are forgotten only when numbers run out.
+
+        Raises :class:`TooManyLinks`.
+        """
         wanted_keys = sorted(keys)
         if len(wanted_keys) > _LAST_ID:
             raise TooManyLinks(f"{len(wanted_keys)} links; at most {_LAST_ID} have a number")
@@ -85,8 +99,16 @@ class LinkIds:
         return tuple(sorted(self._ids.items()))
 
 
+def numbered(link: engine.Link, number: LinkId) -> engine.Link:
+    """Return ``link`` with its number."""
+    return msgspec.structs.replace(link, id=number)
+
+
 def family_of(endpoint: str) -> int:
-    """Return 4 or 6 for ``"198.51.100.7:51900"`` or ``"[2001:db8::7]:51900"``. Raises :class:`ValueError` for anything else."""
+    """Return 4 or 6 for ``"198.51.100.7:51900"`` or ``"[2001:db8::7]:51900"``.
+
+    Raises :class:`ValueError` for anything else.
+    """
     host, separator, port = endpoint.rpartition(":")
     if not separator or not port.isascii() or not port.isdigit() or not 0 < int(port) <= 0xFFFF:
         raise ValueError(f"{endpoint!r} is not an address and a port")

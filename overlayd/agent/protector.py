@@ -1,7 +1,7 @@
 """From a class of service to the repair settings that the engine uses for it. Pure.
 
-Today's answer is the class's own table. Settings that follow the estimates of a link are made here when there are any; nothing else decides
-about repair on the agent's side.
+Today's answer is the class's own table. Settings that follow the estimates of a link are made here when
+there are any; nothing else decides about repair on the agent's side.
 """
 
 from overlayd.model.service import ServiceClass

@@ -1,7 +1,7 @@
 """Signed node records: what the network's signer vouches for, and how it is checked. Pure.
 
-Expiry is not enforced here: a host whose clock jumps by years must keep its mesh, and a node that is no longer a member is removed by its
-controller. The view warns of what is about to expire.
+Expiry is not enforced here: a host whose clock jumps by years must keep its mesh, and a node that is no
+longer a member is removed by its controller. The view warns of what is about to expire.
 """
 
 import msgspec
@@ -13,7 +13,10 @@ from overlayd.model.node import NodeRecord, SignedRecord
 
 
 def verifier(signer: str) -> Verify:
-    """Return the check against ``signer``, an Ed25519 public key in hex (32 bytes). Raises :class:`ValueError` for any other text."""
+    """Return the check against ``signer``, an Ed25519 public key in hex (32 bytes).
+
+    Raises :class:`ValueError` for any other text.
+    """
     key = Ed25519PublicKey.from_public_bytes(bytes.fromhex(signer))
     decoder = msgspec.json.Decoder(NodeRecord)
 

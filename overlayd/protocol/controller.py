@@ -1,7 +1,8 @@
-"""Agent and controller: msgpack frames over one WebSocket (mutual TLS 1.3), and the join that comes before it.
+"""Agent and controller: msgpack frames over one WebSocket (mutual TLS 1.3), and the join that comes before
+it.
 
-Rates are bit/s, RTTs and jitter milliseconds, ratios 0..1, times Unix seconds unless the name says otherwise. A node may only speak of itself: the
-controller takes the sender's id from its certificate.
+Rates are bit/s, RTTs and jitter milliseconds, ratios 0..1, times Unix seconds unless the name says
+otherwise. A node may only speak of itself: the controller takes the sender's id from its certificate.
 """
 
 from typing import TypeAlias
@@ -22,7 +23,9 @@ MAX_UNAUTHENTICATED_BYTES = 64 * 1024
 
 
 class JoinRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_field="type", tag="join"):
-    """``csr`` is PEM for the agent's own TLS key; ``public_key`` the engine's X25519 key in hex; ``prefixes`` what it wants to announce."""
+    """``csr`` is PEM for the agent's own TLS key; ``public_key`` the engine's X25519 key in hex;
+    ``prefixes`` what it wants to announce.
+    """
 
     token: str
     name: str
@@ -32,7 +35,9 @@ class JoinRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_f
 
 
 class Joined(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_field="type", tag="joined"):
-    """``certificate`` and ``ca`` are PEM chains; ``signer`` the Ed25519 public key (hex) that signs records."""
+    """``certificate`` and ``ca`` are PEM chains; ``signer`` the Ed25519 public key (hex) that signs
+    records.
+    """
 
     certificate: str
     ca: str
@@ -41,7 +46,9 @@ class Joined(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_field=
 
 
 class Denied(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_field="type", tag="denied"):
-    """``code`` is for programs (``token-used``, ``token-expired``, ``name-taken``, ``address-taken`` …), ``problem`` for people."""
+    """``code`` is for programs (``token-used``, ``token-expired``, ``name-taken``, ``address-taken`` …),
+    ``problem`` for people.
+    """
 
     code: str
     problem: str
@@ -86,7 +93,9 @@ class PathSample(msgspec.Struct, frozen=True, array_like=True):
 
 
 class Telemetry(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_field="type", tag="telemetry"):
-    """Sent every ``telemetry_interval`` seconds, and at once with ``urgent`` when a link degrades, goes down or comes back."""
+    """Sent every ``telemetry_interval`` seconds, and at once with ``urgent`` when a link degrades, goes
+    down or comes back.
+    """
 
     urgent: bool
     frame_seconds: float
@@ -136,7 +145,9 @@ class PeerInfo(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Mesh(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_field="type", tag="mesh"):
-    """A new generation. ``base`` 0: complete. Otherwise the change since ``base``: what is not named stays; ``removed`` peers go.
+    """A new generation. ``base`` 0: complete.
+
+    Otherwise the change since ``base``: what is not named stays; ``removed`` peers go.
 
     ``routes`` are those with this node as ingress.
     """

@@ -1,7 +1,7 @@
 """Agent and engine: snapshots down, events up, as JSON frames over one Unix socket.
 
-The Rust side of the same schema is ``engine/node/src/snapshot.rs`` and ``event.rs``. Times are nanoseconds of the engine's monotonic
-clock; ratios are 0..1; keys are hex.
+The Rust side of the same schema is ``engine/node/src/snapshot.rs`` and ``event.rs``. Times are nanoseconds
+of the engine's monotonic clock; ratios are 0..1; keys are hex.
 """
 
 from typing import Literal, TypeAlias

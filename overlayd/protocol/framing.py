@@ -1,4 +1,7 @@
-"""Length-prefixed frames for stream sockets: 32 bits, big-endian, then that many bytes. Pure: bytes in, frames out."""
+"""Length-prefixed frames for stream sockets: 32 bits, big-endian, then that many bytes.
+
+Pure: bytes in, frames out.
+"""
 
 import struct
 
@@ -18,7 +21,10 @@ def encode_frame(payload: bytes) -> bytes:
 
 
 class FrameReader:
-    """Collects bytes and yields whole frames. Raises :class:`FrameTooLarge` before it buffers an oversized one."""
+    """Collects bytes and yields whole frames.
+
+    Raises :class:`FrameTooLarge` before it buffers an oversized one.
+    """
 
     def __init__(self, max_frame_bytes: int = MAX_FRAME_BYTES) -> None:
         self._buffer = bytearray()
@@ -31,7 +37,9 @@ class FrameReader:
         while len(self._buffer) >= _LENGTH.size:
             (length,) = _LENGTH.unpack_from(self._buffer)
             if length > self._max_frame_bytes:
-                raise FrameTooLarge(f"frame of {length} bytes announced; at most {self._max_frame_bytes} are allowed")
+                raise FrameTooLarge(
+                    f"frame of {length} bytes announced; at most {self._max_frame_bytes} are allowed"
+                )
             end = _LENGTH.size + length
             if len(self._buffer) < end:
                 break

@@ -1,6 +1,7 @@
 """Command line and agent: requests and answers as length-prefixed JSON frames over the agent's Unix socket.
 
-Every request is one frame ``Request``; the answer is one frame ``Answer``, or for ``follow`` requests a series of them until the client closes.
+Every request is one frame ``Request``; the answer is one frame ``Answer``, or for ``follow`` requests a
+series of them until the client closes.
 """
 
 from typing import Any
@@ -11,7 +12,9 @@ PROTOCOL = 1
 
 
 class Request(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """``verb`` names the question (``status``, ``links``, ``routes``, ``explain``, ``trace``, ``ping``, ``join``, ``leave``, ``nodes``), ``arguments`` its parameters."""
+    """``verb`` names the question (``status``, ``links``, ``routes``, ``explain``, ``trace``, ``ping``,
+    ``join``, ``leave``, ``nodes``), ``arguments`` its parameters.
+    """
 
     verb: str
     arguments: dict[str, Any] = {}
@@ -19,7 +22,9 @@ class Request(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Problem(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """``code`` maps to an exit code: ``usage`` 2, ``not-found`` 4, ``denied`` 5, ``degraded`` 6, ``conflict`` 7, ``timeout`` 124, else 1."""
+    """``code`` maps to an exit code: ``usage`` 2, ``not-found`` 4, ``denied`` 5, ``degraded`` 6,
+    ``conflict`` 7, ``timeout`` 124, else 1.
+    """
 
     code: str
     message: str

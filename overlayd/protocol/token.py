@@ -9,7 +9,9 @@ _PREFIX = "ovl1_"
 
 
 class JoinToken(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """``url`` is ``wss://host:port``; ``pin`` the SHA-256 of the CA certificate (DER) in hex; ``secret`` 256 bits in hex."""
+    """``url`` is ``wss://host:port``; ``pin`` the SHA-256 of the CA certificate (DER) in hex; ``secret``
+    256 bits in hex.
+    """
 
     url: str
     pin: str

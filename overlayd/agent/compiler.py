@@ -1,0 +1,76 @@
+"""From the mesh, the links and the order of paths to the engine's next snapshot.
+
+Pure and deterministic: the same tables give the same snapshot.
+
+Also here: which paths can be installed at all, so that nothing is handed to the engine that it would have
+to refuse.
+"""
+
+from collections.abc import Iterable, Mapping
+
+from overlayd.agent.mesh import MeshView
+from overlayd.agent.protector import protect
+from overlayd.model.ids import NodeId, Path
+from overlayd.model.node import NodeRecord
+from overlayd.model.service import ServiceClass
+from overlayd.protocol import engine
+from overlayd.protocol.controller import NetworkConfig
+
+MAX_RELAYS = 4
+
+
+def compile_snapshot(
+    generation: int,
+    me: NodeRecord,
+    mesh: MeshView,
+    network: NetworkConfig,
+    links: Iterable[engine.Link],
+    orders: Mapping[tuple[NodeId, int], tuple[Path, ...]],
+) -> engine.Snapshot:
+    """Return the complete tables.
+
+    ``orders`` holds installable paths, best first, for each destination and class.
+    """
+    return engine.Snapshot(
+        schema=engine.SCHEMA,
+        generation=generation,
+        route_generation=mesh.generation,
+        network=engine.Network(network.id, network.suite, network.psk),  # pyright: ignore[reportArgumentType]
+        node=engine.Local(me.id, me.name, me.addresses, _own_prefixes(me), me.relay),
+        peers=tuple(_peer(mesh.peers[node].record) for node in sorted(mesh.peers)),
+        links=tuple(sorted(links, key=lambda link: link.id)),
+        classes=tuple(protect(service) for service in network.classes),
+        classifiers=tuple(_classifiers(network.classes)),
+        routes=tuple(
+            engine.Route(destination, class_id, paths)
+            for (destination, class_id), paths in sorted(orders.items())
+            if paths
+        ),
+    )
+
+
+def installable(path: Path, me: NodeId, mesh: MeshView, neighbours: frozenset[NodeId]) -> bool:
+    """Tell whether ``path`` starts with a neighbour, passes relays only, knows every node and repeats none."""
+    *relays, _ = path
+    return (
+        path[0] in neighbours
+        and len(relays) <= MAX_RELAYS
+        and len({me, *path}) == len(path) + 1
+        and all(node in mesh.peers for node in path)
+        and all(mesh.peers[relay].record.relay for relay in relays)
+    )
+
+
+def _own_prefixes(me: NodeRecord) -> tuple[str, ...]:
+    hosts = (f"{address}/{128 if ':' in address else 32}" for address in me.addresses)
+    return tuple(dict.fromkeys((*hosts, *me.prefixes)))
+
+
+def _peer(record: NodeRecord) -> engine.Peer:
+    return engine.Peer(record.id, record.name, record.public_key, _own_prefixes(record), record.relay)
+
+
+def _classifiers(classes: tuple[ServiceClass, ...]) -> Iterable[engine.Classifier]:
+    for class_id, service in enumerate(classes):
+        for dscp in service.dscp:
+            yield engine.Classifier(class_id, dscp=dscp)

@@ -1,0 +1,375 @@
+"""The agent as a state machine: ``Agent.handle(event, now) -> commands``.
+
+Pure; driven by ``overlayd.daemon.agent`` and by the simulator.
+
+It holds the mesh, the links and the orders of paths, hands each event to those who judge it (estimator,
+selector, prober, reporter) and compiles the next snapshot when its tables changed. ``now`` is nanoseconds
+of a monotonic clock; no decision looks at the wall clock.
+"""
+
+from dataclasses import dataclass, replace
+
+import msgspec
+
+from overlayd.agent.compiler import compile_snapshot
+from overlayd.agent.estimator import Estimator
+from overlayd.agent.mesh import NO_GENERATION, BadRecord, BaseMismatch, MeshView, Neighbour, Saved, Verify
+from overlayd.agent.messages import (
+    Certified,
+    Command,
+    ControllerConnected,
+    ControllerLost,
+    EngineLost,
+    Event,
+    Level,
+    Log,
+    NeighbourSeen,
+    PushSnapshot,
+    Reconnect,
+    Save,
+    TellController,
+    Tick,
+)
+from overlayd.agent.prober import LocalUplink, TooManyLinks
+from overlayd.agent.reporter import Reporter
+from overlayd.agent.tables import Tables
+from overlayd.model.ids import LinkId, NodeId, Path
+from overlayd.model.node import NodeRecord, Uplink
+from overlayd.model.service import ServiceClass
+from overlayd.protocol import controller, engine
+
+NEIGHBOUR_LIFE_NS = 60_000_000_000
+MAX_ENDPOINTS_PER_NEIGHBOUR = 4
+LOCAL_ROUTES_AFTER_NS = 3_000_000_000
+"""Local routes are made anew this long after a link changed: by then there are samples of what came up."""
+
+
+@dataclass(frozen=True, slots=True)
+class Self:
+    """What this node is.
+
+    ``uplinks`` in the order of the configuration, ``prefixes`` as it wants to announce them.
+    """
+
+    record: NodeRecord
+    uplinks: tuple[Uplink, ...]
+    prefixes: tuple[str, ...]
+    version: str
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """The engine's last no, until it accepts a snapshot again."""
+
+    generation: int
+    field: str
+    problem: str
+
+
+class Agent:
+    """One node's agent. The attributes are for reading; only :meth:`handle` changes anything."""
+
+    def __init__(self, me: Self, verify: Verify, saved: Saved | None = None, now: int = 0) -> None:
+        self.me = me
+        self.mesh = MeshView()
+        self.revoked: str | None = None
+        self.engine: engine.Welcome | None = None
+        self.applied: int | None = None
+        self.refusal: Refusal | None = None
+        self.counters: engine.CountersReport | None = None
+        self.connected = False
+        self.connection_problem: str | None = None
+        self.connection_changed_at = now
+        self.estimator = Estimator()
+        self.tables = Tables(self.estimator, saved.links if saved else ())
+        self._verify = verify
+        self._seen: dict[Neighbour, int] = {}
+        self._reporter = Reporter()
+        self._pushed: engine.Snapshot | None = None
+        self._saved = saved
+        self._resync = False
+        self._local_routes_due: int | None = None
+        self._unix = 0.0
+        self._out: list[Command] = []
+        if saved is not None:
+            self._restore(saved, now)
+
+    @property
+    def classes(self) -> tuple[ServiceClass, ...]:
+        """The network's classes of service; none before the first mesh."""
+        return self.mesh.network.classes if self.mesh.network else ()
+
+    def handle(self, event: Event, now: int) -> list[Command]:
+        """Take what happened and return what is to be done about it, in order."""
+        match event:
+            case engine.Welcome():
+                self._welcome(event, now)
+            case engine.Applied():
+                self.applied, self.refusal = event.generation, None
+            case engine.Refused():
+                self.refusal = Refusal(event.generation, event.field, event.problem)
+                self._log(
+                    Level.ERROR,
+                    "snapshot refused",
+                    generation=event.generation,
+                    field=event.field,
+                    problem=event.problem,
+                )
+            case engine.LinkState():
+                self._link_state(event, now)
+            case engine.Links():
+                self._note_links(event, now)
+            case engine.Paths():
+                self.estimator.note_paths(event.paths, now)
+                self._reporter.note_paths(event.paths)
+            case engine.Switch():
+                self._switched(event)
+            case engine.Counters():
+                self.counters = event.counters
+            case engine.KeyLog():
+                pass
+            case EngineLost():
+                self.engine = None
+                self._log(Level.WARNING, "engine lost", problem=event.problem)
+            case ControllerConnected() | ControllerLost():
+                self._connection(event, now)
+            case controller.Mesh():
+                self._take_mesh(event, now)
+            case controller.Renewed():
+                self._renewed(event, now)
+            case controller.Revoked():
+                self._revoke(event.problem, now)
+            case controller.Denied():
+                self._log(Level.ERROR, "controller said no", code=event.code, problem=event.problem)
+            case NeighbourSeen():
+                self._neighbour_seen(event, now)
+            case Tick():
+                self._tick(event, now)
+        if isinstance(event, engine.Links | engine.Paths | Tick):
+            self._choose(now)
+        self._report(now)
+        out, self._out = self._out, []
+        return out
+
+    # Engine
+
+    def _welcome(self, event: engine.Welcome, now: int) -> None:
+        self.engine = event
+        self.applied = event.generation or None
+        self.refusal = None
+        self._pushed = None
+        self.estimator.forget()
+        self._log(
+            Level.INFO, "engine found", version=event.version, generation=event.generation, boot=event.boot
+        )
+        self._rebuild(now)
+
+    def _note_links(self, event: engine.Links, now: int) -> None:
+        self.estimator.note_links(event.links, now)
+        reports = self.estimator.links()
+        best = {peer: self.tables.best_link(peer) for peer in sorted(self.tables.neighbours)}
+        self._reporter.note_links(
+            {peer: None if link is None else reports[link] for peer, link in best.items()},
+            {peer: None if link is None else self.estimator.link(link, now) for peer, link in best.items()},
+        )
+
+    def _link_state(self, event: engine.LinkState, now: int) -> None:
+        up = event.state == "up"
+        self.estimator.note_link_state(LinkId(event.link), up)
+        self._log(Level.INFO, f"link {event.state}", link=event.link, peer=self.mesh.name(NodeId(event.peer)))
+        if self._local_routes_due is None:
+            self._local_routes_due = now + LOCAL_ROUTES_AFTER_NS
+
+    def _switched(self, event: engine.Switch) -> None:
+        if event.reason == "snapshot":
+            return  # our own doing; told when it was decided
+        destination = NodeId(event.destination)
+        before, after = _path(event.from_), _path(event.to)
+        reason = "the path died" if event.reason == "dead" else "the better path has been healthy again"
+        self._tell(controller.Switched(destination, event.class_, before, after, "engine", reason))
+        self._log_move(destination, event.class_, before, after, reason, "engine")
+
+    # Controller
+
+    def _connection(self, event: ControllerConnected | ControllerLost, now: int) -> None:
+        self.connected = isinstance(event, ControllerConnected)
+        self.connection_changed_at = now
+        if isinstance(event, ControllerLost):
+            if event.problem != self.connection_problem:
+                self._log(Level.WARNING, "controller lost", problem=event.problem)
+            self.connection_problem = event.problem
+            return
+        self.connection_problem = None
+        self._log(Level.INFO, "controller connected", generation=self.mesh.generation)
+        self._reporter.start()
+        held = NO_GENERATION if self._resync else self.mesh.generation
+        self._tell(
+            controller.Hello(controller.PROTOCOL, self.me.version, self.me.uplinks, self.me.prefixes, held)
+        )
+
+    def _take_mesh(self, change: controller.Mesh, now: int) -> None:
+        if self.revoked is not None:
+            return
+        try:
+            applied = self.mesh.apply(change, self.me.record.id, self._verify)
+        except BaseMismatch as error:
+            self._resync = True
+            self._out.append(Reconnect(str(error)))
+            return
+        self._resync = False
+        self.mesh = applied.view
+        if applied.own is not None:
+            self.me = replace(self.me, record=applied.own)
+        for problem in applied.problems:
+            self._log(Level.ERROR, "record refused", problem=problem)
+        self._log(
+            Level.INFO,
+            "mesh",
+            generation=self.mesh.generation,
+            peers=len(self.mesh.peers),
+            routes=len(self.mesh.routes),
+        )
+        self._rebuild(now)
+
+    def _renewed(self, event: controller.Renewed, now: int) -> None:
+        try:
+            record = self._verify(event.record)
+        except BadRecord as error:
+            self._log(Level.ERROR, "renewal refused", problem=str(error))
+            return
+        if record.id != self.me.record.id:
+            self._log(Level.ERROR, "renewal refused", problem=f"it is for node {record.id}")
+            return
+        self.me = replace(self.me, record=record)
+        self._out.append(Certified(event.certificate, event.record))
+        self._rebuild(now)
+
+    def _revoke(self, problem: str, now: int) -> None:
+        self.revoked = problem
+        self.mesh = replace(self.mesh, peers={}, routes={})
+        self._seen.clear()
+        self._log(Level.ERROR, "revoked", problem=problem)
+        self._rebuild(now)
+
+    # Local network and time
+
+    def _neighbour_seen(self, event: NeighbourSeen, now: int) -> None:
+        if event.node not in self.mesh.peers:
+            return
+        neighbour = Neighbour(event.node, event.endpoint, event.uplink)
+        if neighbour not in self._seen:
+            if sum(other.node == event.node for other in self._seen) >= MAX_ENDPOINTS_PER_NEIGHBOUR:
+                return
+            self._log(Level.INFO, "neighbour found", peer=self.mesh.name(event.node), endpoint=event.endpoint)
+            self._seen[neighbour] = now
+            self._rebuild(now)
+        self._seen[neighbour] = now
+
+    def _tick(self, event: Tick, now: int) -> None:
+        self._unix = event.unix
+        living = {neighbour: at for neighbour, at in self._seen.items() if now - at < NEIGHBOUR_LIFE_NS}
+        if len(living) != len(self._seen):
+            self._seen = living
+            self._rebuild(now)
+        if self._local_routes_due is not None and now >= self._local_routes_due:
+            self._local_routes_due = None
+            self._rebuild(now)
+
+    # Tables
+
+    def _restore(self, saved: Saved, now: int) -> None:
+        self.revoked = saved.revoked
+        self._seen = {neighbour: now for neighbour in saved.neighbours}
+        if saved.mesh is None:
+            return
+        try:
+            applied = self.mesh.apply(saved.mesh, self.me.record.id, self._verify)
+        except BaseMismatch as error:
+            self._log(Level.ERROR, "stored mesh ignored", problem=str(error))
+            return
+        self.mesh = applied.view
+        for problem in applied.problems:
+            self._log(Level.ERROR, "stored record refused", problem=problem)
+
+    def _rebuild(self, now: int) -> None:
+        """Make links, routes and order anew, after the mesh, the uplinks or the neighbours changed."""
+        try:
+            self.tables.set_links(self._local_uplinks(), self.mesh, self._seen)
+        except TooManyLinks as error:
+            self._log(Level.ERROR, "links unchanged", problem=str(error))
+        self.tables.set_routes(self.me.record.id, self.mesh, self._unix, now)
+        self._save()
+        self._choose(now)
+
+    def _local_uplinks(self) -> tuple[LocalUplink, ...]:
+        """The engine's sockets that the configuration knows, by name."""
+        sockets = self.engine.uplinks if self.engine else ()
+        configured = {uplink.name: uplink for uplink in self.me.uplinks}
+        return tuple(
+            LocalUplink(index, socket.address, configured[socket.name])
+            for index, socket in enumerate(sockets)
+            if socket.name in configured
+        )
+
+    def _choose(self, now: int) -> None:
+        """Let the selector put paths in order, tell of its moves, and push if anything is new."""
+        for (destination, class_id), move in self.tables.choose(self.classes, now).items():
+            self._tell(
+                controller.Switched(destination, class_id, move.before, move.after, "agent", move.reason)
+            )
+            self._log_move(destination, class_id, move.before, move.after, move.reason, "agent")
+            self._reporter.alarm(move.before[0])
+        self._push()
+
+    def _push(self) -> None:
+        if self.engine is None or self.mesh.network is None:
+            return
+        last = self._pushed.generation if self._pushed else self.engine.generation
+        snapshot = compile_snapshot(
+            last, self.me.record, self.mesh, self.mesh.network, self.tables.links.values(), self.tables.orders
+        )
+        if snapshot == self._pushed:
+            return
+        self._pushed = msgspec.structs.replace(snapshot, generation=last + 1)
+        self._out.append(PushSnapshot(self._pushed))
+
+    def _save(self) -> None:
+        saved = Saved(
+            self.mesh.message(), self.tables.known_links(), tuple(sorted(self._seen, key=str)), self.revoked
+        )
+        if saved != self._saved:
+            self._saved = saved
+            self._out.append(Save(saved))
+
+    # Telling
+
+    def _report(self, now: int) -> None:
+        if not self.connected or self.mesh.network is None:
+            return
+        for frame in self._reporter.poll(self.mesh.network.telemetry_interval, now):
+            self._tell(frame)
+
+    def _tell(self, message: controller.FromAgent) -> None:
+        if self.connected:
+            self._out.append(TellController(message))
+
+    def _log_move(
+        self, destination: NodeId, class_id: int, before: Path, after: Path, reason: str, by: str
+    ) -> None:
+        self._log(
+            Level.WARNING,
+            "path changed",
+            destination=self.mesh.name(destination),
+            class_=self.classes[class_id].name if class_id < len(self.classes) else class_id,
+            before=self.mesh.path_name(before),
+            after=self.mesh.path_name(after),
+            by=by,
+            reason=reason,
+        )
+
+    def _log(self, level: Level, event: str, **fields: object) -> None:
+        self._out.append(Log(level, event, fields))
+
+
+def _path(nodes: tuple[int, ...]) -> Path:
+    return tuple(NodeId(node) for node in nodes)

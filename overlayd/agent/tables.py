@@ -1,0 +1,114 @@
+"""The tables in the making: links with their numbers, the route and the order of paths for each destination
+and class. Pure; owned by the machine.
+"""
+
+from collections.abc import Iterable
+from functools import partial
+
+import msgspec
+
+from overlayd.agent import compiler, fallback, prober
+from overlayd.agent.estimator import Estimator
+from overlayd.agent.measure import figures, rtts_ms
+from overlayd.agent.mesh import LinkKey, MeshView, Neighbour
+from overlayd.agent.selector import Figures, Hold, Judge, Move, Selector, Verdict
+from overlayd.model.ids import LinkId, NodeId, Path
+from overlayd.model.route import Route
+from overlayd.model.service import Bound, ServiceClass
+from overlayd.protocol import engine
+
+Key = tuple[NodeId, int]
+"""Destination and class."""
+
+
+class Tables:
+    """What the next snapshot is compiled from, except the mesh itself."""
+
+    def __init__(self, estimator: Estimator, known_links: Iterable[tuple[LinkKey, LinkId]] = ()) -> None:
+        self.links: dict[LinkId, engine.Link] = {}
+        self.keys: dict[LinkId, LinkKey] = {}
+        self.routes: dict[Key, Route] = {}
+        self.orders: dict[Key, tuple[Path, ...]] = {}
+        self.moves: dict[Key, Move] = {}
+        self._estimator = estimator
+        self._selector = Selector()
+        self._ids = prober.LinkIds(known_links)
+        self._preference: dict[LinkId, int] = {}
+        self._neighbours: frozenset[NodeId] = frozenset()
+
+    @property
+    def neighbours(self) -> frozenset[NodeId]:
+        """Nodes with a link, alive or not."""
+        return self._neighbours
+
+    def known_links(self) -> tuple[tuple[LinkKey, LinkId], ...]:
+        """Return the numbers that have to survive a restart."""
+        return self._ids.known()
+
+    def set_links(
+        self, local: tuple[prober.LocalUplink, ...], mesh: MeshView, seen: Iterable[Neighbour]
+    ) -> None:
+        """Make the links anew.
+
+        Raises :class:`~overlayd.agent.prober.TooManyLinks` and leaves all as it was.
+        """
+        links = prober.wanted(local, mesh.peers, seen)
+        ids = self._ids.assign(links)
+        self.keys = {ids[key]: key for key in links}
+        self.links = {ids[key]: prober.numbered(link, ids[key]) for key, link in links.items()}
+        self._preference = {number: link.preference for number, link in self.links.items()}
+        self._neighbours = frozenset(key.peer for key in links)
+
+    def set_routes(self, me: NodeId, mesh: MeshView, decided_at: float, now: int) -> None:
+        """Take the controller's routes as far as they can be installed, and make one of our own for what is
+        left.
+        """
+        rtts = rtts_ms(self._estimator, self._preference, self._neighbours, now)
+        self.routes = {}
+        for destination in sorted(mesh.peers):
+            for class_id, _ in enumerate(mesh.network.classes if mesh.network else ()):
+                key = (destination, class_id)
+                route = self._installable(mesh.routes.get(key), me, mesh)
+                if route is None:
+                    route = fallback.local_route(
+                        destination, class_id, mesh, self._neighbours, rtts, decided_at
+                    )
+                self.routes[key] = route
+        self._selector.retain(self.routes)
+        self.moves = {key: move for key, move in self.moves.items() if key in self.routes}
+        self.orders = {key: order for key, order in self.orders.items() if key in self.routes}
+
+    def choose(self, classes: tuple[ServiceClass, ...], now: int) -> dict[Key, Move]:
+        """Put the paths of all routes in order; return the moves that were made."""
+        moves: dict[Key, Move] = {}
+        for (destination, class_id), route in self.routes.items():
+            in_use = self._estimator.active_path(destination, class_id, now)
+            measure = partial(self.figures, class_id, now=now)
+            choice = self._selector.choose(route, classes[class_id].bound, measure, in_use, now)
+            self.orders[destination, class_id] = choice.order
+            if choice.move is not None:
+                moves[destination, class_id] = choice.move
+        self.moves |= moves
+        return moves
+
+    def figures(self, class_id: int, path: Path, now: int) -> Figures | None:
+        """Return ``path`` as measured now; None without a fresh sample."""
+        return figures(self._estimator, self._preference, class_id, path, now)
+
+    def verdict(self, key: Key, bound: Bound, path: Path, now: int) -> Verdict | None:
+        """Return how ``path`` stands against ``bound``; None without a fresh sample."""
+        return Judge(self.routes[key], bound, partial(self.figures, key[1], now=now)).verdict(path)
+
+    def hold(self, key: Key, path: Path, now: int) -> Hold | None:
+        """Return the hold-down of ``path``, if there is one."""
+        return self._selector.hold(*key, path, now)
+
+    def best_link(self, peer: NodeId) -> LinkId | None:
+        """Return the link to ``peer`` that the engine uses; None if all are down or there is none."""
+        return self._estimator.best_link(peer, self._preference)
+
+    def _installable(self, route: Route | None, me: NodeId, mesh: MeshView) -> Route | None:
+        if route is None:
+            return None
+        paths = tuple(path for path in route.paths if compiler.installable(path, me, mesh, self._neighbours))
+        return msgspec.structs.replace(route, paths=paths) if paths else None
