@@ -11,6 +11,9 @@ use std::fmt;
 pub struct Config {
     /// All that happens by chance follows from it.
     pub seed: u64,
+    /// Dense traffic is carried in groups this far apart: less work against up to this much lateness.
+    #[serde(default = "quantum_ns")]
+    pub quantum_ns: u64,
     pub directions: Vec<Direction>,
 }
 
@@ -26,6 +29,11 @@ pub struct Direction {
     pub to: String,
     #[serde(default)]
     pub settings: Settings,
+}
+
+/// See the ADR on the live link emulator for what it saves.
+fn quantum_ns() -> u64 {
+    250_000
 }
 
 impl Config {

@@ -15,6 +15,8 @@ pub(super) const BATCH: usize = 32;
 /// Largest frame: 64 KB of IP and its Ethernet header.
 const FRAME_MAX: usize = 65_536 + 64;
 const SLOT: usize = vnet::LEN + FRAME_MAX;
+/// A frame is never taken for older than this: between two clock reads the real-time clock may have been set.
+const AGE_MAX_NS: u64 = 100_000_000;
 /// Bursts wait here while the thread is elsewhere; the kernel grants it to root beyond its usual limit.
 const SOCKET_BUFFER: libc::c_int = 32 << 20;
 
@@ -32,7 +34,8 @@ pub(super) struct PacketSocket {
 /// Memory that frames are received into.
 pub(super) struct ReceiveBatch {
     slots: Vec<u8>,
-    lens: Vec<usize>,
+    /// Length and age of each frame of the last batch.
+    frames: Vec<(usize, u64)>,
 }
 
 /// One frame to send: three pieces that follow each other on the wire.
@@ -59,6 +62,7 @@ impl PacketSocket {
         let fd = unsafe { OwnedFd::from_raw_fd(check(fd)?) };
         set_option(&fd, libc::SOL_PACKET, PACKET_VNET_HDR, 1)?;
         set_option(&fd, libc::SOL_PACKET, PACKET_IGNORE_OUTGOING, 1)?;
+        set_option(&fd, libc::SOL_SOCKET, libc::SO_TIMESTAMPNS, 1)?;
         set_option(&fd, libc::SOL_SOCKET, libc::SO_RCVBUFFORCE, SOCKET_BUFFER)?;
         set_option(&fd, libc::SOL_SOCKET, libc::SO_SNDBUFFORCE, SOCKET_BUFFER)?;
         // SAFETY: all-zero is a valid value of this plain C struct.
@@ -80,14 +84,18 @@ impl PacketSocket {
         let mut pieces: [libc::iovec; BATCH] = unsafe { mem::zeroed() };
         // SAFETY: as above.
         let mut messages: [libc::mmsghdr; BATCH] = unsafe { mem::zeroed() };
-        let slots = batch.slots.chunks_exact_mut(SLOT);
-        for ((slot, piece), message) in slots.zip(&mut pieces).zip(&mut messages) {
+        let mut control = [Control([0; 64]); BATCH];
+        let slots = batch.slots.chunks_exact_mut(SLOT).zip(&mut control);
+        for (((slot, control), piece), message) in slots.zip(&mut pieces).zip(&mut messages) {
             piece.iov_base = slot.as_mut_ptr().cast();
             piece.iov_len = slot.len();
             message.msg_hdr.msg_iov = piece;
             message.msg_hdr.msg_iovlen = 1;
+            message.msg_hdr.msg_control = (&raw mut *control).cast();
+            message.msg_hdr.msg_controllen = mem::size_of::<Control>() as _;
         }
-        // SAFETY: each message points to one piece, each piece to a slot of its own; all outlive the call.
+        // SAFETY: each message points to one piece and one control block, each piece to a slot of its
+        // own; all outlive the call.
         let count = unsafe {
             let flags = libc::MSG_DONTWAIT as _;
             libc::recvmmsg(
@@ -103,12 +111,13 @@ impl PacketSocket {
             Err(error) if is_passing(&error) => 0,
             Err(error) => return Err(error),
         };
-        batch.lens.clear();
-        batch.lens.extend(
-            messages[..count]
-                .iter()
-                .map(|message| message.msg_len as usize),
-        );
+        let now_ns = clock_ns(libc::CLOCK_REALTIME);
+        batch.frames.clear();
+        batch.frames.extend(messages[..count].iter().map(|message| {
+            let age_ns =
+                timestamp_ns(&message.msg_hdr).map_or(0, |at_ns| now_ns.saturating_sub(at_ns));
+            (message.msg_len as usize, age_ns.min(AGE_MAX_NS))
+        }));
         Ok(count)
     }
 
@@ -170,19 +179,42 @@ impl ReceiveBatch {
     pub(super) fn new() -> Self {
         Self {
             slots: vec![0; SLOT * BATCH],
-            lens: Vec::with_capacity(BATCH),
+            frames: Vec::with_capacity(BATCH),
         }
     }
 
-    /// The frames of the last [`PacketSocket::receive`], each with its offload header.
-    pub(super) fn frames(&self) -> impl Iterator<Item = (vnet::VnetHeader, &[u8])> {
+    /// The frames of the last [`PacketSocket::receive`]: how many ns ago each came, its offload header, its bytes.
+    pub(super) fn frames(&self) -> impl Iterator<Item = (u64, vnet::VnetHeader, &[u8])> {
         self.slots
             .chunks_exact(SLOT)
-            .zip(&self.lens)
-            .filter_map(|(slot, len)| {
+            .zip(&self.frames)
+            .filter_map(|(slot, (len, age_ns))| {
                 let (header, frame) = slot[..*len].split_first_chunk()?;
-                Some((vnet::VnetHeader::parse(header), frame))
+                Some((*age_ns, vnet::VnetHeader::parse(header), frame))
             })
+    }
+}
+
+/// Room for the control message with a frame's time.
+#[repr(C, align(8))]
+#[derive(Clone, Copy)]
+struct Control([u8; 64]);
+
+/// When the kernel received a message, on its real-time clock.
+fn timestamp_ns(message: &libc::msghdr) -> Option<u64> {
+    // SAFETY: the kernel has filled the control block that the message points to, and its length; the macros
+    // stay within it, and the time is read without regard to alignment.
+    unsafe {
+        let header = libc::CMSG_FIRSTHDR(message).as_ref()?;
+        let found =
+            header.cmsg_level == libc::SOL_SOCKET && header.cmsg_type == libc::SCM_TIMESTAMPNS;
+        found.then(|| {
+            to_ns(
+                &libc::CMSG_DATA(header)
+                    .cast::<libc::timespec>()
+                    .read_unaligned(),
+            )
+        })
     }
 }
 
@@ -221,10 +253,7 @@ impl Poller {
     /// Waits until something can be read or the time is over; `None` waits without end.
     pub(super) fn wait(&self, timeout_ns: Option<u64>, ready: &mut Vec<u64>) -> io::Result<()> {
         let mut events = [libc::epoll_event { events: 0, u64: 0 }; 64];
-        let time = timeout_ns.map(|ns| libc::timespec {
-            tv_sec: (ns / 1_000_000_000) as libc::time_t,
-            tv_nsec: (ns % 1_000_000_000) as libc::c_long,
-        });
+        let time = timeout_ns.map(to_timespec);
         // SAFETY: the pointers are to a live array of the length given and to a live timespec, or null.
         let count = unsafe {
             libc::epoll_pwait2(
@@ -289,24 +318,51 @@ impl AsRawFd for Waker {
 
 /// The monotonic clock in ns.
 pub(super) fn monotonic_ns() -> u64 {
-    // SAFETY: all-zero is a valid timespec; the pointer to it is live.
-    let time = unsafe {
-        let mut time: libc::timespec = mem::zeroed();
-        libc::clock_gettime(libc::CLOCK_MONOTONIC, &mut time);
-        time
-    };
+    clock_ns(libc::CLOCK_MONOTONIC)
+}
+
+/// Sleeps until a time of the monotonic clock, or a signal.
+pub(super) fn sleep_until(at_ns: u64) {
+    let time = to_timespec(at_ns);
+    // SAFETY: the pointer is to a live timespec; where the rest of the time would go is null.
+    unsafe {
+        libc::clock_nanosleep(
+            libc::CLOCK_MONOTONIC,
+            libc::TIMER_ABSTIME,
+            &time,
+            ptr::null_mut(),
+        );
+    }
+}
+
+fn clock_ns(clock: libc::clockid_t) -> u64 {
+    let mut time = to_timespec(0);
+    // SAFETY: the pointer is to a live timespec.
+    unsafe { libc::clock_gettime(clock, &mut time) };
+    to_ns(&time)
+}
+
+fn to_timespec(ns: u64) -> libc::timespec {
+    libc::timespec {
+        tv_sec: (ns / 1_000_000_000) as libc::time_t,
+        tv_nsec: (ns % 1_000_000_000) as libc::c_long,
+    }
+}
+
+fn to_ns(time: &libc::timespec) -> u64 {
     time.tv_sec as u64 * 1_000_000_000 + time.tv_nsec as u64
 }
 
-/// Makes the calling thread prompt: no slack on its timers, and ahead of ordinary threads where allowed.
+/// Makes the calling thread prompt: no slack on its timers, and ahead of every ordinary thread where allowed.
 ///
 /// The emulator is the lab's physics: on a busy machine its lateness would show as jitter of every link.
-pub(super) fn make_thread_prompt(niceness: libc::c_int) {
-    // SAFETY: no pointers. A refusal leaves the thread as it was, which is a matter of accuracy only.
+pub(super) fn make_thread_prompt() {
+    let priority = libc::sched_param { sched_priority: 1 };
+    // SAFETY: the pointer is to a live struct. A refusal leaves the thread as it was, which is a matter of
+    // accuracy only.
     unsafe {
         libc::prctl(libc::PR_SET_TIMERSLACK, 1 as libc::c_ulong);
-        let thread = libc::syscall(libc::SYS_gettid) as libc::id_t;
-        libc::setpriority(libc::PRIO_PROCESS, thread, niceness);
+        libc::sched_setscheduler(0, libc::SCHED_RR, &priority);
     }
 }
 
