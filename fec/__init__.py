@@ -1,4 +1,8 @@
-"""The mathematics of loss repair, written to be read: the oracle that the Rust codec is checked against.
+"""The mathematics of repair, written to be read.
 
-Pure: no I/O, no clock, no randomness of its own.
+Here: the field (`field`), linear systems over it (`linear`), the mother code in block and sliding-window use
+(`code`), loss models (`loss`), the policy that turns estimates into redundancy (`policy`) and the vectors
+that tie the Rust codec of `engine/fec` to this one (`vectors`). Not here: sockets, clocks, sources of
+randomness, anything that runs per packet. Callers: whoever solves the repair tables
+(`policy`), the tests and the benchmarks. Needs numpy. Pure.
 """
