@@ -50,7 +50,7 @@ def compile_snapshot(
 
 
 def installable(path: Path, me: NodeId, mesh: MeshView, neighbours: frozenset[NodeId]) -> bool:
-    """Tell whether ``path`` starts with a neighbour, passes relays only, knows every node and repeats none."""
+    """Tell whether ``path`` starts with a neighbour, passes relays only, repeats no node and knows all."""
     *relays, _ = path
     return (
         path[0] in neighbours

@@ -171,6 +171,7 @@ class Agent:
         self._reporter.note_links(
             {peer: None if link is None else reports[link] for peer, link in best.items()},
             {peer: None if link is None else self.estimator.link(link, now) for peer, link in best.items()},
+            now,
         )
 
     def _link_state(self, event: engine.LinkState, now: int) -> None:

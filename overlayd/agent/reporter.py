@@ -22,7 +22,8 @@ class Reporter:
     """Sums reports up to frames and watches for degradation, per neighbour (its best living link)."""
 
     def __init__(self) -> None:
-        self._frame_start: int | None = None
+        self._since: int | None = None
+        self._asked = False
         self._links: dict[NodeId, _LinkSum] = {}
         self._paths: dict[tuple[NodeId, int, Path], _PathSum] = {}
         self._newest: dict[NodeId, LinkSample] = {}
@@ -31,9 +32,14 @@ class Reporter:
         self._urgent_at: int | None = None
 
     def note_links(
-        self, best: Mapping[NodeId, engine.LinkReport | None], estimates: Mapping[NodeId, Estimate | None]
+        self,
+        best: Mapping[NodeId, engine.LinkReport | None],
+        estimates: Mapping[NodeId, Estimate | None],
+        now: int,
     ) -> None:
         """Take one report: for each neighbour the link in use (None: all are down) and its estimate."""
+        if self._since is None:
+            self._since = now - _NS_PER_S
         self._watches = {peer: self._watches.get(peer, _Watch()) for peer in best}
         for peer, report in best.items():
             total = self._links.setdefault(peer, _LinkSum())
@@ -56,7 +62,7 @@ class Reporter:
 
     def start(self) -> None:
         """Make the next frame due: the controller has just connected."""
-        self._frame_start = None
+        self._asked = True
 
     def poll(self, interval_s: float, now: int) -> list[Telemetry]:
         """Return what is due.
@@ -67,11 +73,11 @@ class Reporter:
         if self._alarmed and (self._urgent_at is None or now - self._urgent_at >= URGENT_APART_NS):
             frames.append(self._urgent())
             self._urgent_at = now
-        if self._frame_start is None or now - self._frame_start >= interval_s * _NS_PER_S:
-            if self._links:
-                elapsed_s = interval_s if self._frame_start is None else (now - self._frame_start) / _NS_PER_S
+        if self._since is not None and self._links:
+            elapsed_s = (now - self._since) / _NS_PER_S
+            if self._asked or elapsed_s >= interval_s:
                 frames.append(self._frame(elapsed_s))
-                self._frame_start = now
+                self._since, self._asked = now, False
         return frames
 
     def _urgent(self) -> Telemetry:

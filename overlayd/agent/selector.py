@@ -175,7 +175,7 @@ class Judge:
         return Verdict(rtt / limit if limit > 0 else 0.0, f"RTT {rtt:.1f} ms, bound {limit:.1f} ms{why}")
 
     def _expected(self, path: Path, figures: Figures) -> tuple[float | None, str]:
-        """What the RTT is held against: the forecast the path was chosen with, else the best that is known."""
+        """What the RTT is held against: the forecast the path was chosen with, else the best known."""
         forecast = self._forecasts.get(path)
         if forecast is not None:
             return forecast, "forecast"

@@ -1,0 +1,233 @@
+"""The agent as its process and the simulator see it: events in, commands out."""
+
+import msgspec
+
+from overlayd.agent.mesh import Saved
+from overlayd.agent.messages import (
+    ControllerConnected,
+    ControllerLost,
+    NeighbourSeen,
+    PushSnapshot,
+    Reconnect,
+    Save,
+    TellController,
+    Tick,
+)
+from overlayd.protocol import controller, engine
+from tests.overlayd.agent.dialogue import (
+    BERLIN,
+    ME,
+    OSLO,
+    ROME,
+    SECOND,
+    Dialogue,
+    agent,
+    link_report,
+    mesh,
+    path_report,
+    route,
+    snapshots,
+    started,
+    told,
+    welcome,
+)
+
+DIRECT, VIA_ROME, VIA_OSLO = (BERLIN,), (ROME, BERLIN), (OSLO, BERLIN)
+
+
+def test_the_first_mesh_is_saved_and_then_pushed() -> None:
+    talk = Dialogue(agent())
+    talk >> welcome() << Save
+    talk >> mesh(5, route(BERLIN, DIRECT, VIA_ROME)) << Save << PushSnapshot
+    talk.silent()
+
+
+def test_a_snapshot_holds_peers_links_classes_and_routes() -> None:
+    talk = Dialogue(agent())
+    talk >> welcome(generation=41)
+    talk.drain()
+    talk >> mesh(5, route(BERLIN, DIRECT, VIA_ROME))
+    (snapshot,) = snapshots(talk.drain())
+    assert (snapshot.generation, snapshot.route_generation, snapshot.node.id) == (42, 5, ME)
+    assert [peer.name for peer in snapshot.peers] == ["berlin", "rome"]
+    assert [(link.peer, link.remote) for link in snapshot.links] == [
+        (BERLIN, "198.51.100.2:51900"),
+        (ROME, "198.51.100.3:51900"),
+    ]
+    assert snapshot.routes[0] == engine.Route(BERLIN, 0, (DIRECT, VIA_ROME))
+    assert {classifier.dscp for classifier in snapshot.classifiers} == {18, 20, 22, 26}
+
+
+def test_an_agent_without_a_mesh_leaves_the_engine_as_it_is() -> None:
+    talk = Dialogue(agent())
+    talk >> welcome(generation=41)
+    assert snapshots(talk.drain()) == []
+
+
+def test_a_restarted_agent_pushes_the_same_tables_with_the_next_generation() -> None:
+    talk = Dialogue(agent())
+    talk >> welcome()
+    talk.drain()
+    talk >> mesh(5, route(BERLIN, DIRECT, VIA_ROME), peers=(BERLIN, ROME, OSLO))
+    saved, push = talk.drain()
+    assert isinstance(saved, Save) and isinstance(push, PushSnapshot)
+    stored = msgspec.json.decode(msgspec.json.encode(saved.saved), type=Saved)
+
+    talk = Dialogue(agent(stored))
+    talk >> welcome(generation=push.snapshot.generation)
+    (again,) = snapshots(talk.drain())
+    assert again == msgspec.structs.replace(push.snapshot, generation=push.snapshot.generation + 1)
+
+
+def test_link_numbers_survive_a_peer_that_leaves() -> None:
+    talk = started(peers=(BERLIN, ROME, OSLO))
+    before = {key.peer: number for number, key in talk.agent.tables.keys.items()}
+    talk >> mesh(2, peers=(BERLIN, OSLO))
+    talk.drain()
+    after = {key.peer: number for number, key in talk.agent.tables.keys.items()}
+    assert after == {peer: number for peer, number in before.items() if peer != ROME}
+
+
+def test_nothing_is_pushed_when_nothing_changed() -> None:
+    talk = started(route(BERLIN, DIRECT, VIA_ROME))
+    talk.pass_time(1) >> Tick()
+    talk.silent()
+
+
+def test_a_new_engine_gets_the_tables_above_its_own_generation() -> None:
+    talk = started()
+    talk >> welcome(generation=900, boot=2)
+    (snapshot,) = snapshots(talk.drain())
+    assert snapshot.generation == 901
+
+
+def test_hello_tells_the_generation_that_is_held() -> None:
+    talk = started()
+    talk >> ControllerConnected()
+    (hello,) = told(talk.drain())
+    assert isinstance(hello, controller.Hello) and hello.generation == 1
+
+
+def test_a_change_that_does_not_fit_is_not_used_and_a_complete_mesh_is_asked_for() -> None:
+    talk = started()
+    held = talk.agent.mesh
+    talk >> mesh(9, base=8) << Reconnect
+    assert talk.agent.mesh == held
+    talk >> ControllerConnected()
+    (hello,) = told(talk.drain())
+    assert isinstance(hello, controller.Hello) and hello.generation == 0
+
+
+def test_a_change_is_laid_over_what_is_held() -> None:
+    talk = started(route(BERLIN, DIRECT, VIA_ROME))
+    change = msgspec.structs.replace(mesh(2, base=1, peers=(OSLO,)), removed=(ROME,), network=None)
+    talk >> change
+    (snapshot,) = snapshots(talk.drain())
+    assert [peer.id for peer in snapshot.peers] == [BERLIN, OSLO]
+    assert snapshot.routes[0].paths == (DIRECT,), "a path over a node that left cannot be installed"
+
+
+def test_a_degraded_path_is_left_within_three_seconds_and_the_controller_is_told() -> None:
+    talk = started(route(BERLIN, DIRECT, VIA_ROME, rtt_ms=40))
+    talk >> ControllerConnected()
+    healthy = (link_report(1, BERLIN, 30), link_report(2, ROME, 20))
+    for _ in range(5):
+        talk.second(*healthy, paths=(path_report(DIRECT, 30, True), path_report(VIA_ROME, 45, False)))
+    start, said = talk.now, []
+    while not snapshots(said):
+        sick = (link_report(1, BERLIN, 110, loss=0.08), link_report(2, ROME, 20))
+        said += talk.second(*sick, paths=(path_report(DIRECT, 110, True), path_report(VIA_ROME, 45, False)))
+    assert talk.now - start <= 3 * SECOND
+    (snapshot,) = snapshots(said)
+    assert snapshot.routes[0].paths == (VIA_ROME, DIRECT)
+    (switched,) = [message for message in told(said) if isinstance(message, controller.Switched)]
+    assert (switched.before, switched.after, switched.by) == (DIRECT, VIA_ROME, "agent")
+    urgent = [message for message in told(said) if isinstance(message, controller.Telemetry) and message.urgent]
+    assert urgent and urgent[0].links[0].peer == BERLIN
+
+
+def test_a_controller_that_vanished_changes_nothing_and_the_agent_still_reroutes() -> None:
+    talk = started(route(BERLIN, DIRECT, VIA_ROME, rtt_ms=40))
+    talk >> ControllerConnected()
+    talk.drain()
+    talk >> ControllerLost("connection refused")
+    talk.silent()
+    pushed = []
+    for _ in range(3):
+        links = (link_report(1, BERLIN, 200), link_report(2, ROME, 20))
+        pushed += snapshots(
+            talk.second(*links, paths=(path_report(DIRECT, 200, True), path_report(VIA_ROME, 45, False)))
+        )
+    assert [snapshot.routes[0].paths for snapshot in pushed] == [(VIA_ROME, DIRECT)]
+
+
+def test_without_a_route_there_is_the_direct_path_and_the_nearest_relays() -> None:
+    talk = started(peers=(BERLIN, ROME, OSLO))
+    talk >> engine.LinkState(0, 1, 2, ROME, "up")
+    talk.second(link_report(1, BERLIN, 30), link_report(2, ROME, 50), link_report(3, OSLO, 20))
+    talk.pass_time(3) >> Tick()
+    (snapshot,) = snapshots(talk.drain())
+    assert snapshot.routes[0].paths == (DIRECT, VIA_OSLO, VIA_ROME)
+
+
+def test_a_neighbour_on_the_local_network_becomes_the_preferred_link_until_it_falls_silent() -> None:
+    talk = started()
+    talk >> NeighbourSeen(BERLIN, "192.168.7.2:51900", "isp1") << Save
+    (snapshot,) = snapshots(talk.drain())
+    best = min((link for link in snapshot.links if link.peer == BERLIN), key=lambda link: link.preference)
+    assert best.remote == "192.168.7.2:51900"
+    talk.pass_time(61) >> Tick() << Save
+    (snapshot,) = snapshots(talk.drain())
+    assert [link.remote for link in snapshot.links] == ["198.51.100.2:51900", "198.51.100.3:51900"]
+
+
+def test_a_stranger_on_the_local_network_is_ignored() -> None:
+    talk = started()
+    talk >> NeighbourSeen(OSLO, "192.168.7.4:51900", "isp1")
+    talk.silent()
+
+
+def test_a_revoked_node_tears_its_mesh_down_and_stays_so() -> None:
+    talk = started(route(BERLIN, DIRECT))
+    talk >> controller.Revoked("removed by the operator")
+    save, push = talk.drain()
+    assert isinstance(save, Save) and save.saved.revoked == "removed by the operator"
+    assert isinstance(push, PushSnapshot) and push.snapshot.peers == () and push.snapshot.links == ()
+    talk >> mesh(3, route(BERLIN, DIRECT))
+    talk.silent()
+
+    talk = Dialogue(agent(save.saved))
+    talk >> welcome(generation=7)
+    (snapshot,) = snapshots(talk.drain())
+    assert snapshot.peers == ()
+
+
+def test_a_refused_snapshot_is_remembered_until_one_is_accepted() -> None:
+    talk = started()
+    talk >> engine.Refused(1, "links[0].mtu", "too small")
+    assert talk.agent.refusal is not None and talk.agent.refusal.field == "links[0].mtu"
+    talk >> engine.Applied(2)
+    assert talk.agent.refusal is None
+
+
+def test_a_wall_clock_set_back_ten_years_stops_nothing() -> None:
+    talk = started(route(BERLIN, DIRECT, VIA_ROME))
+    talk >> ControllerConnected()
+    talk.drain()
+    talk.pass_time(1) >> Tick(unix=2_000_000_000.0)
+    talk.drain()
+    reports = (link_report(1, BERLIN, 30), link_report(2, ROME, 20))
+    talk.second(*reports)
+    talk >> Tick(unix=2_000_000_000.0 - 10 * 365 * 86400)
+    assert any(isinstance(message, controller.Telemetry) for message in told(talk.pass_time(15).second(*reports)))
+
+
+def test_the_engines_own_switch_is_told_but_the_answer_to_a_snapshot_is_not() -> None:
+    talk = started(route(BERLIN, DIRECT, VIA_ROME))
+    talk >> ControllerConnected()
+    talk.drain()
+    talk >> engine.Switch(0, 1, BERLIN, 0, DIRECT, VIA_ROME, "dead") << (
+        lambda command: isinstance(command, TellController) and command.message.by == "engine"
+    )
+    talk >> engine.Switch(0, 1, BERLIN, 0, DIRECT, VIA_ROME, "snapshot")
+    talk.silent()
