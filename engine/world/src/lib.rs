@@ -1,1 +1,14 @@
-//! (crate docs)
+//! A world of nodes and links in virtual time: the shipped packet engine driven by a simulated underlay.
+//!
+//! Here live the event queue, the wires between endpoints (each an `overlayd-netem` link model), traffic streams with their account,
+//! and the digest of a run. Not here: what agents and controllers decide (that is Python, `sim/`, which steps this world and hands
+//! snapshots to it). A run is a function of its seed and of what it was told when. Pure.
+
+mod clock;
+mod digest;
+mod packet;
+mod stream;
+mod world;
+
+pub use stream::{Stream, StreamReport};
+pub use world::{NodeIndex, Report, World, WorldError};

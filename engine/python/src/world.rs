@@ -1,0 +1,157 @@
+//! The virtual-time world as a Python class.
+//!
+//! What lives here: conversions between JSON text and `overlayd_world`. Called by `sim`. A step crosses into Python once, however many
+//! packets it moved; the GIL is free meanwhile.
+
+use std::net::SocketAddr;
+
+use overlayd_node::{NodeConfig, Snapshot, SnapshotError};
+use overlayd_world::{World, WorldError};
+use pyo3::exceptions::{PyKeyError, PyValueError};
+use pyo3::prelude::*;
+use pyo3::types::PyBytes;
+
+/// Adds this file's classes to the native module.
+pub(crate) fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
+    module.add_class::<SimulatedWorld>()
+}
+
+/// Nodes, wires and streams in virtual time. Times are nanoseconds since the world's start; a run is a function of `seed` and of the calls.
+///
+/// Raises ValueError for faulty arguments (of a snapshot: `field: problem`), KeyError for a node, wire or stream that does not exist.
+#[pyclass(module = "overlayd._engine")]
+struct SimulatedWorld {
+    world: World,
+}
+
+#[pymethods]
+impl SimulatedWorld {
+    #[new]
+    fn new(seed: u64) -> Self {
+        Self {
+            world: World::new(seed),
+        }
+    }
+
+    /// Adds and starts a node with one UDP socket per endpoint (`"10.0.0.1:51900"`); returns its index.
+    fn add_node(&mut self, private_key: [u8; 32], uplinks: Vec<String>) -> PyResult<usize> {
+        let uplinks = uplinks
+            .iter()
+            .map(|text| endpoint(text))
+            .collect::<PyResult<Vec<_>>>()?;
+        let config = NodeConfig {
+            private_key,
+            boot: 1,
+            seed: [0; 32],
+            key_log: false,
+        };
+        self.world.add_node(config, uplinks).map_err(to_exception)
+    }
+
+    /// Lays a wire in one direction, or changes it; `settings` is JSON of the emulator's settings.
+    fn set_wire(&mut self, source: &str, destination: &str, settings: &str) -> PyResult<()> {
+        let settings = serde_json::from_str(settings)
+            .map_err(|error| PyValueError::new_err(error.to_string()))?;
+        self.world
+            .set_wire(endpoint(source)?, endpoint(destination)?, settings)
+            .map_err(to_exception)
+    }
+
+    /// Counters of one wire as JSON.
+    fn wire_counters(&self, source: &str, destination: &str) -> PyResult<String> {
+        json(
+            self.world
+                .wire_counters(endpoint(source)?, endpoint(destination)?)
+                .map_err(to_exception)?,
+        )
+    }
+
+    /// Hands a node its tables: JSON of `overlayd.protocol.engine.Snapshot`.
+    fn apply(&mut self, py: Python<'_>, node: usize, snapshot: &str) -> PyResult<()> {
+        let snapshot = Snapshot::from_json(snapshot).map_err(refused)?;
+        py.detach(|| self.world.apply(node, snapshot))
+            .map_err(to_exception)
+    }
+
+    /// The host dies.
+    fn stop(&mut self, node: usize) -> PyResult<()> {
+        self.world.stop(node).map_err(to_exception)
+    }
+
+    /// The host comes back with an empty engine.
+    fn start(&mut self, node: usize) -> PyResult<()> {
+        self.world.start(node).map_err(to_exception)
+    }
+
+    /// Starts a stream described by JSON; returns its index.
+    fn add_stream(&mut self, stream: &str) -> PyResult<usize> {
+        let stream = serde_json::from_str(stream)
+            .map_err(|error| PyValueError::new_err(error.to_string()))?;
+        self.world.add_stream(stream).map_err(to_exception)
+    }
+
+    /// The account of a stream's packets sent in `[from_ns, until_ns)`, as JSON.
+    fn stream_report(&self, stream: usize, from_ns: u64, until_ns: u64) -> PyResult<String> {
+        json(
+            &self
+                .world
+                .stream_report(stream, from_ns, until_ns)
+                .map_err(to_exception)?,
+        )
+    }
+
+    /// Totals of a node's engine as JSON.
+    fn counters(&self, node: usize) -> PyResult<String> {
+        json(&self.world.counters(node).map_err(to_exception)?)
+    }
+
+    /// Lets time pass; returns what nodes reported: (at_ns, node, JSON of an event).
+    fn run_until<'py>(
+        &mut self,
+        py: Python<'py>,
+        until_ns: u64,
+    ) -> PyResult<Vec<(u64, usize, Bound<'py, PyBytes>)>> {
+        let reports = py
+            .detach(|| self.world.run_until(until_ns))
+            .map_err(to_exception)?;
+        Ok(reports
+            .into_iter()
+            .map(|report| (report.at, report.node, PyBytes::new(py, &report.event)))
+            .collect())
+    }
+
+    fn now_ns(&self) -> u64 {
+        self.world.now()
+    }
+
+    /// A hash of all deliveries and events so far, in hex.
+    fn digest(&self) -> String {
+        self.world.digest()
+    }
+}
+
+fn endpoint(text: &str) -> PyResult<SocketAddr> {
+    text.parse().map_err(|_| {
+        PyValueError::new_err(format!(
+            "{text:?} is not an endpoint such as 10.0.0.1:51900 or [fd00::1]:51900"
+        ))
+    })
+}
+
+fn json<T: serde::Serialize>(value: &T) -> PyResult<String> {
+    serde_json::to_string(value).map_err(|error| PyValueError::new_err(error.to_string()))
+}
+
+fn refused(error: SnapshotError) -> PyErr {
+    PyValueError::new_err(format!("{}: {}", error.field, error.problem))
+}
+
+fn to_exception(error: WorldError) -> PyErr {
+    match error {
+        WorldError::NoSuchNode(_)
+        | WorldError::NodeStopped(_)
+        | WorldError::NoSuchStream(_)
+        | WorldError::NoSuchWire(..) => PyKeyError::new_err(error.to_string()),
+        _ => PyValueError::new_err(error.to_string()),
+    }
+}
