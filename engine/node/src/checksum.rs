@@ -34,7 +34,7 @@ pub(crate) fn pseudo_header(packet: &[u8], protocol: u8, transport_length: usize
 }
 
 /// Completes a partial checksum. False: the place is outside the packet.
-pub(crate) fn complete(packet: &mut [u8], (start, offset): (u16, u16)) -> bool {
+pub fn complete(packet: &mut [u8], (start, offset): (u16, u16)) -> bool {
     let start = usize::from(start);
     let field = start + usize::from(offset);
     if field + 2 > packet.len() {

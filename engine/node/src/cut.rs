@@ -17,7 +17,7 @@ const PACKETS_MAX: usize = 256;
 
 /// A super-packet, checked.
 #[derive(Clone, Copy)]
-pub(crate) struct Cut<'a> {
+pub struct Cut<'a> {
     header: &'a [u8],
     payload: &'a [u8],
     transport: usize,
@@ -27,7 +27,7 @@ pub(crate) struct Cut<'a> {
 
 impl<'a> Cut<'a> {
     /// `None`: headers, sizes and kind do not agree.
-    pub(crate) fn new(bytes: &'a [u8], segment: Segment) -> Option<Self> {
+    pub fn new(bytes: &'a [u8], segment: Segment) -> Option<Self> {
         let view = InnerPacket::parse(bytes).ok()?;
         let (protocol, least) = match segment.kind {
             SegmentKind::TcpV4 | SegmentKind::TcpV6 => (TCP, TCP_HEADER),
@@ -56,17 +56,17 @@ impl<'a> Cut<'a> {
         sound.then_some(cut)
     }
 
-    pub(crate) fn count(&self) -> usize {
+    pub fn count(&self) -> usize {
         self.payload.len().div_ceil(self.size)
     }
 
     /// Bytes of the longest packet.
-    pub(crate) fn longest(&self) -> usize {
+    pub fn longest(&self) -> usize {
         self.header.len() + self.size.min(self.payload.len())
     }
 
     /// Appends packet `index` (below `count`) to `out`.
-    pub(crate) fn emit(&self, index: usize, out: &mut Vec<u8>) {
+    pub fn emit(&self, index: usize, out: &mut Vec<u8>) {
         let from = index * self.size;
         let payload = &self.payload[from..self.payload.len().min(from + self.size)];
         let start = out.len();

@@ -34,7 +34,9 @@ pub mod snapshot;
 mod tables;
 mod validate;
 
+pub use checksum::complete as complete_checksum;
 pub use counters::Counters;
+pub use cut::Cut;
 pub use event::{Event, LinkReport, LinkState, PathReport, RepairReport, SwitchReason};
 pub use node::{Datagram, Node, NodeConfig, Packet};
 pub use output::{Delivery, Offload, Output, Segment, SegmentKind, Transmit};
