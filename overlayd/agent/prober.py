@@ -21,6 +21,7 @@ from overlayd.protocol import engine
 
 MAX_LINKS_PER_PEER = 8
 LAN_PREFERENCE = 0
+MTU_MIN = 1280
 _FIRST_PREFERENCE = 10
 _LAST_ID = 0xFFFF
 
@@ -58,12 +59,15 @@ def wanted(
     for neighbour in neighbours:
         seen.setdefault(neighbour.node, []).append(neighbour)
     links: dict[LinkKey, engine.Link] = {}
+    taken: set[tuple[int, str, int]] = set()
     for node in sorted(peers):
-        found = _lan_links(local, peers[node], seen.get(node, []))
-        for key, link in _underlay_links(local, peers[node]).items():
-            found.setdefault(key, link)
+        found = _underlay_links(local, peers[node])
+        found = _lan_links(local, peers[node], seen.get(node, []), found) | found
         for key, link in list(found.items())[:MAX_LINKS_PER_PEER]:
-            links[key] = link
+            ends = (link.uplink, key.remote or f"node {node}", link.lane)
+            if ends not in taken:  # two nodes that claim one endpoint: the first has it
+                taken.add(ends)
+                links[key] = link
     return links
 
 
@@ -112,21 +116,29 @@ def family_of(endpoint: str) -> int:
     host, separator, port = endpoint.rpartition(":")
     if not separator or not port.isascii() or not port.isdigit() or not 0 < int(port) <= 0xFFFF:
         raise ValueError(f"{endpoint!r} is not an address and a port")
-    if host.startswith("[") and host.endswith("]"):
-        return ipaddress.IPv6Address(host[1:-1]).version
-    return ipaddress.IPv4Address(host).version
+    bracketed = host.startswith("[") and host.endswith("]")
+    address = ipaddress.IPv6Address(host[1:-1]) if bracketed else ipaddress.IPv4Address(host)
+    if address.is_unspecified:
+        raise ValueError(f"{endpoint!r} cannot be sent to")
+    return address.version
 
 
 def _lan_links(
-    local: tuple[LocalUplink, ...], peer: Peer, neighbours: list[Neighbour]
+    local: tuple[LocalUplink, ...],
+    peer: Peer,
+    neighbours: list[Neighbour],
+    known: Mapping[LinkKey, engine.Link],
 ) -> dict[LinkKey, engine.Link]:
+    """Links to what was seen; one that is ``known`` anyway stays itself and becomes preferred."""
     by_name = {own.uplink.name: own for own in local}
+    by_ends = {(key.uplink, key.remote): key for key in known}
     links: dict[LinkKey, engine.Link] = {}
     for neighbour in sorted(neighbours, key=lambda one: (one.uplink, one.endpoint)):
         own = by_name.get(neighbour.uplink)
         if own is None or _family(neighbour.endpoint) != own.family:
             continue
-        key = LinkKey(peer.record.id, own.uplink.name, neighbour.endpoint, 0)
+        ends = (own.uplink.name, neighbour.endpoint)
+        key = by_ends.get(ends, LinkKey(peer.record.id, *ends, 0))
         links[key] = _link(key, own, own.uplink.mtu, LAN_PREFERENCE)
     return links
 
@@ -175,7 +187,7 @@ def _link(key: LinkKey, own: LocalUplink, mtu: int, preference: int) -> engine.L
         uplink=own.index,
         remote=key.remote or None,
         lane=key.lane,
-        mtu=mtu,
-        rate_bps=own.uplink.rate_bps,
+        mtu=max(mtu, MTU_MIN),
+        rate_bps=own.uplink.rate_bps or None,
         preference=preference,
     )

@@ -1,19 +1,21 @@
 """Command line and agent: requests and answers as length-prefixed JSON frames over the agent's Unix socket.
 
-Every request is one frame ``Request``; the answer is one frame ``Answer``, or for ``follow`` requests a
-series of them until the client closes.
+Every request is one frame ``Request``; the answer is one frame ``Answer``. A result is one of the structs
+below; each carries ``schema``, its name and version. RTTs are milliseconds, ratios 0..1, times Unix seconds
+unless the name says otherwise; None: not measured lately.
 """
 
-from typing import Any
+from typing import Any, Literal, TypeAlias
 
 import msgspec
 
 PROTOCOL = 1
+MAX_REQUEST_BYTES = 64 * 1024
 
 
 class Request(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """``verb`` names the question (``status``, ``links``, ``routes``, ``explain``, ``trace``, ``ping``,
-    ``join``, ``leave``, ``nodes``), ``arguments`` its parameters.
+    """``verb`` names the question (``status``, ``links``, ``routes``, ``explain``, ``trace``, ``nodes``,
+    ``join``, ``leave``), ``arguments`` its parameters.
     """
 
     verb: str
@@ -35,3 +37,204 @@ class Answer(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     result: dict[str, Any] | None = None
     problem: Problem | None = None
+
+
+DataPlane: TypeAlias = Literal["alive", "unmeasured", "dead"]
+"""``alive``: measured now, end to end. ``unmeasured``: the first hop answers, nothing was sent beyond.
+
+``dead``: neither.
+"""
+
+
+class EngineStatus(msgspec.Struct, frozen=True):
+    """``generation`` is the snapshot in force (0: none); ``problem`` why the newest one was refused or the
+    engine is away.
+    """
+
+    connected: bool
+    version: str | None = None
+    interface: str | None = None
+    generation: int = 0
+    problem: str | None = None
+
+
+class ControllerStatus(msgspec.Struct, frozen=True):
+    """``since_s`` is how long it has been connected, or away; ``generation`` is of the mesh that is held."""
+
+    connected: bool
+    url: str | None = None
+    since_s: float = 0.0
+    generation: int = 0
+    problem: str | None = None
+
+
+class PeerStatus(msgspec.Struct, frozen=True):
+    """A peer as unmarked traffic (class 0) reaches it now. ``path`` holds names: relays, then the peer.
+
+    ``problem`` says why its path is outside its class's bound.
+    """
+
+    node: str
+    addresses: tuple[str, ...]
+    data_plane: DataPlane
+    path: tuple[str, ...]
+    rtt_ms: float | None
+    loss_ratio: float | None
+    links_up: int
+    links: int
+    problem: str | None = None
+
+
+class Status(msgspec.Struct, frozen=True):
+    """``state``: ``online`` (mesh and controller), ``offline`` (mesh, no controller), ``waiting`` (joined,
+    no mesh yet), ``not-joined``, ``revoked``. ``degraded`` holds one sentence for each thing that is not as
+    it should be.
+    """
+
+    version: str
+    node: str
+    state: Literal["online", "offline", "waiting", "not-joined", "revoked"]
+    engine: EngineStatus
+    controller: ControllerStatus
+    peers: tuple[PeerStatus, ...] = ()
+    degraded: tuple[str, ...] = ()
+    addresses: tuple[str, ...] = ()
+    certificate_not_after: float | None = None
+    schema: str = "overlayd.status/1"
+
+
+class LinkRow(msgspec.Struct, frozen=True):
+    """One link, outgoing direction. ``in_use``: the best living one to its peer."""
+
+    link: int
+    peer: str
+    uplink: str
+    remote: str | None
+    up: bool
+    in_use: bool
+    preference: int
+    rtt_ms: float | None
+    jitter_ms: float | None
+    loss_out_ratio: float | None
+    loss_in_ratio: float | None
+    delivered_bps: int
+    mtu: int
+
+
+class LinkList(msgspec.Struct, frozen=True):
+    links: tuple[LinkRow, ...]
+    schema: str = "overlayd.links/1"
+
+
+class NodeRow(msgspec.Struct, frozen=True):
+    """A member as this node knows it."""
+
+    id: int
+    name: str
+    addresses: tuple[str, ...]
+    prefixes: tuple[str, ...]
+    endpoints: tuple[str | None, ...]
+    relay: bool
+    self: bool
+    not_after: int
+
+
+class NodeList(msgspec.Struct, frozen=True):
+    nodes: tuple[NodeRow, ...]
+    schema: str = "overlayd.nodes/1"
+
+
+class RouteRow(msgspec.Struct, frozen=True):
+    """``paths`` as they are installed, best first, as names; ``in_use`` is what packets take."""
+
+    destination: str
+    service: str
+    paths: tuple[tuple[str, ...], ...]
+    in_use: tuple[str, ...] | None
+    decider: str
+    reason: str
+
+
+class RouteList(msgspec.Struct, frozen=True):
+    routes: tuple[RouteRow, ...]
+    schema: str = "overlayd.routes/1"
+
+
+class CandidateRow(msgspec.Struct, frozen=True):
+    """A path that was weighed. ``reason`` is the decider's; ``now`` is what this node has to say since.
+
+    ``measured_*`` are this node's own figures, or else those the decision was made with. ``hold_left_s`` is
+    how long it still has to be healthy before it may be used again.
+    """
+
+    path: tuple[str, ...]
+    verdict: str
+    in_use: bool
+    rank: int | None
+    reason: str
+    cost: float | None = None
+    forecast_rtt_ms: float | None = None
+    measured_rtt_ms: float | None = None
+    forecast_loss_ratio: float | None = None
+    measured_loss_ratio: float | None = None
+    now: str | None = None
+    hold_left_s: float | None = None
+
+
+class Explanation(msgspec.Struct, frozen=True):
+    """Why traffic from ``source`` to ``destination`` goes where it goes.
+
+    ``moved`` tells of the agent's last own move.
+    """
+
+    source: str
+    destination: str
+    service: str
+    decider: str
+    reason: str
+    decided_at: float
+    candidates: tuple[CandidateRow, ...]
+    moved: str | None = None
+    schema: str = "overlayd.explanation/1"
+
+
+class HopRow(msgspec.Struct, frozen=True):
+    """One hop of the path in use.
+
+    ``lost_ratio`` is what repair could not bring back; ``problem`` why figures are missing.
+    """
+
+    start: str
+    end: str
+    up: bool | None
+    rtt_ms: float | None = None
+    loss_ratio: float | None = None
+    recovered_ratio: float | None = None
+    lost_ratio: float | None = None
+    repair_ratio: float | None = None
+    retransmitted_ratio: float | None = None
+    problem: str | None = None
+
+
+class Trace(msgspec.Struct, frozen=True):
+    """The path in use, hop by hop, each from the agents at its ends; ``rtt_ms`` and ``loss_ratio`` end to
+    end, after repair.
+    """
+
+    destination: str
+    service: str
+    path: tuple[str, ...]
+    hops: tuple[HopRow, ...]
+    rtt_ms: float | None
+    loss_ratio: float | None
+    schema: str = "overlayd.trace/1"
+
+
+class Done(msgspec.Struct, frozen=True):
+    """A change that was made."""
+
+    message: str
+    schema: str = "overlayd.done/1"
+
+
+Result: TypeAlias = Status | LinkList | NodeList | RouteList | Explanation | Trace | Done
