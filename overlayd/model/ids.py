@@ -6,7 +6,9 @@ NodeId = NewType("NodeId", int)
 """1–65535, given by the controller, unique in the network; 0 is nobody. On the wire: 16 bits."""
 
 LinkId = NewType("LinkId", int)
-"""1–65535, given by the agent, unique on its node, stable while (peer, uplink, remote, lane) stays the same."""
+"""1–65535, given by the agent, unique on its node, stable while (peer, uplink, remote, lane) stays the
+same.
+"""
 
 ClassId = NewType("ClassId", int)
 """0–15: the index of a class of service in the network's list."""

@@ -8,8 +8,9 @@ from overlayd.model.ids import NodeId
 class Uplink(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """One way from a node into the underlay, as its peers see it.
 
-    ``endpoint`` is ``"198.51.100.7:51900"`` or ``"[2001:db8::7]:51900"``, or None if peers cannot call this uplink (behind a NAT).
-    ``rate_bps`` is the configured rate or None; ``mtu`` the largest IP packet in bytes.
+    ``endpoint`` is ``"198.51.100.7:51900"`` or ``"[2001:db8::7]:51900"``, or None if peers cannot call this
+    uplink (behind a NAT). ``rate_bps`` is the configured rate or None; ``mtu`` the largest IP packet in
+    bytes.
     """
 
     name: str
@@ -19,7 +20,8 @@ class Uplink(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class NodeRecord(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """What the controller vouches for. ``addresses`` are overlay addresses, ``prefixes`` all that may be announced (addresses included).
+    """What the controller vouches for. ``addresses`` are overlay addresses, ``prefixes`` all that may be
+    announced (addresses included).
 
     ``public_key`` is the X25519 key of the engine in hex. ``not_after`` is Unix seconds.
     """
@@ -34,7 +36,9 @@ class NodeRecord(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class SignedRecord(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """``record`` is the JSON of a :class:`NodeRecord`, ``signature`` Ed25519 over those bytes by the network's signer."""
+    """``record`` is the JSON of a :class:`NodeRecord`, ``signature`` Ed25519 over those bytes by the
+    network's signer.
+    """
 
     record: bytes
     signature: bytes

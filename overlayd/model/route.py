@@ -18,7 +18,8 @@ class Verdict(StrEnum):
 class Candidate(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A path that was weighed. RTTs in milliseconds, losses 0..1 (before repair), None: not measured.
 
-    ``cost`` is in the objective's own unit (latency: ms); smaller is better. ``reason`` is one sentence for a person.
+    ``cost`` is in the objective's own unit (latency: ms); smaller is better. ``reason`` is one sentence for
+    a person.
     """
 
     path: Path

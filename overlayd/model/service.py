@@ -24,8 +24,8 @@ class RepairRow(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class Bound(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Outside of this a path is bad for the class, and the agent leaves it without asking. None: no bound.
 
-    ``rtt_ms`` is milliseconds; ``rtt_factor`` times the forecast the route was chosen with; ``loss_ratio`` 0..1 after repair;
-    ``link_loss_ratio`` 0..1 before repair on any hop.
+    ``rtt_ms`` is milliseconds; ``rtt_factor`` times the forecast the route was chosen with; ``loss_ratio``
+    0..1 after repair; ``link_loss_ratio`` 0..1 before repair on any hop.
     """
 
     rtt_ms: float | None = None
@@ -35,7 +35,8 @@ class Bound(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class ServiceClass(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """One class. ``deadline_ms`` is the delay that repair may add; ``repair_cap_ratio`` bounds repair symbols per source symbol.
+    """One class. ``deadline_ms`` is the delay that repair may add; ``repair_cap_ratio`` bounds repair
+    symbols per source symbol.
 
     ``dscp`` are the code points that select the class.
     """
