@@ -1,0 +1,296 @@
+"""``overlayd-controller``: init, serve, tokens, nodes. Everything heavy is imported by the command that needs it.
+
+stdout is the answer, all else stderr. Exit codes: 0 ok, 1 failed, 2 usage or configuration, 4 not found, 5 denied,
+7 conflict. Token and node commands work on the store, whether or not ``serve`` is running. I/O.
+"""
+
+import argparse
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from controller.state import State
+
+DEFAULT_STATE = "/var/lib/overlayd-controller"
+
+OK, FAILED, USAGE, NOT_FOUND, DENIED, CONFLICT = 0, 1, 2, 4, 5, 7
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command and return its exit code."""
+    arguments = _parser().parse_args(argv)
+    try:
+        command: Callable[[argparse.Namespace], int] = arguments.run
+        return command(arguments)
+    except KeyboardInterrupt:
+        return 130
+    except Exception as error:
+        code = _exit_code(error)
+        if code is None:
+            raise
+        print(f"overlayd-controller: {error}", file=sys.stderr)
+        return code
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="overlayd-controller", description="The controller of an overlayd network."
+    )
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    state = argparse.ArgumentParser(add_help=False)
+    state.add_argument(
+        "--state", type=Path, default=Path(DEFAULT_STATE), metavar="DIR", help=f"default {DEFAULT_STATE}"
+    )
+    shown = argparse.ArgumentParser(add_help=False)
+    shown.add_argument("-o", "--output", choices=("table", "json"), default="table", help="default table")
+
+    init = commands.add_parser(
+        "init",
+        parents=[state, shown],
+        help="make a new network's controller",
+        epilog="example: overlayd-controller init --network demo --listen 192.0.2.1:7443",
+    )
+    init.add_argument("--network", required=True, metavar="NAME")
+    init.add_argument(
+        "--listen", default=None, metavar="HOST:PORT", help="where agents connect; default [::]:7443"
+    )
+    init.add_argument(
+        "--advertise",
+        action="append",
+        default=[],
+        metavar="wss://HOST:PORT",
+        help="how agents reach it (repeatable; join tokens carry the first); default: the address it listens on",
+    )
+    init.add_argument(
+        "--api",
+        default=None,
+        metavar="ADDR",
+        help="HTTP API: HOST:PORT or unix:/path; default 127.0.0.1:7480",
+    )
+    init.add_argument(
+        "--pool", default=None, metavar="CIDR", help="overlay IPv4 addresses; default 100.64.0.0/16"
+    )
+    init.add_argument("--suite", choices=("aes256-gcm", "chacha20-poly1305"), default="aes256-gcm")
+    init.set_defaults(run=_init)
+
+    serve = commands.add_parser("serve", parents=[state], help="run the controller")
+    serve.set_defaults(run=_serve)
+
+    token = commands.add_parser("token", help="one-time join tokens").add_subparsers(
+        required=True, metavar="VERB"
+    )
+    create = token.add_parser(
+        "create",
+        parents=[state, shown],
+        help="make a token; it is shown once",
+        epilog="example: overlayd-controller token create --name paris --relay --prefix 192.168.7.0/24",
+    )
+    create.add_argument("--name", required=True, help="what the node will be called")
+    create.add_argument("--relay", action="store_true", help="others' traffic may pass through the node")
+    create.add_argument(
+        "--prefix", action="append", default=[], metavar="CIDR", help="the node may announce it (repeatable)"
+    )
+    create.add_argument(
+        "--price",
+        type=float,
+        default=0.0,
+        metavar="PER_GB",
+        help="what a GB sent from it costs, for the class bulk",
+    )
+    create.add_argument(
+        "--ttl", type=_duration, default=15 * 60, metavar="TIME", help="90s, 15m, 2h; default 15m"
+    )
+    create.set_defaults(run=_token_create)
+    listing = token.add_parser("list", parents=[state, shown], help="all tokens (never their secrets)")
+    listing.set_defaults(run=_token_list)
+
+    node = commands.add_parser("node", help="members of the network").add_subparsers(
+        required=True, metavar="VERB"
+    )
+    nodes = node.add_parser("list", parents=[state, shown], help="all nodes")
+    nodes.set_defaults(run=_node_list)
+    remove = node.add_parser("remove", parents=[state, shown], help="revoke a node; its name becomes free")
+    remove.add_argument("name")
+    remove.add_argument("--reason", default="removed by the operator")
+    remove.set_defaults(run=_node_remove)
+    return parser
+
+
+def _init(arguments: argparse.Namespace) -> int:
+    from controller.config import DEFAULT_API, DEFAULT_LISTEN, Config, default_advertise
+    from controller.state import DEFAULT_POOL, ROOT_KEY, create_state
+
+    listen = arguments.listen or DEFAULT_LISTEN
+    config = Config(
+        listen=listen,
+        advertise=tuple(arguments.advertise) or default_advertise(listen),
+        api=arguments.api or DEFAULT_API,
+    )
+    pool = arguments.pool or DEFAULT_POOL
+    state = create_state(arguments.state, arguments.network, config, suite=arguments.suite, pool=pool)
+    facts = {
+        "network": state.network.name,
+        "id": state.network.id,
+        "state": str(arguments.state),
+        "pin": state.issuer.authority.pin,
+        "ipv4": state.network.ipv4_pool,
+        "ipv6": str(state.issuer.plan.ipv6),
+        "rootKey": str(arguments.state / ROOT_KEY),
+    }
+    _show(arguments, "overlayd.init/1", [facts])
+    print(
+        f"Keep {facts['rootKey']} offline: it is needed only to replace the intermediate.\n"
+        f"Next: overlayd-controller serve --state {arguments.state}",
+        file=sys.stderr,
+    )
+    return OK
+
+
+def _serve(arguments: argparse.Namespace) -> int:
+    from controller.logs import set_up
+    from controller.server.serve import run
+    from controller.state import open_state
+
+    state = open_state(arguments.state, check=True)
+    set_up(state.config.log.level)
+    run(state)
+    return OK
+
+
+def _token_create(arguments: argparse.Namespace) -> int:
+    from controller.registry import timestamp
+    from controller.server.membership import create_token
+
+    made = create_token(
+        _state(arguments),
+        arguments.name,
+        relay=arguments.relay,
+        prefixes=tuple(arguments.prefix),
+        price_per_gb=arguments.price,
+        ttl_s=arguments.ttl,
+    )
+    if arguments.output == "table":
+        print(made.text)
+        print(f"for {made.grant.name}, until {timestamp(made.grant.expires_at)}", file=sys.stderr)
+    else:
+        facts = {"token": made.text, "name": made.grant.name, "expires": timestamp(made.grant.expires_at)}
+        _show(arguments, "overlayd.token/1", [facts])
+    return OK
+
+
+def _token_list(arguments: argparse.Namespace) -> int:
+    import time
+
+    from controller.registry import timestamp
+
+    now = time.time()
+    rows = [
+        {
+            "id": token.digest[:12],
+            "name": token.name,
+            "state": token.state(now),
+            "relay": token.relay,
+            "prefixes": list(token.prefixes),
+            "expires": timestamp(token.expires_at),
+        }
+        for token in _state(arguments).store.tokens()
+    ]
+    _show(arguments, "overlayd.tokens/1", rows)
+    return OK
+
+
+def _node_list(arguments: argparse.Namespace) -> int:
+    rows = [
+        {
+            "name": node.metadata.name,
+            "id": node.spec.id,
+            "addresses": list(node.spec.addresses),
+            "relay": node.spec.relay,
+            "announced": list(node.status.announced),
+            "connected": node.connected,
+            "lastSeen": node.status.last_seen,
+        }
+        for node in (member.node for member in _state(arguments).store.members())
+    ]
+    _show(arguments, "overlayd.nodes/1", rows)
+    return OK
+
+
+def _node_remove(arguments: argparse.Namespace) -> int:
+    from controller.server.membership import find, remove
+
+    state = _state(arguments)
+    gone = remove(state, find(state, arguments.name).spec.id, arguments.reason)
+    _show(arguments, "overlayd.node-removed/1", [{"name": gone.metadata.name, "id": gone.spec.id}])
+    return OK
+
+
+def _state(arguments: argparse.Namespace) -> "State":
+    from controller.state import open_state
+
+    return open_state(arguments.state)
+
+
+def _show(arguments: argparse.Namespace, schema: str, rows: Sequence[dict[str, Any]]) -> None:
+    if arguments.output == "json":
+        import json
+
+        print(json.dumps({"schema": schema, "items": list(rows)}, indent=2))
+        return
+    if not rows:
+        print("none", file=sys.stderr)
+        return
+    heads = list(rows[0])
+    table = [[key.upper() for key in heads], *([_cell(row[key]) for key in heads] for row in rows)]
+    widths = [max(len(line[column]) for line in table) for column in range(len(heads))]
+    for line in table:
+        print("  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip())
+
+
+def _cell(value: object) -> str:
+    match value:
+        case None | []:
+            return "-"
+        case bool():
+            return "yes" if value else "no"
+        case list():
+            return ",".join(str(item) for item in value)  # pyright: ignore[reportUnknownVariableType, reportUnknownArgumentType]
+        case _:
+            return str(value)
+
+
+def _duration(text: str) -> int:
+    unit = {"s": 1, "m": 60, "h": 3600, "d": 86400}.get(text[-1:])
+    number = text[:-1] if unit else text
+    if not number.isdecimal() or int(number) == 0:
+        raise argparse.ArgumentTypeError(f"{text!r} is no time; write 90s, 15m or 2h")
+    return int(number) * (unit or 1)
+
+
+def _exit_code(error: Exception) -> int | None:
+    """Return the exit code of an error that a person can act on; None for a bug, which keeps its traceback."""
+    from controller.config import ConfigError
+    from controller.enrolment.errors import BadRequest, EnrolmentError, NotAMember
+    from controller.server.serve import BindError
+    from controller.state import StateError, StateExists, StateMissing
+    from controller.store.database import StoreError
+
+    match error:
+        case ConfigError() | BadRequest():
+            return USAGE
+        case NotAMember() | StateMissing():
+            return NOT_FOUND
+        case StateExists():
+            return CONFLICT
+        case PermissionError():
+            return DENIED
+        case EnrolmentError() | StateError() | StoreError() | BindError() | OSError():
+            return FAILED
+        case _:
+            return None
+
+
+if __name__ == "__main__":
+    sys.exit(main())

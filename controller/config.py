@@ -1,0 +1,158 @@
+"""``controller.toml``: what an operator may set, read strictly and written by ``init``.
+
+Not here: what the network *is* (id, name, keys): that is made once and lives in the state directory. I/O: reads one file.
+"""
+
+import difflib
+import tomllib
+from pathlib import Path
+from typing import Annotated, Any, get_args, get_origin
+
+import msgspec
+
+DEFAULT_STATE = Path("/var/lib/overlayd-controller")
+DEFAULT_LISTEN = "[::]:7443"
+DEFAULT_API = "127.0.0.1:7480"
+FILE_NAME = "controller.toml"
+
+Seconds = Annotated[float, msgspec.Meta(ge=0.1, le=3600)]
+
+
+class ConfigError(Exception):
+    """The configuration is wrong; the message names file, key, and what would be right. Nothing was started."""
+
+
+class DecisionSection(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """When routes are computed: every ``interval``, and at most every ``minimum_interval`` when something urgent happened.
+
+    Seconds. ``telemetry_interval`` is how often agents report.
+    """
+
+    interval: Seconds = 60.0
+    minimum_interval: Seconds = 1.0
+    telemetry_interval: Seconds = 15.0
+
+
+class StoreSection(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """How long history is kept."""
+
+    retention_days: Annotated[float, msgspec.Meta(gt=0)] = 7.0
+
+
+class LogSection(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    level: str = "info"
+
+
+class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """``listen`` is where agents come in, ``advertise`` how they reach it, ``api`` HOST:PORT or ``unix:/path``."""
+
+    listen: str
+    advertise: tuple[str, ...]
+    api: str = DEFAULT_API
+    decisions: DecisionSection = DecisionSection()
+    store: StoreSection = StoreSection()
+    log: LogSection = LogSection()
+
+
+def load_config(path: Path) -> Config:
+    """Read and check a configuration. Raises :class:`ConfigError`."""
+    try:
+        table = tomllib.loads(path.read_text())
+    except OSError as error:
+        raise ConfigError(f"{path}: {error.strerror}") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path}: not TOML: {error}") from error
+    _refuse_unknown(table, Config, path, "")
+    try:
+        config = msgspec.convert(table, Config)
+    except msgspec.ValidationError as error:
+        raise ConfigError(f"{path}: {error}") from error
+    try:
+        check_config(config)
+    except ConfigError as error:
+        raise ConfigError(f"{path}: {error}") from error
+    return config
+
+
+def check_config(config: Config) -> None:
+    """Check what the types cannot say. Raises :class:`ConfigError`."""
+    split_address(config.listen, "listen")
+    if not config.api.startswith("unix:"):
+        split_address(config.api, "api")
+    if not config.advertise:
+        raise ConfigError("advertise: at least one wss://HOST:PORT is needed; join tokens carry the first")
+    for url in config.advertise:
+        advertised_host(url)
+    if config.log.level not in ("debug", "info", "warning", "error"):
+        raise ConfigError(f"log.level: {config.log.level!r} is none of debug, info, warning, error")
+
+
+def render_config(config: Config) -> str:
+    """Return ``config`` as the text of a new ``controller.toml``."""
+    urls = ", ".join(_quoted(url) for url in config.advertise)
+    return f"""\
+# Configuration of an overlayd controller; read when `overlayd-controller serve` starts.
+
+listen = {_quoted(config.listen)}        # where agents connect
+advertise = [{urls}]  # how they reach it; join tokens carry the first
+api = {_quoted(config.api)}              # HTTP API: HOST:PORT or "unix:/path"
+
+[decisions]
+interval = {config.decisions.interval}              # seconds between computations of all routes
+minimum_interval = {config.decisions.minimum_interval}       # at most this often when links change
+telemetry_interval = {config.decisions.telemetry_interval}    # how often agents report
+
+[store]
+retention_days = {config.store.retention_days}         # of route history and link frames
+
+[log]
+level = {_quoted(config.log.level)}
+"""
+
+
+def split_address(text: str, key: str) -> tuple[str, int]:
+    """Return (host, port) of ``"host:port"`` or ``"[v6]:port"``. Raises :class:`ConfigError` naming ``key``."""
+    host, colon, port = text.rpartition(":")
+    bracketed = host.startswith("[") and host.endswith("]")
+    if not colon or not port.isdecimal() or not 0 <= int(port) <= 65535 or (":" in host and not bracketed):
+        raise ConfigError(f"{key}: {text!r} is not HOST:PORT ([HOST]:PORT for IPv6)")
+    return (host[1:-1] if bracketed else host), int(port)
+
+
+def advertised_host(url: str) -> str:
+    """Return the host of ``wss://host:port``. Raises :class:`ConfigError`."""
+    rest = url.removeprefix("wss://")
+    if rest == url or "/" in rest:
+        raise ConfigError(f"advertise: {url!r} is not wss://HOST:PORT")
+    return split_address(rest, "advertise")[0]
+
+
+def default_advertise(listen: str) -> tuple[str, ...]:
+    """Return how agents reach a controller that listens at one certain address.
+
+    Raises :class:`ConfigError` for any-address: which of the host's addresses agents can reach is not ours to guess.
+    """
+    host, _ = split_address(listen, "listen")
+    if host in ("", "0.0.0.0", "::"):
+        raise ConfigError(
+            f"{listen} is every address of this host: say with --advertise wss://HOST:PORT how agents reach it"
+        )
+    return (f"wss://{listen}",)
+
+
+def _refuse_unknown(table: dict[str, Any], struct: Any, path: Path, prefix: str) -> None:
+    known = {field.name: field.type for field in msgspec.structs.fields(struct)}
+    for key, value in table.items():
+        if key not in known:
+            near = difflib.get_close_matches(key, known, n=1, cutoff=0.0)
+            raise ConfigError(
+                f"{path}: unknown key {prefix + key!r}; the nearest known one is {prefix + near[0]!r}"
+            )
+        inner = known[key]
+        if isinstance(value, dict) and get_origin(inner) is None and not get_args(inner):
+            if issubclass(inner, msgspec.Struct):
+                _refuse_unknown(value, inner, path, f"{prefix}{key}.")
+
+
+def _quoted(text: str) -> str:
+    return msgspec.json.encode(text).decode()  # a JSON string is a TOML basic string

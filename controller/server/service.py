@@ -1,0 +1,268 @@
+"""The controller process: membership and channels outside, the state machine inside, the store below. I/O.
+
+Everything runs on one event loop; each event is handled whole before the next (``dispatch``). What another process wrote
+to the store (the command line makes tokens, removes nodes) is noticed within a second.
+"""
+
+import asyncio
+import logging
+import sqlite3
+import time
+
+import msgspec
+
+from controller import registry
+from controller.core.controller import Controller
+from controller.core.messages import (
+    Command,
+    Connected,
+    Disconnected,
+    Enrolled,
+    Event,
+    Instant,
+    Persist,
+    Received,
+    Removed,
+    Send,
+    Tick,
+)
+from controller.enrolment.authority import node_of
+from controller.server import membership
+from controller.server.channel import Session
+from controller.state import State
+from controller.store.store import Member
+from overlayd.model.ids import Generation, NodeId
+from overlayd.model.node import NodeRecord
+from overlayd.model.service import DEFAULT_CLASSES
+from overlayd.protocol.controller import (
+    Hello,
+    Joined,
+    JoinRequest,
+    NetworkConfig,
+    Renewed,
+    RenewRequest,
+    Revoked,
+    Switched,
+    Telemetry,
+)
+
+LOG = logging.getLogger(__name__)
+
+WATCH_S = 1.0
+HOUSEKEEPING_S = 60.0
+
+
+class Service:
+    """Implements `channel.Host`. :meth:`run` lives until cancelled."""
+
+    def __init__(self, state: State) -> None:
+        self.state = state
+        store = state.store
+        last = store.generation()
+        with store.transaction():
+            store.save_generation(Generation(last + 1))
+        self.core = Controller(network_config(state), last)
+        self.members: dict[NodeId, Member] = {}
+        self.sessions: dict[NodeId, Session] = {}
+        self._wake = asyncio.Event()
+        self._data_version = store.data_version()
+        self._reload()
+
+    # What runs
+
+    async def run(self) -> None:
+        """Keep time: ticks that are due, other processes' writes, housekeeping."""
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self._keep_time())
+            tasks.create_task(self._watch())
+            tasks.create_task(self._keep_house())
+
+    def dispatch(self, event: Event) -> None:
+        """Hand an event to the core and do what it wants done."""
+        for command in self.core.handle(event, now()):
+            self._execute(command)
+        self._wake.set()
+
+    def _execute(self, command: Command) -> None:
+        match command:
+            case Send(node, message):
+                if (session := self.sessions.get(node)) is not None:
+                    session.send(message)
+            case Persist():
+                try:
+                    self._persist(command)
+                except sqlite3.Error:
+                    LOG.exception("could not write to the store; going on without")
+
+    def _persist(self, command: Persist) -> None:
+        store = self.state.store
+        with store.transaction():
+            store.save_generation(command.generation)
+            store.save_routes(command.routes)
+            store.delete_routes(command.dropped)
+            store.append_history(command.events)
+
+    async def _keep_time(self) -> None:
+        while True:
+            due = self.core.poll_timeout()
+            wait = None if due is None else max(0.0, (due - time.monotonic_ns()) / 1e9)
+            self._wake.clear()
+            try:
+                await asyncio.wait_for(self._wake.wait(), wait)
+            except TimeoutError:
+                self.dispatch(Tick())
+
+    async def _watch(self) -> None:
+        while True:
+            await asyncio.sleep(WATCH_S)
+            self._catch_up()
+
+    async def _keep_house(self) -> None:
+        while True:
+            await asyncio.sleep(HOUSEKEEPING_S)
+            store = self.state.store
+            try:
+                with store.transaction():
+                    for node in self.sessions:
+                        self._save(self.members[node].node)
+                    store.prune(time.time() - self.state.config.store.retention_days * 86400)
+            except sqlite3.Error:
+                LOG.exception("could not write to the store; going on without")
+
+    def close(self) -> None:
+        """Write what is still to be written and let go of the store."""
+        try:
+            with self.state.store.transaction():
+                for node in list(self.sessions):
+                    self._save(
+                        registry.disconnected(self.members[node].node, "the controller stopped", time.time())
+                    )
+        except sqlite3.Error:
+            LOG.exception("could not write to the store")
+        self.state.store.close()
+
+    # Channel
+
+    @property
+    def network_name(self) -> str:
+        return self.state.network.name
+
+    @property
+    def trust_pem(self) -> str:
+        return self.state.issuer.authority.trust_pem
+
+    def identify(self, leaf_der: bytes) -> NodeId:
+        """Return who a verified certificate belongs to; raises ``NotAMember`` for another network's."""
+        return node_of(leaf_der, self.network_name)
+
+    def is_member(self, node: NodeId) -> bool:
+        self._catch_up()
+        return node in self.members
+
+    def join(self, request: JoinRequest) -> Joined:
+        member, joined = membership.join(self.state, request)
+        LOG.info("node %s joined as %d", member.node.metadata.name, member.node.spec.id)
+        self._admit(member)
+        return joined
+
+    def opened(self, session: Session, hello: Hello) -> None:
+        node = session.node
+        if (older := self.sessions.get(node)) is not None:
+            older.close(4000, "the same node connected again")
+        self.sessions[node] = session
+        member = membership.announce_prefixes(self.state, self.members[node], hello.prefixes)
+        seen = registry.connected(member.node, hello.uplinks, hello.version, time.time())
+        with self.state.store.transaction():
+            seen = self._save(seen)
+        self._admit(Member(seen, member.record))
+        self.dispatch(Connected(node, hello))
+        LOG.info("agent of %s connected (%s)", seen.metadata.name, hello.version)
+
+    def received(self, session: Session, message: Telemetry | Switched) -> None:
+        if self.sessions.get(session.node) is not session:
+            return
+        member = self.members[session.node]
+        self.members[session.node] = Member(registry.seen(member.node, time.time()), member.record)
+        self.dispatch(Received(session.node, message))
+
+    def renew(self, session: Session, request: RenewRequest) -> Renewed:
+        member, made = membership.renew_member(self.state, session.node, request.csr)
+        self._admit(member)
+        return Renewed(made.certificate, made.record)
+
+    def left(self, session: Session) -> None:
+        membership.remove(self.state, session.node, "it left")
+        self._dismiss(session.node, "this node left the network")
+
+    def closed(self, session: Session, problem: str) -> None:
+        if self.sessions.get(session.node) is not session:
+            return
+        del self.sessions[session.node]
+        if (member := self.members.get(session.node)) is not None:
+            LOG.info("agent of %s disconnected: %s", member.node.metadata.name, problem)
+            with self.state.store.transaction():
+                self._save(registry.disconnected(member.node, problem, time.time()))
+        self.dispatch(Disconnected(session.node))
+
+    # Members
+
+    def remove(self, node: NodeId, reason: str) -> None:
+        """Revoke a node at once."""
+        membership.remove(self.state, node, reason)
+        self._dismiss(node, f"this node was removed from the network: {reason}")
+
+    def _catch_up(self) -> None:
+        version = self.state.store.data_version()
+        if version != self._data_version:
+            self._data_version = version
+            self._reload()
+
+    def _reload(self) -> None:
+        """Take over what another process changed about the members."""
+        stored = {member.node.spec.id: member for member in self.state.store.members()}
+        for node in [n for n in self.members if n not in stored]:
+            self._dismiss(node, "this node was removed from the network")
+        for node, member in stored.items():
+            known = self.members.get(node)
+            if known is None or known.record != member.record:
+                self._admit(member)
+
+    def _admit(self, member: Member) -> None:
+        node = member.node
+        self.members[node.spec.id] = member
+        known = self.core.publication.peer(node.spec.id)
+        if known is None or known.record != member.record:
+            record = msgspec.json.decode(member.record.record, type=NodeRecord)
+            self.dispatch(Enrolled(record, member.record, node.status.uplinks, node.spec.price_per_gb))
+
+    def _dismiss(self, node: NodeId, problem: str) -> None:
+        self.members.pop(node, None)
+        if (session := self.sessions.pop(node, None)) is not None:
+            session.send(Revoked(problem))
+            session.close(4403, "revoked")
+        self.dispatch(Disconnected(node))
+        self.dispatch(Removed(node))
+
+    def _save(self, node: registry.Node) -> registry.Node:
+        """Write a node's object and keep it with its new resource version; call inside a transaction."""
+        saved = self.state.store.save_node(node)
+        self.members[node.spec.id] = Member(saved, self.members[node.spec.id].record)
+        return saved
+
+
+def now() -> Instant:
+    """Read both clocks."""
+    return Instant(time.monotonic_ns(), time.time())
+
+
+def network_config(state: State) -> NetworkConfig:
+    """Return what all agents are told of the network."""
+    network = state.network
+    return NetworkConfig(
+        id=network.id,
+        suite=network.suite,
+        psk=network.psk,
+        name=network.name,
+        classes=DEFAULT_CLASSES,
+        telemetry_interval=state.config.decisions.telemetry_interval,
+    )

@@ -1,0 +1,293 @@
+"""The store as the rest of the controller sees it: one object, one method per question. I/O.
+
+Writers call it inside :meth:`Store.transaction`. Statements are grouped by subject: network, nodes, tokens, revocations,
+routes, link frames.
+"""
+
+import sqlite3
+from collections.abc import Iterable, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import astuple, dataclass
+from pathlib import Path
+
+import msgspec
+from msgspec.structs import replace
+
+from controller.core.messages import RouteEvent
+from controller.enrolment.errors import NotAMember, TokenUsed
+from controller.enrolment.tokens import TokenGrant
+from controller.registry import Node
+from controller.store import database
+from overlayd.model.ids import Generation, NodeId
+from overlayd.model.ids import Path as NodePath
+from overlayd.model.node import SignedRecord
+from overlayd.model.route import Route
+
+
+@dataclass(frozen=True, slots=True)
+class NetworkRow:
+    """What the network is. ``psk`` is 32 bytes in hex, ``created_at`` Unix seconds."""
+
+    id: int
+    name: str
+    suite: str
+    psk: str
+    ipv4_pool: str
+    created_at: int
+
+
+@dataclass(frozen=True, slots=True)
+class Member:
+    """A node with what was signed about it."""
+
+    node: Node
+    record: SignedRecord
+
+
+class Store:
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        self._sql = connection
+
+    @classmethod
+    def create(cls, path: Path, network: NetworkRow) -> "Store":
+        """Make the database of a new network."""
+        store = cls(database.create(path))
+        with store.transaction():
+            store._sql.execute(
+                "INSERT INTO network (singleton, id, name, suite, psk, ipv4_pool, created_at) VALUES (1,?,?,?,?,?,?)",
+                astuple(network),
+            )
+        return store
+
+    @classmethod
+    def open(cls, path: Path, *, check: bool = False) -> "Store":
+        """Open an existing database; with ``check`` read it whole first. Raises `database.StoreError`."""
+        connection = database.open_existing(path)
+        if check:
+            database.check(connection, path)
+        return cls(connection)
+
+    def close(self) -> None:
+        self._sql.close()
+
+    def transaction(self) -> AbstractContextManager[None]:
+        """Run a block as one write: all or nothing."""
+        return database.transaction(self._sql)
+
+    def data_version(self) -> int:
+        """Return a number that changes when another process has written."""
+        return database.data_version(self._sql)
+
+    # Network
+
+    def network(self) -> NetworkRow:
+        row = self._sql.execute("SELECT id, name, suite, psk, ipv4_pool, created_at FROM network").fetchone()
+        return NetworkRow(*row)
+
+    def generation(self) -> Generation:
+        (value,) = self._sql.execute("SELECT generation FROM network").fetchone()
+        return Generation(value)
+
+    def save_generation(self, generation: Generation) -> None:
+        self._sql.execute("UPDATE network SET generation = ?", (generation,))
+
+    # Nodes
+
+    def members(self) -> list[Member]:
+        """Return all nodes that were not removed, by id."""
+        rows = self._sql.execute(
+            "SELECT object, record, signature FROM nodes WHERE removed_at IS NULL ORDER BY id"
+        ).fetchall()
+        return [Member(msgspec.json.decode(o, type=Node), SignedRecord(r, s)) for o, r, s in rows]
+
+    def member(self, node: NodeId) -> Member:
+        """Return one node. Raises :class:`NotAMember` if it was removed or never was."""
+        row = self._sql.execute(
+            "SELECT object, record, signature FROM nodes WHERE id = ? AND removed_at IS NULL", (node,)
+        ).fetchone()
+        if row is None:
+            raise NotAMember(f"node {node} is no member of this network (any more)")
+        return Member(msgspec.json.decode(row[0], type=Node), SignedRecord(row[1], row[2]))
+
+    def ids_ever_used(self) -> list[NodeId]:
+        return [NodeId(i) for (i,) in self._sql.execute("SELECT id FROM nodes")]
+
+    def ids_reusable(self, unix_s: float) -> list[NodeId]:
+        """Return ids of removed nodes whose certificates have ended."""
+        rows = self._sql.execute(
+            "SELECT id FROM nodes WHERE removed_at IS NOT NULL AND certificate_not_after < ?", (int(unix_s),)
+        )
+        return [NodeId(i) for (i,) in rows]
+
+    def save_member(self, node: Node, record: SignedRecord, certificate_not_after: int) -> Node:
+        """Insert a node with its record, or replace the one with its id; return it with its new resource version."""
+        node = self._versioned(node)
+        self._sql.execute(
+            "INSERT INTO nodes (id, name, object, record, signature, certificate_not_after) VALUES (?,?,?,?,?,?)"
+            " ON CONFLICT (id) DO UPDATE SET name = excluded.name, object = excluded.object, record = excluded.record,"
+            " signature = excluded.signature, certificate_not_after = excluded.certificate_not_after, removed_at = NULL",
+            (
+                node.spec.id,
+                node.metadata.name,
+                msgspec.json.encode(node).decode(),
+                record.record,
+                record.signature,
+                certificate_not_after,
+            ),
+        )
+        return node
+
+    def save_node(self, node: Node, record: SignedRecord | None = None) -> Node:
+        """Replace a node's object, and its record if one is given; return it with its new resource version."""
+        node = self._versioned(node)
+        body = msgspec.json.encode(node).decode()
+        self._sql.execute(
+            "UPDATE nodes SET object = ? WHERE id = ? AND removed_at IS NULL", (body, node.spec.id)
+        )
+        if record is not None:
+            self._sql.execute(
+                "UPDATE nodes SET record = ?, signature = ? WHERE id = ?",
+                (record.record, record.signature, node.spec.id),
+            )
+        return node
+
+    def remove_node(self, node: NodeId, unix_s: float) -> None:
+        """Mark a node as removed and forget its routes; its name becomes free, its id does not yet."""
+        self._sql.execute("UPDATE nodes SET removed_at = ? WHERE id = ?", (int(unix_s), node))
+        self._sql.execute("DELETE FROM routes WHERE source = ? OR destination = ?", (node, node))
+
+    # Tokens
+
+    def save_token(self, token: TokenGrant) -> None:
+        self._sql.execute(
+            "INSERT INTO tokens VALUES (?,?,?,?,?,?,?,?)",
+            (
+                token.digest,
+                token.name,
+                token.relay,
+                msgspec.json.encode(token.prefixes).decode(),
+                token.price_per_gb,
+                token.created_at,
+                token.expires_at,
+                token.used_at,
+            ),
+        )
+
+    def token(self, digest: str) -> TokenGrant | None:
+        row = self._sql.execute("SELECT * FROM tokens WHERE digest = ?", (digest,)).fetchone()
+        return None if row is None else _token(row)
+
+    def tokens(self) -> list[TokenGrant]:
+        """Return all tokens that were ever made, newest first."""
+        return [
+            _token(row) for row in self._sql.execute("SELECT * FROM tokens ORDER BY created_at DESC, digest")
+        ]
+
+    def consume_token(self, digest: str, unix_s: float) -> None:
+        """Use a token up. Raises :class:`TokenUsed` unless exactly this call did it."""
+        cursor = self._sql.execute(
+            "UPDATE tokens SET used_at = ?1 WHERE digest = ?2 AND used_at IS NULL AND expires_at > ?1",
+            (int(unix_s), digest),
+        )
+        if cursor.rowcount != 1:
+            raise TokenUsed("this token was used already")
+
+    # Revocations
+
+    def revocation_epoch(self) -> int:
+        """Return the epoch of the newest revocation; 0: none yet."""
+        (epoch,) = self._sql.execute("SELECT coalesce(max(epoch), 0) FROM revocations").fetchone()
+        return int(epoch)
+
+    def save_revocation(self, epoch: int, node: NodeId, unix_s: float, body: bytes, signature: bytes) -> None:
+        self._sql.execute(
+            "INSERT INTO revocations VALUES (?,?,?,?,?)", (epoch, node, int(unix_s), body, signature)
+        )
+
+    # Routes
+
+    def routes(self) -> list[tuple[NodeId, Route]]:
+        """Return (ingress, route) for each route in force."""
+        rows = self._sql.execute("SELECT source, route FROM routes")
+        return [(NodeId(source), msgspec.msgpack.decode(route, type=Route)) for source, route in rows]
+
+    def save_routes(self, routes: Iterable[tuple[NodeId, Route]]) -> None:
+        self._sql.executemany(
+            "INSERT OR REPLACE INTO routes VALUES (?,?,?,?)",
+            ((source, r.destination, r.class_id, msgspec.msgpack.encode(r)) for source, r in routes),
+        )
+
+    def delete_routes(self, keys: Iterable[tuple[NodeId, NodeId, int]]) -> None:
+        self._sql.executemany("DELETE FROM routes WHERE source = ? AND destination = ? AND class = ?", keys)
+
+    def append_history(self, events: Iterable[RouteEvent]) -> None:
+        self._sql.executemany(
+            "INSERT INTO route_history (at, source, destination, class, decider, before, after, reason, route)"
+            " VALUES (?,?,?,?,?,?,?,?,?)",
+            (
+                (
+                    event.at,
+                    event.source,
+                    event.destination,
+                    event.class_id,
+                    event.decider,
+                    _path_text(event.before),
+                    _path_text(event.after),
+                    event.reason,
+                    None if event.route is None else msgspec.msgpack.encode(event.route),
+                )
+                for event in events
+            ),
+        )
+
+    def history(self, source: NodeId, destination: NodeId, class_id: int, limit: int) -> Sequence[RouteEvent]:
+        """Return the newest changes of one route, newest first."""
+        rows = self._sql.execute(
+            "SELECT at, source, destination, class, decider, before, after, reason, route FROM route_history"
+            " WHERE source = ? AND destination = ? AND class = ? ORDER BY at DESC, id DESC LIMIT ?",
+            (source, destination, class_id, limit),
+        )
+        return [
+            RouteEvent(
+                at, s, d, c, decider, _path(before), _path(after), reason,
+                None if route is None else msgspec.msgpack.decode(route, type=Route),
+            )
+            for at, s, d, c, decider, before, after, reason, route in rows
+        ]  # fmt: skip
+
+    # Link frames
+
+    def append_frame(self, unix_s: float, frame: bytes) -> None:
+        self._sql.execute("INSERT OR REPLACE INTO link_frames VALUES (?,?)", (unix_s, frame))
+
+    def frames(self, since: float, until: float) -> list[tuple[float, bytes]]:
+        """Return (time, compressed frame) within [since, until], oldest first."""
+        return self._sql.execute(
+            "SELECT at, frame FROM link_frames WHERE at BETWEEN ? AND ? ORDER BY at", (since, until)
+        ).fetchall()
+
+    def prune(self, before: float) -> None:
+        """Forget history and frames older than ``before`` (Unix seconds), and tokens that can no longer be used."""
+        self._sql.execute("DELETE FROM route_history WHERE at < ?", (before,))
+        self._sql.execute("DELETE FROM link_frames WHERE at < ?", (before,))
+        self._sql.execute("DELETE FROM tokens WHERE expires_at < ?", (int(before),))
+
+    def _versioned(self, node: Node) -> Node:
+        (version,) = self._sql.execute(
+            "UPDATE network SET resource_version = resource_version + 1 RETURNING resource_version"
+        ).fetchone()
+        return replace(node, metadata=replace(node.metadata, resource_version=str(version)))
+
+
+def _token(row: tuple[str, str, int, str, float, int, int, int | None]) -> TokenGrant:
+    digest, name, relay, prefixes, price, created_at, expires_at, used_at = row
+    allowed = msgspec.json.decode(prefixes, type=tuple[str, ...])
+    return TokenGrant(digest, name, bool(relay), allowed, price, created_at, expires_at, used_at)
+
+
+def _path_text(path: NodePath | None) -> str | None:
+    return None if path is None else ",".join(map(str, path))
+
+
+def _path(text: str | None) -> NodePath | None:
+    return None if text is None else tuple(NodeId(int(part)) for part in text.split(",") if part)

@@ -1,0 +1,290 @@
+"""The agent channel over loopback with real certificates."""
+
+import asyncio
+import ssl
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import msgspec
+import pytest
+from websockets.asyncio.client import connect
+from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidStatus
+
+from controller.config import Config
+from controller.server.membership import create_token
+from controller.server.serve import Running
+from controller.state import State, create_state
+from overlayd.model.node import NodeRecord
+from overlayd.protocol.controller import (
+    Denied,
+    Joined,
+    JoinRequest,
+    Leave,
+    Mesh,
+    Renewed,
+    RenewRequest,
+    Revoked,
+)
+from overlayd.protocol.token import decode_token
+from tests.controller.client import SUBPROTOCOLS, Identity, agent, ask_to_join, engine_key, join, make_csr
+
+
+class Mesh1:
+    """A running controller and what tests need of it."""
+
+    def __init__(self, state: State, running: Running) -> None:
+        self.state = state
+        self.running = running
+        self.url = f"wss://127.0.0.1:{running.agent_port}"
+
+    def token(self, name: str, **options: object) -> str:
+        return create_token(self.state, name, **options).text  # type: ignore[arg-type]
+
+    async def join(self, name: str, **options: object) -> Identity:
+        return await join(self.url, self.token(name, **options), name)
+
+
+@asynccontextmanager
+async def controller(folder: Path) -> AsyncIterator[Mesh1]:
+    config = Config(listen="127.0.0.1:0", advertise=("wss://127.0.0.1:1",), api="127.0.0.1:0")
+    state = create_state(folder / "state", "test", config)
+    async with Running(state) as running:
+        yield Mesh1(state, running)
+
+
+def test_a_token_buys_a_certificate_and_a_signed_record(tmp_path: Path) -> None:
+    async def story() -> None:
+        async with controller(tmp_path) as mesh:
+            identity = await mesh.join("paris", relay=True)
+            assert identity.record == NodeRecord(
+                id=identity.id,
+                name="paris",
+                public_key=engine_key("paris"),
+                addresses=identity.record.addresses,
+                prefixes=tuple(a + ("/128" if ":" in a else "/32") for a in identity.record.addresses),
+                relay=True,
+                not_after=identity.record.not_after,
+            )
+            assert identity.record.addresses[0] == "100.64.0.1"
+
+    asyncio.run(story())
+
+
+def test_an_agent_gets_a_complete_mesh_and_then_only_changes(tmp_path: Path) -> None:
+    async def story() -> None:
+        async with controller(tmp_path) as mesh:
+            paris, oslo = await mesh.join("paris"), await mesh.join("oslo")
+            async with agent(mesh.url, paris) as first:
+                await first.hello("192.0.2.1:51900")
+                complete = await first.hear_mesh()
+                assert complete.base == 0
+                assert complete.network is not None and complete.network.name == "test"
+                assert [name_of(p.record.record) for p in complete.peers] == ["oslo"]
+                async with agent(mesh.url, oslo) as second:
+                    await second.hello("192.0.2.2:51900")
+                    greeting = await second.hear_mesh()
+                    assert greeting.peers[0].uplinks[0].endpoint == "192.0.2.1:51900"
+                    change = await first.hear_mesh()
+                    assert change.base == complete.generation and change.network is None
+                    assert change.peers[0].uplinks[0].endpoint == "192.0.2.2:51900"
+
+    asyncio.run(story())
+
+
+def test_an_agent_that_comes_back_with_its_generation_gets_a_change_not_everything(tmp_path: Path) -> None:
+    async def story() -> None:
+        async with controller(tmp_path) as mesh:
+            paris = await mesh.join("paris")
+            async with agent(mesh.url, paris) as first:
+                await first.hello()
+                held = (await first.hear_mesh()).generation
+                await asyncio.sleep(0.2)
+            await mesh.join("oslo")
+            await asyncio.sleep(0.2)
+            async with agent(mesh.url, paris) as again:
+                again.generation = held
+                await again.hello(holds=held)
+                change = await again.hear_mesh()
+                assert change.base == held
+                assert "oslo" in [name_of(p.record.record) for p in change.peers]
+
+    asyncio.run(story())
+
+
+def test_two_hosts_race_for_one_token_and_exactly_one_wins(tmp_path: Path) -> None:
+    async def story() -> None:
+        async with controller(tmp_path) as mesh:
+            token = mesh.token("paris")
+            secret = decode_token(token).secret
+            requests = [
+                JoinRequest(secret, "paris", make_csr()[0], engine_key(f"host {i}")) for i in range(6)
+            ]
+            answers = await asyncio.gather(*(ask_to_join(mesh.url, token, request) for request in requests))
+            assert sum(isinstance(answer, Joined) for answer in answers) == 1
+            losers = [answer for answer in answers if isinstance(answer, Denied)]
+            assert {loser.code for loser in losers} == {"token-used"}
+            assert len(mesh.state.store.members()) == 1
+
+    asyncio.run(story())
+
+
+def test_the_agent_channel_is_closed_to_who_has_no_certificate(tmp_path: Path) -> None:
+    async def story() -> None:
+        async with controller(tmp_path) as mesh:
+            trust = ssl.create_default_context(cadata=mesh.state.issuer.authority.trust_pem)
+            with pytest.raises(InvalidStatus) as refused:
+                async with connect(mesh.url + "/v1/agent", ssl=trust, subprotocols=SUBPROTOCOLS):
+                    pass
+            assert refused.value.response.status_code == 401
+
+    asyncio.run(story())
+
+
+def test_a_certificate_of_another_network_opens_nothing(tmp_path: Path) -> None:
+    async def story() -> None:
+        async with controller(tmp_path / "a") as ours, controller(tmp_path / "b") as theirs:
+            stranger = await theirs.join("paris")
+            context = stranger.context()
+            context.load_verify_locations(cadata=ours.state.issuer.authority.trust_pem)
+            with pytest.raises((OSError, ConnectionClosed, InvalidHandshake)):
+                async with connect(ours.url + "/v1/agent", ssl=context, subprotocols=SUBPROTOCOLS) as channel:
+                    await channel.recv()
+            assert not ours.running.service.sessions
+
+    asyncio.run(story())
+
+
+def test_a_removed_node_is_told_so_at_once_and_when_it_comes_back(tmp_path: Path) -> None:
+    async def story() -> None:
+        async with controller(tmp_path) as mesh:
+            paris, oslo = await mesh.join("paris"), await mesh.join("oslo")
+            async with agent(mesh.url, paris) as gone, agent(mesh.url, oslo) as other:
+                await gone.hello()
+                await gone.hear_mesh()
+                await other.hello()
+                await other.hear_mesh()
+                mesh.running.service.remove(paris.id, "stolen")
+                while not isinstance(message := await gone.hear(), Revoked):
+                    pass
+                assert "stolen" in message.problem
+                while not (change := await other.hear_mesh()).removed:
+                    pass
+                assert change.removed == (paris.id,)
+            async with agent(mesh.url, paris) as again:
+                await again.hello()
+                assert isinstance(await again.hear(), Revoked)
+
+    asyncio.run(story())
+
+
+def test_who_leaves_frees_its_name(tmp_path: Path) -> None:
+    async def story() -> None:
+        async with controller(tmp_path) as mesh:
+            paris = await mesh.join("paris")
+            async with agent(mesh.url, paris) as leaving:
+                await leaving.hello()
+                await leaving.hear_mesh()
+                await leaving.say(Leave())
+                with pytest.raises(ConnectionClosed):
+                    while True:
+                        await leaving.hear()
+            again = await mesh.join("paris")
+            assert again.id != paris.id
+
+    asyncio.run(story())
+
+
+def test_a_certificate_is_renewed_over_the_channel(tmp_path: Path) -> None:
+    async def story() -> None:
+        async with controller(tmp_path) as mesh:
+            paris = await mesh.join("paris")
+            async with agent(mesh.url, paris) as member:
+                await member.hello()
+                await member.hear_mesh()
+                csr, key_pem = make_csr()
+                await member.say(RenewRequest(csr))
+                renewed = await member.hear()
+                assert isinstance(renewed, Renewed)
+            fresh = Identity(
+                Joined(renewed.certificate, paris.joined.ca, paris.joined.signer, renewed.record), key_pem
+            )
+            async with agent(mesh.url, fresh) as member:
+                await member.hello()
+                assert isinstance(await member.hear(), Mesh)
+
+    asyncio.run(story())
+
+
+@pytest.mark.parametrize(
+    "frame", [b"", b"\xff" * 20, b"\x80", msgspec.msgpack.encode({"type": "mesh"}), "text"]
+)
+def test_a_malformed_message_ends_its_own_session_only(tmp_path: Path, frame: bytes | str) -> None:
+    async def story() -> None:
+        async with controller(tmp_path) as mesh:
+            paris, oslo = await mesh.join("paris"), await mesh.join("oslo")
+            async with agent(mesh.url, paris) as bad, agent(mesh.url, oslo) as good:
+                for one in (bad, good):
+                    await one.hello()
+                    await one.hear_mesh()
+                await bad.channel.send(frame)
+                while not isinstance(message := await bad.hear(), Denied):
+                    pass
+                assert message.code == "malformed"
+                await mesh.join("rome")
+                assert isinstance(await good.hear(), Mesh)
+
+    asyncio.run(story())
+
+
+def test_a_join_request_above_64_kib_is_not_read(tmp_path: Path) -> None:
+    async def story() -> None:
+        async with controller(tmp_path) as mesh:
+            trust = ssl.create_default_context(cadata=mesh.state.issuer.authority.trust_pem)
+            async with connect(mesh.url + "/v1/join", ssl=trust, subprotocols=SUBPROTOCOLS) as channel:
+                with pytest.raises(ConnectionClosed) as closed:
+                    await channel.send(b"x" * (65 * 1024))
+                    await channel.recv()
+            assert closed.value.rcvd is not None and closed.value.rcvd.code == 1009
+
+    asyncio.run(story())
+
+
+def test_a_node_removed_by_another_process_is_noticed(tmp_path: Path) -> None:
+    from controller.server import membership
+    from controller.state import open_state
+
+    async def story() -> None:
+        async with controller(tmp_path) as mesh:
+            paris = await mesh.join("paris")
+            async with agent(mesh.url, paris) as member:
+                await member.hello()
+                await member.hear_mesh()
+                other_process = open_state(tmp_path / "state")
+                membership.remove(other_process, paris.id, "by hand")
+                other_process.store.close()
+                assert isinstance(await member.hear(), Revoked)
+
+    asyncio.run(story())
+
+
+def test_the_second_channel_of_a_node_replaces_the_first(tmp_path: Path) -> None:
+    async def story() -> None:
+        async with controller(tmp_path) as mesh:
+            paris = await mesh.join("paris")
+            async with agent(mesh.url, paris) as first:
+                await first.hello()
+                await first.hear_mesh()
+                async with agent(mesh.url, paris) as second:
+                    await second.hello()
+                    await second.hear_mesh()
+                    with pytest.raises(ConnectionClosed):
+                        while True:
+                            await first.hear()
+                    assert mesh.running.service.members[paris.id].node.connected
+
+    asyncio.run(story())
+
+
+def name_of(record: bytes) -> str:
+    return msgspec.json.decode(record, type=NodeRecord).name
