@@ -1,0 +1,158 @@
+"""The daemons of a lab: one controller, an `overlayd run` per edge, started in order and joined. I/O;
+called by `runner`.
+
+Every node's state, sockets and configuration lie in a folder of its own under the lab's.
+"""
+
+import socket
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from overlayd.daemon.config import load
+from overlayd.daemon.errors import ConfigurationError
+from overlayd.protocol.framing import FrameReader, encode_frame
+from overlayd.protocol.local import Answer, Request, Status
+from sim.lab import netns, process, toml
+from sim.lab.errors import LabError
+from sim.lab.overlay import Controller, Edge, Overlay
+from sim.lab.process import Process, Tell
+from sim.lab.state import Folder, LabState
+
+INTERFACE = "overlay0"
+_READY_S = 30.0
+_PAUSE_S = 0.05
+_REQUEST_S = 30.0
+
+
+def start(place: Folder, state: LabState, overlay: Overlay, tell: Tell) -> Iterator[Process]:
+    """Start what `overlay` names, handing out each process as soon as it runs. Raises :class:`LabError`."""
+    controller = overlay.controller
+    if controller is None:
+        return
+    tell(f"controller on {controller.node}")
+    served = place.node(controller.node) / "controller"
+    served.parent.mkdir(parents=True, exist_ok=True)
+    namespace = state.namespaces[controller.node]
+    command = [_program("overlayd-controller"), "init", "--state", str(served), "--name", controller.node]
+    process.run(namespace, [*command, *(f"--listen={address}" for address in controller.listen)])
+    command = [_program("overlayd-controller"), "serve", "--state", str(served)]
+    running = process.start("controller", namespace, command, place.log("controller"))
+    yield running
+    _wait_listening(place, namespace, running, controller)
+    edges: list[tuple[Edge, Process]] = []
+    for edge in overlay.edges:
+        running = _start_edge(place, state, edge)
+        yield running
+        edges.append((edge, running))
+    for edge, running in edges:
+        tell(f"{edge.node} joins")
+        token = _token(namespace, served, edge)
+        socket_file = agent_socket(place, edge.node)
+        _wait_answering(place, running, socket_file)
+        ask(socket_file, "join", {"token": token})
+
+
+def agent_socket(place: Folder, node: str) -> Path:
+    """Where the agent of a node answers."""
+    return place.node(node) / "run" / "overlayd.sock"
+
+
+def path(place: Folder, source: str, target: str) -> tuple[str, ...]:
+    """The nodes that unmarked traffic passes now, from source to target. Raises :class:`LabError`."""
+    status = msgspec.convert(ask(agent_socket(place, source), "status", {}), Status)
+    for peer in status.peers:
+        if peer.node == target:
+            return (source, *peer.path)
+    raise LabError(f"{source} knows no node {target}")
+
+
+def ask(file: Path, verb: str, arguments: dict[str, Any]) -> dict[str, Any]:
+    """One request to an agent. Raises :class:`LabError` with the agent's problem, OSError where none
+    listens.
+    """
+    reader = FrameReader()
+    with socket.socket(socket.AF_UNIX) as client:
+        client.settimeout(_REQUEST_S)
+        client.connect(str(file))
+        client.sendall(encode_frame(msgspec.json.encode(Request(verb, arguments))))
+        frames: list[bytes] = []
+        while not frames:
+            data = client.recv(65536)
+            if not data:
+                raise LabError(f"{file}: the agent closed the connection")
+            frames = reader.feed(data)
+    answer = msgspec.json.decode(frames[0], type=Answer)
+    if answer.result is None:
+        raise LabError(f"{verb}: {answer.problem.message if answer.problem else 'no result'}")
+    return answer.result
+
+
+def _start_edge(place: Folder, state: LabState, edge: Edge) -> Process:
+    home = place.node(edge.node)
+    run = agent_socket(place, edge.node).parent
+    run.mkdir(parents=True, exist_ok=True)
+    node = {"name": edge.node, "state_dir": str(home / "state"), "runtime_dir": str(run)}
+    file = home / "overlayd.toml"
+    file.write_text(toml.encode({"node": node, **edge.tables}), encoding="utf-8")
+    try:
+        load(file)
+    except ConfigurationError as error:
+        raise LabError(f"overlay.yml: edges.{edge.node}: {error}") from error
+    command = [_program("overlayd"), "run", "--config", str(file)]
+    return process.start(edge.node, state.namespaces[edge.node], command, place.log(edge.node))
+
+
+def _token(namespace: str, served: Path, edge: Edge) -> str:
+    command = [
+        _program("overlayd-controller"),
+        "token",
+        "create",
+        "--state",
+        str(served),
+        "--name",
+        edge.node,
+    ]
+    return process.run(namespace, [*command, "--relay"] if edge.relay else command).strip()
+
+
+def _wait_listening(place: Folder, namespace: str, running: Process, controller: Controller) -> None:
+    host, _, port = controller.listen[0].rpartition(":")
+    deadline = time.monotonic() + _READY_S
+    while time.monotonic() < deadline and process.alive(running):
+        with netns.inside(namespace):
+            try:
+                socket.create_connection((host.strip("[]"), int(port)), timeout=1.0).close()
+                return
+            except OSError:
+                pass
+        time.sleep(_PAUSE_S)
+    raise LabError(f"the controller does not listen at {controller.listen[0]}{_last_words(place, running)}")
+
+
+def _wait_answering(place: Folder, running: Process, file: Path) -> None:
+    deadline = time.monotonic() + _READY_S
+    while time.monotonic() < deadline and process.alive(running):
+        try:
+            ask(file, "status", {})
+            return
+        except OSError:
+            time.sleep(_PAUSE_S)
+    raise LabError(f"{running.name}: its agent does not answer{_last_words(place, running)}")
+
+
+def _last_words(place: Folder, running: Process) -> str:
+    lines = place.log(running.name).read_text(errors="replace").strip().splitlines()
+    return f": {lines[-1]}" if lines else ""
+
+
+def _program(name: str) -> str:
+    """A command of this distribution, beside the Python that runs."""
+    file = Path(sys.executable).with_name(name)
+    if not file.exists():
+        raise LabError(f"there is no {file}; labs with daemons need the distribution installed")
+    return str(file)

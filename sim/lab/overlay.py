@@ -1,0 +1,87 @@
+"""Which node of a lab runs which daemon, read from ``overlay.yml`` beside the topology.
+
+Pure but for reading the file; called by `runner`. A lab without that file is a bare network.
+
+    controller:
+      node: cloud
+      listen: ["10.1.0.6:7443"]       # as the edges reach it
+    edges:
+      paris:
+        relay: true                   # may carry others' traffic; default false
+        uplink: [{name: isp1, address: 10.1.0.1}]
+        agent: {announce: [192.168.7.0/24]}
+
+What stands under an edge besides ``relay`` are the tables of its ``overlayd.toml``; name and folders are
+filled in.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from sim.lab.document import Cursor, read
+from sim.lab.topology import Topology
+
+_FILE_KEYS = ("controller", "edges")
+_CONTROLLER_KEYS = ("node", "listen")
+_EDGE_KEYS = ("relay", "uplink", "engine", "offload", "agent", "log")
+
+
+@dataclass(frozen=True, slots=True)
+class Controller:
+    """``listen``: ``address:port`` pairs, the first of which goes into join tokens."""
+
+    node: str
+    listen: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Edge:
+    """``tables``: those of its configuration file."""
+
+    node: str
+    relay: bool
+    tables: dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Overlay:
+    controller: Controller | None = None
+    edges: tuple[Edge, ...] = ()
+
+
+def read_overlay(file: Path, topology: Topology) -> Overlay:
+    """Read and check ``overlay.yml``; none there: no daemons. Raises :class:`sim.lab.errors.FileFault`."""
+    return parse_overlay(read(file), topology) if file.exists() else Overlay()
+
+
+def parse_overlay(document: Cursor, topology: Topology) -> Overlay:
+    nodes = [node.name for node in topology.nodes]
+    keys = document.mapping(_FILE_KEYS)
+    edges = keys["edges"].mapping(nodes) if "edges" in keys else {}
+    controller = _controller(keys["controller"], nodes) if "controller" in keys else None
+    if edges and controller is None:
+        raise document.fault("edges need a controller to join")
+    return Overlay(controller, tuple(_edge(name, cursor) for name, cursor in edges.items()))
+
+
+def _controller(cursor: Cursor, nodes: list[str]) -> Controller:
+    keys = cursor.mapping(_CONTROLLER_KEYS)
+    for key in _CONTROLLER_KEYS:
+        if key not in keys:
+            raise cursor.fault(f"the key {key!r} is missing")
+    node = keys["node"].text()
+    if node not in nodes:
+        raise keys["node"].fault(f"there is no node {node!r}; nodes: {', '.join(nodes)}")
+    listen = keys["listen"].texts()
+    if not listen:
+        raise keys["listen"].fault("needs at least one address:port")
+    return Controller(node, listen)
+
+
+def _edge(name: str, cursor: Cursor) -> Edge:
+    keys = cursor.mapping(_EDGE_KEYS)
+    relay = keys.pop("relay").value if "relay" in keys else False
+    if not isinstance(relay, bool):
+        raise cursor.fault(f"relay: {relay!r} is neither true nor false")
+    return Edge(name, relay, {key: table.value for key, table in keys.items()})
