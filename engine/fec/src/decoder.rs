@@ -22,8 +22,8 @@ pub struct Decoder {
     kernel: Kernel,
     sources: Slots,
     repairs: Slots,
-    /// First source symbol of each repair symbol, by slot.
-    repair_first: [u64; PENDING_REPAIRS],
+    /// First and last source symbol of each repair symbol, by slot.
+    covered: [(u64, u64); PENDING_REPAIRS],
     system: System,
     /// The latest source symbol that arrived or that a repair symbol covered.
     latest: Option<u64>,
@@ -65,7 +65,7 @@ impl Decoder {
             kernel,
             sources: Slots::new(DECODER_RING, stride),
             repairs: Slots::new(PENDING_REPAIRS, stride),
-            repair_first: [0; PENDING_REPAIRS],
+            covered: [(0, 0); PENDING_REPAIRS],
             system: System::new(kernel),
             latest: None,
             stale: false,
@@ -120,7 +120,7 @@ impl Decoder {
             None => self.displace_oldest(),
         };
         self.repairs.write(slot, bytes);
-        self.repair_first[slot] = first;
+        self.covered[slot] = (first, last);
         let columns = (first..=last).map(|seq| self.sources.index(seq));
         self.system
             .insert(slot, columns.zip(matrix::coefficients(header.row, first)));
@@ -199,7 +199,7 @@ impl Decoder {
         self.latest = Some(seq);
         let oldest = self.oldest();
         for slot in self.system.parts_in_use() {
-            if self.repair_first[slot] < oldest {
+            if self.covered[slot].0 < oldest {
                 self.system.remove(slot);
             }
         }
@@ -213,7 +213,7 @@ impl Decoder {
         let slot = self
             .system
             .parts_in_use()
-            .min_by_key(|&slot| self.repair_first[slot])
+            .min_by_key(|&slot| self.covered[slot])
             .unwrap_or(0);
         self.system.remove(slot);
         slot

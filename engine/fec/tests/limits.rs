@@ -158,6 +158,40 @@ fn a_burst_that_no_repair_can_mend_does_not_stop_later_repair() {
 }
 
 #[test]
+fn more_repair_symbols_than_can_wait_displace_the_oldest() {
+    let mut encoder = Encoder::new(128, 128, SYMBOL_BYTES);
+    let (mut decoder, mut bytes) = (Decoder::new(SYMBOL_BYTES), Vec::new());
+    let lost = |seq: u32| seq % 5 < 2;
+    for seq in 0..100u32 {
+        encoder.push(seq, &[&seq.to_be_bytes()]).unwrap();
+        if !lost(seq) {
+            decoder.source(seq, &[&seq.to_be_bytes()]).unwrap();
+        }
+        if seq >= 60 {
+            let header = encoder.repair(seq as u8, &mut bytes).unwrap();
+            assert_eq!(decoder.repair(header, &bytes), Ok(Arrival::New));
+        }
+        assert_eq!(recovered(&mut decoder), Vec::<u32>::new());
+    }
+    assert_eq!(decoder.pending(), PENDING_REPAIRS);
+    // 40 are missing and 32 equations are left; 8 late arrivals tip the balance.
+    let missing: Vec<u32> = (0..100).filter(|&seq| lost(seq)).collect();
+    for seq in &missing[..8] {
+        assert_eq!(recovered(&mut decoder), Vec::<u32>::new());
+        decoder.source(*seq, &[&seq.to_be_bytes()]).unwrap();
+    }
+    let mut back = Vec::new();
+    decoder
+        .recover(|seq, payload| {
+            assert_eq!(payload, seq.to_be_bytes());
+            back.push(seq);
+        })
+        .unwrap();
+    assert_eq!(back, missing[8..]);
+    assert_eq!(decoder.pending(), 0);
+}
+
+#[test]
 fn memory_ends_after_the_ring() {
     let mut decoder = Decoder::new(SYMBOL_BYTES);
     decoder.source(1000, &[b"x"]).unwrap();
