@@ -39,6 +39,11 @@ class View:
         self._now = now
         self._outside = outside
 
+    @property
+    def me(self) -> NodeId:
+        """This node."""
+        return self._agent.me.record.id
+
     def status(self) -> local.Status:
         """Return how this node stands; what is not measured is never called well."""
         agent = self._agent
@@ -197,6 +202,10 @@ class View:
         )
         return next(living, None)
 
+    def is_peer(self, address: str) -> bool:
+        """Tell whether ``address`` is the overlay address of a peer."""
+        return any(address in peer.record.addresses for peer in self._agent.mesh.peers.values())
+
     def find(self, text: str) -> NodeId:
         """Return the peer that ``text`` (name, number or overlay address) means. Raises :class:`NotFound`."""
         for node, peer in self._agent.mesh.peers.items():
@@ -223,6 +232,17 @@ class View:
         """Return the name of any node, this one included."""
         me = self._agent.me.record
         return me.name if node == me.id else self._agent.mesh.name(node)
+
+    def class_name(self, class_id: int) -> str:
+        """Return the name of a class of service."""
+        return self._agent.classes[class_id].name
+
+    def address(self, node: NodeId) -> str:
+        """Return an overlay address of a peer. Raises :class:`NotFound`."""
+        peer = self._agent.mesh.peers.get(node)
+        if peer is None or not peer.record.addresses:
+            raise NotFound("has no overlay address")
+        return peer.record.addresses[0]
 
     def names(self, path: Path) -> tuple[str, ...]:
         """Return the names along ``path``."""

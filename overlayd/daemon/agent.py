@@ -1,0 +1,365 @@
+"""The agent's process: turns sockets, files and clocks into events for `overlayd.agent.machine`, and
+carries out its commands.
+
+Owns the engine's client, the controller's channel, discovery, trace and the local API. It holds no
+capability and may die at any moment: the engine goes on with its last tables. Called by
+`overlayd.cli.daemon`. I/O.
+"""
+
+import asyncio
+import contextlib
+import logging
+import random
+import signal
+import time
+from collections.abc import Coroutine
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import uvloop
+
+from overlayd._engine import version
+from overlayd.agent.machine import Agent, Self
+from overlayd.agent.mesh import BadRecord
+from overlayd.agent.messages import (
+    Certified,
+    Command,
+    ControllerLost,
+    EngineLost,
+    Event,
+    Log,
+    PushSnapshot,
+    Reconnect,
+    Save,
+    TellController,
+    Tick,
+)
+from overlayd.agent.records import verifier
+from overlayd.agent.view import Outside, View
+from overlayd.daemon.config import Configuration
+from overlayd.daemon.engine_client import EngineClient
+from overlayd.daemon.errors import StartError
+from overlayd.daemon.joining import Renewal, enrol
+from overlayd.daemon.lan import Codec, LanDiscovery, LanUplink
+from overlayd.daemon.local_api import LocalApi, RequestFailed
+from overlayd.daemon.log import fields, set_up
+from overlayd.daemon.notify import notify
+from overlayd.daemon.questions import Questions, decode
+from overlayd.daemon.state import AgentState, Membership
+from overlayd.daemon.trace import TraceService
+from overlayd.daemon.uplink import ControllerChannel, JoinError
+from overlayd.model.node import NodeRecord, Uplink
+from overlayd.protocol import controller, engine, local
+from overlayd.protocol.trace import Question, Reply
+
+LOG = logging.getLogger(__name__)
+TICK_S = 1.0
+JOIN_RETRY_S = 5.0
+ENGINE_WAIT_S = 5.0
+LEAVE_WAIT_S = 5.0
+
+
+def run(configuration: Configuration) -> int:
+    """Run until told to stop; return the exit code. Raises :class:`StartError`."""
+    set_up("agent", configuration.log.level, configuration.log.format)
+    uvloop.run(AgentProcess(configuration).run())
+    return 0
+
+
+class JoinArguments(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    token: str
+
+
+class LeaveArguments(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """``force``: forget the membership even if the controller cannot be told."""
+
+    force: bool = False
+
+
+class Member:
+    """What exists only while this node is a member: the machine, the channel, the certificate."""
+
+    def __init__(
+        self, membership: Membership, machine: Agent, channel: ControllerChannel, renewal: Renewal
+    ) -> None:
+        self.membership = membership
+        self.machine = machine
+        self.channel = channel
+        self.renewal = renewal
+
+
+class AgentProcess:
+    """One agent; ``run`` until a signal, or until something that cannot be gone on without fails."""
+
+    def __init__(self, configuration: Configuration) -> None:
+        self._configuration = configuration
+        self._state = AgentState(configuration.agent_dir)
+        self._rng = random.Random()
+        self._engine = EngineClient(configuration.engine_socket, self._from_engine)
+        self._welcome: engine.Welcome | None = None
+        self._member: Member | None = None
+        self._trace = TraceService(self._answer_trace, self._rng)
+        self._group: asyncio.TaskGroup | None = None
+        self._tasks: dict[str, asyncio.Task[None]] = {}
+        self._lan_of: object = None
+        self._stop = asyncio.Event()
+        self._channel_ended = asyncio.Event()
+
+    async def run(self) -> None:
+        """Run until SIGTERM or SIGINT. Raises :class:`StartError`."""
+        self._state.prepare()
+        membership = self._state.membership()
+        questions = Questions(self._view, self._outsider_status, self._trace)
+        handlers = questions.handlers() | {"join": self._join, "leave": self._leave}
+        api = LocalApi(self._configuration.agent_socket, handlers)
+        await api.start()
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self._stop.set)
+        try:
+            async with asyncio.TaskGroup() as self._group:
+                self._start("engine", self._engine.run())
+                self._start("tick", self._tick())
+                if membership is not None:
+                    self._become(membership)
+                elif self._configuration.agent.join_token_file:
+                    self._start("join", self._join_by_file(Path(self._configuration.agent.join_token_file)))
+                notify("READY=1")
+                await self._stop.wait()
+                notify("STOPPING=1")
+                for name in list(self._tasks):
+                    self._cancel(name)
+        finally:
+            self._trace.close()
+            await api.close()
+
+    # Events and commands
+
+    def _from_engine(self, message: engine.FromEngine | EngineLost) -> None:
+        if isinstance(message, engine.Welcome):
+            self._welcome = message
+        elif isinstance(message, EngineLost):
+            self._welcome = None
+        self._handle(message)
+
+    def _from_controller(self, message: Event) -> None:
+        if isinstance(message, ControllerLost | controller.Revoked):
+            self._channel_ended.set()
+        self._handle(message)
+        if isinstance(message, controller.Revoked):
+            self._cancel("channel")
+
+    def _handle(self, event: Event) -> None:
+        member = self._member
+        if member is None:
+            return
+        for command in member.machine.handle(event, time.monotonic_ns()):
+            self._perform(member, command)
+        if isinstance(event, controller.Mesh | controller.Renewed | engine.Welcome):
+            self._follow(member)
+
+    def _perform(self, member: Member, command: Command) -> None:
+        match command:
+            case PushSnapshot(snapshot):
+                self._engine.push(snapshot)
+            case TellController(message):
+                member.channel.send(message)
+            case Reconnect(reason):
+                member.channel.reconnect(reason)
+            case Save(saved):
+                self._state.save_mesh(saved)
+            case Certified(certificate, record):
+                now = time.monotonic_ns()
+                try:
+                    member.membership = member.renewal.renewed(certificate, record, member.membership, now)
+                    LOG.info("certificate renewed")
+                except OSError as error:
+                    LOG.error("renewed certificate not stored", extra=fields(problem=error.strerror))
+            case Log(level, event, values):
+                LOG.log(level, event, extra=fields(**values))
+
+    def _follow(self, member: Member) -> None:
+        """Keep discovery and trace as the mesh and the engine are now."""
+        machine = member.machine
+        if machine.revoked is None:
+            self._start("addresses", self._trace.bind(machine.me.record.addresses))
+        network = machine.mesh.network
+        if not self._configuration.agent.lan_discovery or network is None or self._welcome is None:
+            return
+        sockets = self._welcome.uplinks
+        lan_of = (network.id, network.psk, machine.me.record.id, sockets)
+        if lan_of != self._lan_of:
+            self._lan_of = lan_of
+            uplinks = tuple(LanUplink(one.name, one.address, one.port) for one in sockets)
+            codec = Codec(network.id, network.psk)
+            discovery = LanDiscovery(machine.me.record.id, codec, uplinks, self._handle, self._rng)
+            self._start("lan", discovery.run())
+
+    async def _tick(self) -> None:
+        while True:
+            await asyncio.sleep(TICK_S)
+            self._handle(Tick(time.time()))
+            member = self._member
+            if member is not None and member.machine.connected:
+                request = member.renewal.request(
+                    member.machine.me.record.name, time.monotonic_ns(), time.time()
+                )
+                if request is not None:
+                    member.channel.send(request)
+
+    # Membership
+
+    def _become(self, membership: Membership) -> NodeRecord:
+        """Go online as a member; return who we are. Raises :class:`StartError` for a record that its own signer did not sign."""
+        try:
+            verify = verifier(membership.signer)
+            record = verify(membership.record)
+        except (BadRecord, ValueError) as error:
+            raise StartError(f"{self._state.directory}: the stored record is not valid: {error}") from error
+        uplinks = tuple(
+            Uplink(one.name, one.public_endpoint, one.mtu, one.rate_bps) for one in self._configuration.uplink
+        )
+        now = time.monotonic_ns()
+        me = Self(record, uplinks, self._configuration.agent.announce, version())
+        machine = Agent(me, verify, self._state.load_mesh(), now)
+        spread_s = self._configuration.agent.reconnect_spread
+        channel = ControllerChannel(membership.url, self._state, self._from_controller, spread_s, self._rng)
+        self._member = member = Member(membership, machine, channel, Renewal(self._state, now))
+        LOG.info("member", extra=fields(node=record.name, id=record.id, controller=membership.url))
+        if machine.revoked is None:
+            self._start("channel", channel.run())
+        if self._welcome is not None:
+            self._handle(self._welcome)
+        self._follow(member)
+        return record
+
+    def _part(self) -> None:
+        """Be no member: the engine gets empty tables, the files go."""
+        self._handle(controller.Revoked("this node left the network"))
+        for name in ("channel", "lan", "addresses"):
+            self._cancel(name)
+        self._trace.close()
+        self._lan_of = None
+        self._member = None
+        self._state.forget()
+
+    async def _enrol(self, token: str) -> Membership:
+        """Join with ``token``. Raises :class:`JoinError`."""
+        deadline = time.monotonic() + ENGINE_WAIT_S
+        while self._welcome is None:
+            if time.monotonic() >= deadline:
+                raise JoinError("no-engine", "the engine does not answer; its public key is needed to join")
+            await asyncio.sleep(0.05)
+        configuration = self._configuration
+        return await enrol(
+            self._state,
+            token,
+            configuration.node.name,
+            self._welcome.public_key,
+            configuration.agent.announce,
+        )
+
+    async def _join_by_file(self, file: Path) -> None:
+        """Join with the token in ``file``; again while the controller is not there, not if it says no."""
+        while self._member is None:
+            try:
+                self._become(await self._enrol(file.read_text("utf-8")))
+            except OSError as error:
+                LOG.warning("no join token yet", extra=fields(file=file, problem=error.strerror))
+            except JoinError as error:
+                LOG.error("not joined", extra=fields(code=error.code, problem=error))
+                if error.code not in ("unreachable", "no-engine"):
+                    return
+            await asyncio.sleep(self._rng.uniform(0.1, 1.0) * self._configuration.agent.reconnect_spread)
+
+    async def _join(self, arguments: dict[str, Any]) -> local.Done:
+        token = decode(arguments, JoinArguments).token
+        if self._member is not None:
+            if self._member.machine.revoked is None:
+                name = self._member.machine.me.record.name
+                raise RequestFailed("conflict", f"this node has joined as {name}; `overlayctl leave` first")
+            self._part()
+        self._cancel("join")
+        try:
+            record = self._become(await self._enrol(token))
+        except JoinError as error:
+            raise RequestFailed(_code_of(error), str(error)) from error
+        return local.Done(f"joined as {record.name}, overlay address {', '.join(record.addresses)}")
+
+    async def _leave(self, arguments: dict[str, Any]) -> local.Done:
+        force = decode(arguments, LeaveArguments).force
+        member = self._member
+        if member is None:
+            raise RequestFailed("not-found", "this node is no member of a network")
+        name = member.machine.me.record.name
+        revoked = member.machine.revoked is not None
+        if member.machine.connected:
+            self._channel_ended.clear()
+            member.channel.send(controller.Leave())
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._channel_ended.wait(), LEAVE_WAIT_S)
+        elif not revoked and not force:
+            problem = "the controller cannot be told, and would keep this node's name and address"
+            raise RequestFailed("failed", f"{problem}; `leave --force` forgets the membership here only")
+        self._part()
+        return local.Done(f"{name} left the network")
+
+    # For the local API and for other agents
+
+    def _view(self) -> View | None:
+        member = self._member
+        if member is None:
+            return None
+        outside = Outside(member.membership.url, member.renewal.not_after, time.time())
+        return View(member.machine, time.monotonic_ns(), outside)
+
+    def _outsider_status(self) -> local.Status:
+        found = self._welcome
+        if found is None:
+            status = local.EngineStatus(connected=False, problem="no engine answers on its socket")
+        else:
+            status = local.EngineStatus(True, found.version, found.interface, found.generation)
+        return local.Status(
+            version=version(),
+            node=self._configuration.node.name,
+            state="not-joined",
+            engine=status,
+            controller=local.ControllerStatus(connected=False),
+            degraded=("this node has not joined a network",),
+        )
+
+    def _answer_trace(self, address: str, question: Question) -> Reply | None:
+        view = self._view()
+        if view is None or not view.is_peer(address):
+            return None
+        outgoing, incoming = view.trace_answer(question)
+        return Reply(question.number, view.me, outgoing, incoming)
+
+    # Tasks
+
+    def _start(self, name: str, work: Coroutine[Any, Any, None]) -> None:
+        """Run ``work`` as the task ``name``, in place of the one before; its failure ends the process."""
+        self._cancel(name)
+        if self._group is None:
+            raise RuntimeError("the process is not running")
+        self._tasks[name] = self._group.create_task(work, name=name)
+
+    def _cancel(self, name: str) -> None:
+        task = self._tasks.pop(name, None)
+        if task is not None and task is not asyncio.current_task():
+            task.cancel()
+
+
+def _code_of(error: JoinError) -> str:
+    match error.code:
+        case "bad-token":
+            return "usage"
+        case "name-taken" | "address-taken" | "key-taken":
+            return "conflict"
+        case "unreachable":
+            return "timeout"
+        case "no-engine" | "not-stored" | "protocol":
+            return "failed"
+        case _:
+            return "denied"

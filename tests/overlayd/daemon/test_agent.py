@@ -1,0 +1,235 @@
+"""The agent's process with its sockets and files; the engine is a fake one, there is no controller."""
+
+import asyncio
+import contextlib
+import stat
+from collections.abc import AsyncIterator, Awaitable, Callable
+from pathlib import Path
+
+import msgspec
+import pytest
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+from overlayd.agent.mesh import Saved
+from overlayd.daemon.agent import AgentProcess
+from overlayd.daemon.config import Configuration, load
+from overlayd.daemon.errors import StartError
+from overlayd.daemon.state import AgentState, Credentials, Membership
+from overlayd.model.ids import NodeId
+from overlayd.model.node import SignedRecord
+from overlayd.protocol import controller, local
+from overlayd.protocol.framing import FrameReader, encode_frame
+from tests.overlayd.agent.dialogue import BERLIN, ME, ROME, mesh, record, route, uplink
+from tests.overlayd.daemon.fake_engine import FakeEngine
+
+SIGNER = Ed25519PrivateKey.from_private_bytes(bytes(range(32)))
+SIGNER_HEX = SIGNER.public_key().public_bytes(serialization.Encoding.Raw, serialization.PublicFormat.Raw).hex()
+STRANGER = Ed25519PrivateKey.from_private_bytes(bytes(32))
+
+
+def vouched(node: NodeId, key: Ed25519PrivateKey = SIGNER) -> SignedRecord:
+    body = msgspec.json.encode(record(node))
+    return SignedRecord(body, key.sign(body))
+
+
+def stored_mesh(generation: int = 3, key: Ed25519PrivateKey = SIGNER) -> Saved:
+    peers = tuple(controller.PeerInfo(vouched(peer, key), (uplink(peer),)) for peer in (BERLIN, ROME))
+    complete = mesh(generation, route(BERLIN, (BERLIN,), (ROME, BERLIN)))
+    return Saved(msgspec.structs.replace(complete, peers=peers))
+
+
+def configure(folder: Path) -> Configuration:
+    file = folder / "overlayd.toml"
+    file.write_text(
+        f"""
+        [node]
+        name = "paris"
+        state_dir = "{folder}/state"
+        runtime_dir = "{folder}"
+        [agent]
+        lan_discovery = false
+        [[uplink]]
+        name = "isp1"
+        address = "127.0.0.1"
+        [log]
+        level = "debug"
+        """
+    )
+    return load(file)
+
+
+def member(configuration: Configuration, saved: Saved | None) -> AgentState:
+    """Make the node a member of a network whose controller is not there."""
+    state = AgentState(configuration.agent_dir)
+    state.prepare()
+    state.join(
+        Membership("wss://127.0.0.1:1", SIGNER_HEX, vouched(ME)), Credentials("no key", "no certificate", "no ca")
+    )
+    if saved is not None:
+        state.save_mesh(saved)
+    return state
+
+
+@contextlib.asynccontextmanager
+async def running(configuration: Configuration) -> AsyncIterator[asyncio.Task[None]]:
+    task = asyncio.create_task(AgentProcess(configuration).run())
+    try:
+        yield task
+    finally:
+        task.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await task
+
+
+async def ask(configuration: Configuration, verb: str, **arguments: object) -> local.Answer:
+    """Ask like `overlayctl`; waits for the agent to listen."""
+    async with asyncio.timeout(20):
+        while True:
+            try:
+                reader, writer = await asyncio.open_unix_connection(str(configuration.agent_socket))
+                break
+            except OSError:
+                await asyncio.sleep(0.02)
+        writer.write(encode_frame(msgspec.json.encode(local.Request(verb, arguments))))
+        frames = FrameReader()
+        while not (answers := frames.feed(await reader.read(65536))):
+            pass
+        writer.close()
+    return msgspec.json.decode(answers[0], type=local.Answer)
+
+
+def in_a_loop(test: Callable[[Path], Awaitable[None]]) -> Callable[[Path], None]:
+    def run(tmp_path: Path) -> None:
+        asyncio.run(asyncio.wait_for(_awaited(test(tmp_path)), 60))
+
+    run.__name__ = test.__name__
+    return run
+
+
+async def _awaited(work: Awaitable[None]) -> None:
+    await work
+
+
+@in_a_loop
+async def test_an_agent_without_controller_pushes_its_stored_mesh(tmp_path: Path) -> None:
+    configuration = configure(tmp_path)
+    member(configuration, stored_mesh())
+    engine = FakeEngine(configuration.engine_socket)
+    await engine.start()
+    async with running(configuration):
+        snapshot = await engine.pushed(1)
+        assert snapshot.route_generation == 3
+        assert snapshot.routes[0].paths == ((BERLIN,), (ROME, BERLIN))
+    await engine.stop()
+
+
+@in_a_loop
+async def test_peers_whose_records_were_not_signed_never_reach_the_engine(tmp_path: Path) -> None:
+    configuration = configure(tmp_path)
+    member(configuration, stored_mesh(key=STRANGER))
+    engine = FakeEngine(configuration.engine_socket)
+    await engine.start()
+    async with running(configuration):
+        assert (await engine.pushed(1)).peers == ()
+    await engine.stop()
+
+
+@in_a_loop
+async def test_an_engine_that_starts_later_or_anew_gets_the_tables(tmp_path: Path) -> None:
+    configuration = configure(tmp_path)
+    member(configuration, stored_mesh())
+    async with running(configuration):
+        answer = await ask(configuration, "status")
+        assert answer.result is not None and answer.result["engine"]["connected"] is False
+        for expected in (1, 2):
+            engine = FakeEngine(configuration.engine_socket)
+            await engine.start()
+            assert len((await engine.pushed(1)).peers) == 2, f"engine number {expected}"
+            await engine.stop()
+
+
+@in_a_loop
+async def test_status_does_not_call_a_silent_peer_alive(tmp_path: Path) -> None:
+    configuration = configure(tmp_path)
+    member(configuration, stored_mesh())
+    engine = FakeEngine(configuration.engine_socket)
+    await engine.start()
+    async with running(configuration):
+        await engine.pushed(1)
+        answer = await ask(configuration, "status")
+        assert answer.result is not None
+        status = msgspec.convert(answer.result, local.Status)
+        assert status.state == "offline"
+        assert [peer.data_plane for peer in status.peers] == ["dead", "dead"]
+        assert any("controller" in problem for problem in status.degraded)
+    await engine.stop()
+
+
+@in_a_loop
+async def test_a_node_that_has_not_joined_says_so(tmp_path: Path) -> None:
+    configuration = configure(tmp_path)
+    async with running(configuration):
+        answer = await ask(configuration, "status")
+        assert answer.result is not None and answer.result["state"] == "not-joined"
+        refused = await ask(configuration, "links")
+        assert refused.problem is not None and "overlayctl join" in refused.problem.message
+
+
+@in_a_loop
+async def test_a_damaged_join_token_is_a_usage_error_and_changes_nothing(tmp_path: Path) -> None:
+    configuration = configure(tmp_path)
+    engine = FakeEngine(configuration.engine_socket)
+    await engine.start()
+    async with running(configuration):
+        answer = await ask(configuration, "join", token="ovl1_damaged")
+        assert answer.problem is not None and answer.problem.code == "usage"
+        assert AgentState(configuration.agent_dir).membership() is None
+    await engine.stop()
+
+
+@in_a_loop
+async def test_unknown_verbs_and_arguments_are_refused_by_name(tmp_path: Path) -> None:
+    configuration = configure(tmp_path)
+    member(configuration, stored_mesh())
+    async with running(configuration):
+        verb = await ask(configuration, "dance")
+        assert verb.problem is not None and "dance" in verb.problem.message
+        argument = await ask(configuration, "explain", destination="berlin", wrong=1)
+        assert argument.problem is not None and argument.problem.code == "usage"
+        nobody = await ask(configuration, "explain", destination="atlantis")
+        assert nobody.problem is not None and nobody.problem.code == "not-found"
+        assert "berlin" in nobody.problem.message
+
+
+@in_a_loop
+async def test_leave_needs_force_when_the_controller_cannot_be_told(tmp_path: Path) -> None:
+    configuration = configure(tmp_path)
+    state = member(configuration, stored_mesh())
+    engine = FakeEngine(configuration.engine_socket)
+    await engine.start()
+    async with running(configuration):
+        await engine.pushed(1)
+        assert (await ask(configuration, "leave")).problem is not None
+        assert (await ask(configuration, "leave", force=True)).result is not None
+        assert (await engine.pushed(2)).peers == ()
+        assert state.membership() is None and not state.key_file.exists()
+    await engine.stop()
+
+
+@in_a_loop
+async def test_the_socket_is_for_owner_and_group_only(tmp_path: Path) -> None:
+    configuration = configure(tmp_path)
+    async with running(configuration):
+        await ask(configuration, "status")
+        assert stat.S_IMODE(configuration.agent_socket.stat().st_mode) == 0o660
+
+
+@in_a_loop
+async def test_a_second_agent_does_not_take_the_socket_away(tmp_path: Path) -> None:
+    configuration = configure(tmp_path)
+    async with running(configuration):
+        await ask(configuration, "status")
+        with pytest.raises(StartError, match="another agent"):
+            await AgentProcess(configuration).run()
+        assert (await ask(configuration, "status")).result is not None
