@@ -157,10 +157,9 @@ impl System {
             }
         }
         let Some(pivot) = self.first_unknown(row) else {
-            let part = self.rows[row].parts().next();
-            if let Some((part, _)) = part {
-                self.eliminate(row, part);
-            }
+            // Every row has a part: their matrix is invertible.
+            let part = self.rows[row].parts().next().map_or(0, |(part, _)| part);
+            self.eliminate(row, part);
             return false;
         };
         self.scale(row, inverse(self.rows[row].sum[pivot]));
