@@ -75,7 +75,7 @@ class Folder:
         draft.replace(self.path / "lab.json")
 
     def read(self) -> LabState:
-        """Raises :class:`LabIsDown` where there is no lab, :class:`LabError` for a file that cannot be read."""
+        """Raises :class:`LabIsDown` where there is no lab, :class:`LabError` for an unreadable file."""
         file = self.path / "lab.json"
         try:
             return msgspec.json.decode(file.read_bytes(), type=LabState)
