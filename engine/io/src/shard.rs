@@ -1,0 +1,218 @@
+//! A shard: one TUN queue, the uplinks' sockets and a node, run to completion by one thread.
+//!
+//! The loop waits for input, time or a command, hands the node one batch after the other, and carries out what each left to do before
+//! the next. There is no queue between the stages and no second thread. Called by `engine`. I/O.
+
+use std::io;
+use std::mem;
+use std::os::fd::AsFd;
+
+use overlayd_node::{Datagram, Event, Nanos, Node, Packet};
+
+use crate::counters::ShellCounters;
+use crate::events::EventQueue;
+use crate::sys::{self, Poller, Ready};
+use crate::tun::{PacketBatch, TunQueue};
+use crate::udp::{DatagramBatch, Runs, Uplink};
+
+const COMMAND: u64 = u64::MAX;
+const TUN: u64 = u64::MAX - 1;
+/// The loop turns at least this often, so that a watchdog sees it alive.
+const TICK: Nanos = 1_000_000_000;
+
+/// Where input comes from and output goes to; kept apart from the node, which knows none of it.
+pub(crate) struct Shard {
+    node: Node,
+    tun: TunQueue,
+    uplinks: Vec<Uplink>,
+    poller: Poller,
+    counters: ShellCounters,
+    ready: Vec<Ready>,
+    packet_batch: PacketBatch,
+    datagram_batch: DatagramBatch,
+    packets: Vec<Packet<'static>>,
+    datagrams: Vec<Datagram<'static>>,
+    runs: Runs,
+}
+
+/// What the loop's owner wants of it.
+pub(crate) trait Owner {
+    /// The loop has turned.
+    fn tick(&self);
+    /// Takes the commands that wait; false ends the loop.
+    fn command(&self, shard: &mut Shard) -> bool;
+    fn events(&self) -> &EventQueue;
+}
+
+impl Shard {
+    /// `command` becomes readable when [`Owner::command`] is to be called.
+    pub(crate) fn new(
+        node: Node,
+        tun: TunQueue,
+        uplinks: Vec<Uplink>,
+        command: impl AsFd,
+    ) -> io::Result<Self> {
+        let poller = Poller::new()?;
+        poller.add(command.as_fd(), COMMAND)?;
+        poller.add(tun.as_fd(), TUN)?;
+        for (token, uplink) in (0..).zip(&uplinks) {
+            poller.add(uplink.as_fd(), token)?;
+        }
+        Ok(Self {
+            node,
+            tun,
+            uplinks,
+            poller,
+            counters: ShellCounters::default(),
+            ready: Vec::new(),
+            packet_batch: PacketBatch::new(),
+            datagram_batch: DatagramBatch::new(),
+            packets: Vec::new(),
+            datagrams: Vec::new(),
+            runs: Runs::default(),
+        })
+    }
+
+    /// Runs until the owner ends it. Errors are those of the poller and of descriptors that are no longer usable.
+    pub(crate) fn run(&mut self, owner: &impl Owner) -> io::Result<()> {
+        loop {
+            self.wait()?;
+            owner.tick();
+            let ready = mem::take(&mut self.ready);
+            for event in &ready {
+                match event.token {
+                    COMMAND if !owner.command(self) => return Ok(()),
+                    COMMAND => self.flush(owner.events())?,
+                    TUN => self.serve_tun(owner)?,
+                    uplink => self.serve_uplink(uplink as usize, *event, owner)?,
+                }
+            }
+            self.ready = ready;
+            let now = sys::monotonic_ns();
+            if self.node.poll_timeout().is_some_and(|due| due <= now) {
+                self.node.handle_timeout(now);
+                self.flush(owner.events())?;
+            }
+        }
+    }
+
+    pub(crate) fn node(&mut self) -> &mut Node {
+        &mut self.node
+    }
+
+    pub(crate) fn counters(&self) -> ShellCounters {
+        self.counters
+    }
+
+    fn wait(&mut self) -> io::Result<()> {
+        let now = sys::monotonic_ns();
+        let due = self.node.poll_timeout().unwrap_or(Nanos::MAX);
+        self.poller
+            .wait(due.saturating_sub(now).min(TICK), &mut self.ready)
+    }
+
+    fn serve_tun(&mut self, owner: &impl Owner) -> io::Result<()> {
+        self.tun
+            .receive(&mut self.packet_batch, &mut self.counters)?;
+        if self.packet_batch.is_empty() {
+            return Ok(());
+        }
+        let mut packets: Vec<Packet<'_>> = mem::take(&mut self.packets);
+        packets.extend(self.packet_batch.packets());
+        self.node.handle_packets(sys::monotonic_ns(), &packets);
+        self.packets = emptied(packets, |_| unreachable!());
+        self.flush(owner.events())
+    }
+
+    fn serve_uplink(&mut self, index: usize, ready: Ready, owner: &impl Owner) -> io::Result<()> {
+        let Some(uplink) = self.uplinks.get_mut(index) else {
+            return Ok(());
+        };
+        if ready.write {
+            uplink.send_pending(&mut self.counters);
+            self.poller
+                .watch_write(uplink.as_fd(), ready.token, uplink.has_pending())?;
+        }
+        if !ready.read {
+            return Ok(());
+        }
+        uplink.receive(&mut self.datagram_batch, &mut self.counters)?;
+        if self.datagram_batch.is_empty() {
+            return Ok(());
+        }
+        let mut datagrams: Vec<Datagram<'_>> = mem::take(&mut self.datagrams);
+        datagrams.extend(self.datagram_batch.datagrams());
+        self.node
+            .handle_datagrams(sys::monotonic_ns(), &mut datagrams);
+        self.datagrams = emptied(datagrams, |_| unreachable!());
+        self.flush(owner.events())
+    }
+
+    /// Carries out what the last call into the node left to do.
+    fn flush(&mut self, events: &EventQueue) -> io::Result<()> {
+        let output = self.node.output();
+        if !output.datagrams.is_empty() {
+            for (token, uplink) in (0..).zip(&mut self.uplinks) {
+                let waited = uplink.has_pending();
+                uplink.send(
+                    &output.bytes,
+                    &output.datagrams,
+                    &mut self.runs,
+                    &mut self.counters,
+                );
+                if uplink.has_pending() && !waited {
+                    self.poller.watch_write(uplink.as_fd(), token, true)?;
+                }
+            }
+        }
+        for delivery in &output.packets {
+            let packet = output
+                .packet_bytes
+                .get(delivery.range.clone())
+                .unwrap_or_default();
+            self.tun
+                .deliver(packet, delivery.offload, &mut self.counters);
+        }
+        if !output.events.is_empty() {
+            let counters = self.counters;
+            let complete = |mut event| {
+                if let Event::Counters {
+                    counters: totals, ..
+                } = &mut event
+                {
+                    counters.merge_into(&mut totals.drops);
+                }
+                event
+            };
+            self.counters.events_dropped += events.push(output.events.drain(..).map(complete));
+        }
+        output.clear();
+        Ok(())
+    }
+}
+
+/// The same vector without its elements and their lifetime: the capacity stays (the library collects in place).
+fn emptied<From, To>(mut vector: Vec<From>, never: impl Fn(From) -> To) -> Vec<To> {
+    vector.clear();
+    vector.into_iter().map(never).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_emptied_vector_keeps_its_capacity() {
+        let bytes = [1u8; 4];
+        let packets: Vec<Packet<'_>> = (0..40)
+            .map(|_| Packet {
+                bytes: &bytes,
+                offload: overlayd_node::Offload::default(),
+            })
+            .collect();
+        let capacity = packets.capacity();
+        let reused: Vec<Packet<'static>> = emptied(packets, |_| unreachable!());
+        assert!(reused.is_empty());
+        assert_eq!(reused.capacity(), capacity);
+    }
+}

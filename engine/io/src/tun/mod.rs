@@ -1,0 +1,276 @@
+//! One queue of a TUN interface: packets and super-packets in and out, each with its offload header.
+//!
+//! What lives here: opening, the kernel's offloads, reading runs, writing with step-down. Not here: addresses, routes and the
+//! MTU of the interface (`overlayd/daemon/host.py`). Called by `shard`. I/O.
+
+pub(crate) mod vnet;
+
+use std::io;
+use std::mem;
+use std::ops::Range;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
+
+use overlayd_node::{Cut, Offload, Packet, complete_checksum};
+
+use crate::counters::ShellCounters;
+use crate::sys::{check, check_len};
+
+const CLONE_DEVICE: &std::ffi::CStr = c"/dev/net/tun";
+/// Longest packet with its header that a read can give.
+const SLOT: usize = 65_535 + vnet::LEN;
+/// Packets lie close to each other, so that many small ones, or four super-packets, fit.
+const ARENA: usize = 4 * SLOT;
+const BATCH: usize = 64;
+
+/// Which offloads of the interface are to be used.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TunOffloads {
+    /// Transport checksums stay partial.
+    pub checksum: bool,
+    /// Super-packets, in and out; needs `checksum`.
+    pub segmentation: bool,
+}
+
+/// Opens a queue of the TUN `name`, which is made if it is not there; it lives as long as one of its queues is open.
+///
+/// # Errors
+/// `NotFound`: no /dev/net/tun. `PermissionDenied`: CAP_NET_ADMIN is missing. `InvalidInput`: not a name of an interface.
+/// `ResourceBusy`: an interface of another kind has the name.
+pub fn open_tun(name: &str) -> io::Result<OwnedFd> {
+    // SAFETY: all-zero is a valid request.
+    let mut request: libc::ifreq = unsafe { mem::zeroed() };
+    if name.is_empty() || name.len() >= request.ifr_name.len() || name.contains('\0') {
+        return Err(io::Error::from(io::ErrorKind::InvalidInput));
+    }
+    for (slot, byte) in request.ifr_name.iter_mut().zip(name.bytes()) {
+        *slot = byte as libc::c_char;
+    }
+    let flags = libc::IFF_TUN | libc::IFF_NO_PI | libc::IFF_VNET_HDR | libc::IFF_MULTI_QUEUE;
+    request.ifr_ifru.ifru_flags = flags as libc::c_short;
+    // SAFETY: the path is a C string; `check` lets only a fresh, valid descriptor pass.
+    let fd = unsafe {
+        let flags = libc::O_RDWR | libc::O_CLOEXEC | libc::O_NONBLOCK;
+        OwnedFd::from_raw_fd(check(libc::open(CLONE_DEVICE.as_ptr(), flags))?)
+    };
+    // SAFETY: the pointer is to a live request, as TUNSETIFF takes it.
+    check(unsafe { libc::ioctl(fd.as_raw_fd(), libc::TUNSETIFF as _, &raw mut request) })?;
+    Ok(fd)
+}
+
+/// A queue and how it is used.
+#[derive(Debug)]
+pub(crate) struct TunQueue {
+    fd: OwnedFd,
+    /// As they are used now: segmentation is given up when the kernel fails at it.
+    offloads: TunOffloads,
+    /// One packet that is finished here because the kernel is not to.
+    single: Vec<u8>,
+}
+
+impl TunQueue {
+    /// Sets the queue's offloads. What the kernel does not have (UDP segmentation before 6.2) is left out.
+    pub(crate) fn new(fd: OwnedFd, offloads: TunOffloads) -> io::Result<Self> {
+        let offloads = TunOffloads {
+            segmentation: offloads.segmentation && offloads.checksum,
+            ..offloads
+        };
+        let length: libc::c_int = vnet::LEN as libc::c_int;
+        // SAFETY: the pointer is to a live int, as TUNSETVNETHDRSZ takes it.
+        check(unsafe {
+            libc::ioctl(
+                fd.as_raw_fd(),
+                libc::TUNSETVNETHDRSZ as _,
+                &raw const length,
+            )
+        })?;
+        let checksum = if offloads.checksum {
+            libc::TUN_F_CSUM
+        } else {
+            0
+        };
+        let tcp = if offloads.segmentation {
+            libc::TUN_F_TSO4 | libc::TUN_F_TSO6
+        } else {
+            0
+        };
+        let udp = if offloads.segmentation {
+            libc::TUN_F_USO4 | libc::TUN_F_USO6
+        } else {
+            0
+        };
+        let set = |flags: libc::c_uint| {
+            // SAFETY: the argument is a number.
+            check(unsafe {
+                libc::ioctl(
+                    fd.as_raw_fd(),
+                    libc::TUNSETOFFLOAD as _,
+                    libc::c_ulong::from(flags),
+                )
+            })
+        };
+        set(checksum | tcp | udp).or_else(|_| set(checksum | tcp))?;
+        Ok(Self {
+            fd,
+            offloads,
+            single: Vec::new(),
+        })
+    }
+
+    /// Reads what waits, up to one batch. True: more may wait.
+    pub(crate) fn receive(
+        &mut self,
+        batch: &mut PacketBatch,
+        counters: &mut ShellCounters,
+    ) -> io::Result<bool> {
+        batch.items.clear();
+        let mut free = 0;
+        while batch.items.len() < BATCH && free + SLOT <= batch.arena.len() {
+            let slot = &mut batch.arena[free..free + SLOT];
+            // SAFETY: at most `slot.len()` bytes are written to the live slice.
+            let given = check_len(unsafe {
+                libc::read(self.fd.as_raw_fd(), slot.as_mut_ptr().cast(), slot.len())
+            });
+            let length = match given {
+                Ok(length) => length,
+                Err(error) if is_empty_handed(&error) => return Ok(false),
+                Err(error) => return Err(error),
+            };
+            let offload = slot[..length]
+                .split_first_chunk()
+                .and_then(|(header, packet)| vnet::decode(*header, packet));
+            match offload {
+                Some(offload) => batch.items.push((free + vnet::LEN..free + length, offload)),
+                None => counters.tun_malformed += 1,
+            }
+            free += length;
+        }
+        Ok(true)
+    }
+
+    /// Writes one packet or super-packet. What the kernel refuses is counted and gone; a super-packet that it refuses is cut here,
+    /// and so are all after it if that helped.
+    pub(crate) fn deliver(
+        &mut self,
+        packet: &[u8],
+        offload: Offload,
+        counters: &mut ShellCounters,
+    ) {
+        if offload.segment.is_none() {
+            counters.tun_refused += u64::from(self.write_single(packet, offload).is_err());
+            return;
+        }
+        if self.offloads.segmentation {
+            let Err(error) = self.write(packet, offload) else {
+                return;
+            };
+            let passed = self.write_cut(packet, offload, counters);
+            if passed
+                && matches!(
+                    error.raw_os_error(),
+                    Some(libc::EINVAL | libc::EIO | libc::EOPNOTSUPP)
+                )
+            {
+                self.offloads.segmentation = false;
+                counters.tun_segmentation_step_downs += 1;
+            }
+        } else {
+            self.write_cut(packet, offload, counters);
+        }
+    }
+
+    /// Writes the packets that a super-packet means. Whether the kernel took any.
+    fn write_cut(&mut self, packet: &[u8], offload: Offload, counters: &mut ShellCounters) -> bool {
+        let Some(cut) = offload
+            .segment
+            .and_then(|segment| Cut::new(packet, segment))
+        else {
+            counters.tun_refused += 1;
+            return false;
+        };
+        let mut single = mem::take(&mut self.single);
+        let mut passed = false;
+        for index in 0..cut.count() {
+            single.clear();
+            cut.emit(index, &mut single);
+            let rest = Offload {
+                segment: None,
+                ..offload
+            };
+            match self.write_single(&single, rest) {
+                Ok(()) => passed = true,
+                Err(_) => counters.tun_refused += 1,
+            }
+        }
+        self.single = single;
+        passed
+    }
+
+    /// Writes a packet that is no super-packet; where the kernel is not to finish checksums, it is done here.
+    fn write_single(&self, packet: &[u8], offload: Offload) -> io::Result<()> {
+        match offload.partial_checksum {
+            Some(place) if !self.offloads.checksum => {
+                let mut complete = packet.to_vec();
+                complete_checksum(&mut complete, place);
+                self.write(&complete, Offload::default())
+            }
+            _ => self.write(packet, offload),
+        }
+    }
+
+    fn write(&self, packet: &[u8], offload: Offload) -> io::Result<()> {
+        let header = vnet::encode(offload);
+        let pieces = [
+            libc::iovec {
+                iov_base: header.as_ptr().cast_mut().cast(),
+                iov_len: header.len(),
+            },
+            libc::iovec {
+                iov_base: packet.as_ptr().cast_mut().cast(),
+                iov_len: packet.len(),
+            },
+        ];
+        // SAFETY: both pieces are live slices, only read from.
+        check_len(unsafe { libc::writev(self.fd.as_raw_fd(), pieces.as_ptr(), 2) }).map(drop)
+    }
+}
+
+impl AsFd for TunQueue {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.fd.as_fd()
+    }
+}
+
+/// Memory for a run of packets from the TUN.
+#[derive(Debug)]
+pub(crate) struct PacketBatch {
+    arena: Vec<u8>,
+    items: Vec<(Range<usize>, Offload)>,
+}
+
+impl PacketBatch {
+    pub(crate) fn new() -> Self {
+        Self {
+            arena: vec![0; ARENA],
+            items: Vec::with_capacity(BATCH),
+        }
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.items.is_empty()
+    }
+
+    pub(crate) fn packets(&self) -> impl Iterator<Item = Packet<'_>> {
+        self.items.iter().map(|(range, offload)| Packet {
+            bytes: &self.arena[range.clone()],
+            offload: *offload,
+        })
+    }
+}
+
+/// Nothing waits, a signal came, or the interface is down for a while.
+fn is_empty_handed(error: &io::Error) -> bool {
+    matches!(
+        error.raw_os_error(),
+        Some(libc::EAGAIN | libc::EINTR | libc::EIO)
+    )
+}

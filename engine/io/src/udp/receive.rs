@@ -1,0 +1,190 @@
+//! Receiving: many datagrams a call, and runs that the kernel joined (UDP_GRO) cut again at its own marks. I/O.
+
+use std::io;
+use std::net::SocketAddr;
+use std::os::fd::AsRawFd;
+use std::ptr;
+
+use overlayd_node::Datagram;
+
+use super::address::{self, NAME_LEN};
+use super::{Control, NO_CONTROL, NO_PIECE, Uplink, empty_header};
+use crate::counters::ShellCounters;
+use crate::sys::check;
+
+/// Messages a call; with UDP_GRO each may be a run of 64 datagrams.
+const BATCH: usize = 32;
+/// Longest datagram, or run of them.
+const SLOT: usize = 65_536;
+const ECN: u8 = 0b11;
+
+/// Memory for what one call receives.
+#[derive(Debug)]
+pub(crate) struct DatagramBatch {
+    slots: Vec<u8>,
+    messages: Vec<Message>,
+}
+
+/// What lies in a slot: datagrams of `segment` bytes, the last may be shorter.
+#[derive(Debug)]
+struct Message {
+    slot: usize,
+    length: usize,
+    segment: usize,
+    remote: SocketAddr,
+    ecn: u8,
+    uplink: u8,
+}
+
+/// What the kernel told beside the bytes.
+#[derive(Debug, Default, PartialEq, Eq)]
+struct Notes {
+    ecn: u8,
+    segment: Option<usize>,
+    overflow: Option<u32>,
+}
+
+impl DatagramBatch {
+    pub(crate) fn new() -> Self {
+        Self {
+            slots: vec![0; BATCH * SLOT],
+            messages: Vec::with_capacity(BATCH),
+        }
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.messages.is_empty()
+    }
+
+    pub(crate) fn datagrams(&mut self) -> impl Iterator<Item = Datagram<'_>> {
+        let mut slots = self.slots.chunks_exact_mut(SLOT).enumerate();
+        self.messages.iter().flat_map(move |message| {
+            let slot = slots
+                .find(|(index, _)| *index == message.slot)
+                .map(|(_, slot)| slot);
+            let bytes = slot
+                .unwrap_or_default()
+                .get_mut(..message.length)
+                .unwrap_or_default();
+            bytes.chunks_mut(message.segment).map(|bytes| Datagram {
+                uplink: message.uplink,
+                remote: message.remote,
+                ecn: message.ecn,
+                bytes,
+            })
+        })
+    }
+}
+
+impl Uplink {
+    /// Receives what waits, up to one batch.
+    pub(crate) fn receive(
+        &mut self,
+        batch: &mut DatagramBatch,
+        counters: &mut ShellCounters,
+    ) -> io::Result<()> {
+        batch.messages.clear();
+        let mut names = [address::empty(); BATCH];
+        let mut controls = [NO_CONTROL; BATCH];
+        let mut pieces = [NO_PIECE; BATCH];
+        let mut headers = [empty_header(); BATCH];
+        for (index, slot) in batch.slots.chunks_exact_mut(SLOT).enumerate() {
+            pieces[index] = libc::iovec {
+                iov_base: slot.as_mut_ptr().cast(),
+                iov_len: SLOT,
+            };
+            let header = &mut headers[index].msg_hdr;
+            header.msg_name = (&raw mut names[index]).cast();
+            header.msg_namelen = NAME_LEN;
+            header.msg_iov = &raw mut pieces[index];
+            header.msg_iovlen = 1;
+            header.msg_control = (&raw mut controls[index]).cast();
+            header.msg_controllen = size_of::<Control>() as _;
+        }
+        // SAFETY: every pointer in the headers is to a live buffer of the length beside it, and nothing else borrows them.
+        let given = check(unsafe {
+            let flags = libc::MSG_DONTWAIT;
+            libc::recvmmsg(
+                self.fd.as_raw_fd(),
+                headers.as_mut_ptr(),
+                BATCH as _,
+                flags as _,
+                ptr::null_mut(),
+            )
+        });
+        let given = match given {
+            Err(error) if is_empty_handed(&error) => return Ok(()),
+            other => other? as usize,
+        };
+        for (slot, header) in headers.iter().enumerate().take(given) {
+            let notes = read_notes(&header.msg_hdr);
+            if let Some(overflow) = notes.overflow {
+                counters.udp_receive_overflow += u64::from(overflow.wrapping_sub(self.overflow));
+                self.overflow = overflow;
+            }
+            let length = header.msg_len as usize;
+            let Some(remote) = address::decode(&names[slot]) else {
+                continue;
+            };
+            if header.msg_hdr.msg_flags & libc::MSG_TRUNC != 0 || length == 0 {
+                counters.udp_truncated += 1;
+                continue;
+            }
+            let segment = notes.segment.filter(|size| *size > 0).unwrap_or(length);
+            batch.messages.push(Message {
+                slot,
+                length,
+                segment,
+                remote,
+                ecn: notes.ecn,
+                uplink: self.index,
+            });
+        }
+        Ok(())
+    }
+}
+
+fn read_notes(header: &libc::msghdr) -> Notes {
+    let mut notes = Notes::default();
+    // SAFETY: the kernel filled the control buffer of the header and set its length; the macros stay inside of it, and each kind of
+    // message has the type that is read (unaligned, as none is promised).
+    unsafe {
+        let mut message = libc::CMSG_FIRSTHDR(header);
+        while !message.is_null() {
+            let data = libc::CMSG_DATA(message);
+            match ((*message).cmsg_level, (*message).cmsg_type) {
+                (libc::IPPROTO_IP, libc::IP_TOS) => notes.ecn = data.read() & ECN,
+                (libc::IPPROTO_IPV6, libc::IPV6_TCLASS) => {
+                    notes.ecn = data.cast::<libc::c_int>().read_unaligned() as u8 & ECN;
+                }
+                (libc::SOL_UDP, libc::UDP_GRO) => {
+                    notes.segment =
+                        usize::try_from(data.cast::<libc::c_int>().read_unaligned()).ok();
+                }
+                (libc::SOL_SOCKET, libc::SO_RXQ_OVFL) => {
+                    notes.overflow = Some(data.cast::<u32>().read_unaligned())
+                }
+                _ => {}
+            }
+            message = libc::CMSG_NXTHDR(header, message);
+        }
+    }
+    notes
+}
+
+/// Nothing waits, a signal came, or an ICMP error of some remote is reported here, which nobody has authenticated.
+fn is_empty_handed(error: &io::Error) -> bool {
+    use libc::{EAGAIN, ECONNREFUSED, EHOSTUNREACH, EINTR, EMSGSIZE, ENETDOWN, ENETUNREACH};
+    let passing = [
+        EAGAIN,
+        EINTR,
+        ECONNREFUSED,
+        EHOSTUNREACH,
+        ENETUNREACH,
+        ENETDOWN,
+        EMSGSIZE,
+    ];
+    error
+        .raw_os_error()
+        .is_some_and(|code| passing.contains(&code))
+}
