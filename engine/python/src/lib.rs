@@ -3,7 +3,9 @@
 //! What lives here: conversions between Python and the crates, and nothing else. No protocol, no policy, no I/O of its own.
 //! Called by `overlayd.daemon` and `sim`. The typed stub is `overlayd/_engine.pyi`; `make check` compares the two.
 
+mod engine;
 mod netem;
+mod world;
 
 use pyo3::prelude::*;
 
@@ -16,5 +18,7 @@ fn version() -> &'static str {
 #[pymodule]
 fn _engine(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(version, module)?)?;
-    netem::register(module)
+    engine::register(module)?;
+    netem::register(module)?;
+    world::register(module)
 }
