@@ -38,8 +38,8 @@ def start(place: Folder, state: LabState, overlay: Overlay, tell: Tell) -> Itera
     served = place.node(controller.node) / "controller"
     served.parent.mkdir(parents=True, exist_ok=True)
     namespace = state.namespaces[controller.node]
-    command = [_program("overlayd-controller"), "init", "--state", str(served), "--name", controller.node]
-    process.run(namespace, [*command, *(f"--listen={address}" for address in controller.listen)])
+    init = [_program("overlayd-controller"), "init", "--state", str(served)]
+    process.run(namespace, [*init, "--network", state.name, "--listen", controller.listen])
     command = [_program("overlayd-controller"), "serve", "--state", str(served)]
     running = process.start("controller", namespace, command, place.log("controller"))
     yield running
@@ -121,7 +121,7 @@ def _token(namespace: str, served: Path, edge: Edge) -> str:
 
 
 def _wait_listening(place: Folder, namespace: str, running: Process, controller: Controller) -> None:
-    host, _, port = controller.listen[0].rpartition(":")
+    host, _, port = controller.listen.rpartition(":")
     deadline = time.monotonic() + _READY_S
     while time.monotonic() < deadline and process.alive(running):
         with netns.inside(namespace):
@@ -131,7 +131,7 @@ def _wait_listening(place: Folder, namespace: str, running: Process, controller:
             except OSError:
                 pass
         time.sleep(_PAUSE_S)
-    raise LabError(f"the controller does not listen at {controller.listen[0]}{_last_words(place, running)}")
+    raise LabError(f"the controller does not listen at {controller.listen}{_last_words(place, running)}")
 
 
 def _wait_answering(place: Folder, running: Process, file: Path) -> None:

@@ -4,7 +4,7 @@ Pure but for reading the file; called by `runner`. A lab without that file is a 
 
     controller:
       node: cloud
-      listen: ["10.1.0.6:7443"]       # as the edges reach it
+      listen: 10.1.0.6:7443           # as the edges reach it
     edges:
       paris:
         relay: true                   # may carry others' traffic; default false
@@ -15,6 +15,7 @@ What stands under an edge besides ``relay`` are the tables of its ``overlayd.tom
 filled in.
 """
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -24,15 +25,16 @@ from sim.lab.topology import Topology
 
 _FILE_KEYS = ("controller", "edges")
 _CONTROLLER_KEYS = ("node", "listen")
+_ENDPOINT = re.compile(r"(?:[0-9.]+|\[[0-9a-fA-F:]+\]):[0-9]{1,5}")
 _EDGE_KEYS = ("relay", "uplink", "engine", "offload", "agent", "log")
 
 
 @dataclass(frozen=True, slots=True)
 class Controller:
-    """``listen``: ``address:port`` pairs, the first of which goes into join tokens."""
+    """``listen``: the ``address:port`` that it binds and join tokens carry."""
 
     node: str
-    listen: tuple[str, ...]
+    listen: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +44,11 @@ class Edge:
     node: str
     relay: bool
     tables: dict[str, Any]
+
+    @property
+    def prefixes(self) -> list[str]:
+        """What it announces, and so what its token has to allow."""
+        return list(self.tables.get("agent", {}).get("announce", []))
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,9 +80,9 @@ def _controller(cursor: Cursor, nodes: list[str]) -> Controller:
     node = keys["node"].text()
     if node not in nodes:
         raise keys["node"].fault(f"there is no node {node!r}; nodes: {', '.join(nodes)}")
-    listen = keys["listen"].texts()
-    if not listen:
-        raise keys["listen"].fault("needs at least one address:port")
+    listen = keys["listen"].text()
+    if not _ENDPOINT.fullmatch(listen):
+        raise keys["listen"].fault(f"{listen!r} is not address:port or [address]:port")
     return Controller(node, listen)
 
 
@@ -84,4 +91,7 @@ def _edge(name: str, cursor: Cursor) -> Edge:
     relay = keys.pop("relay").value if "relay" in keys else False
     if not isinstance(relay, bool):
         raise cursor.fault(f"relay: {relay!r} is neither true nor false")
+    for key, table in keys.items():
+        # What is in the tables is checked by the daemon's own rules when the file is written.
+        table.items() if key == "uplink" else table.mapping()
     return Edge(name, relay, {key: table.value for key, table in keys.items()})

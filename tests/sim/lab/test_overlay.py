@@ -14,7 +14,7 @@ from sim.lab.topology import Node, Topology
 
 LAB = Topology("lab", (Node("cloud"), Node("paris"), Node("madrid")), ())
 SOUND = """
-    controller: {node: cloud, listen: ["10.1.0.6:7443", "[fd10:1::6]:7443"]}
+    controller: {node: cloud, listen: "[fd10:1::6]:7443"}
     edges:
       paris:
         relay: true
@@ -30,7 +30,9 @@ def overlay(text: str) -> Overlay:
 
 def test_controller_and_edges_are_read() -> None:
     found = overlay(SOUND)
-    assert found.controller == Controller("cloud", ("10.1.0.6:7443", "[fd10:1::6]:7443"))
+    assert found.controller == Controller("cloud", "[fd10:1::6]:7443")
+    assert found.edges[0].prefixes == ["192.168.7.0/24"]
+    assert found.edges[1].prefixes == []
     assert [(edge.node, edge.relay) for edge in found.edges] == [("paris", True), ("madrid", False)]
 
 
@@ -56,6 +58,8 @@ def test_a_lab_without_the_file_has_no_daemons(tmp_path: Path) -> None:
         ("relay: true", "relay: maybe", "edges.paris: relay: 'maybe' is neither"),
         ("uplink:", "uplinks:", "did you mean 'uplink'"),
         ("node: cloud,", "", "the key 'node' is missing"),
+        ("]:7443", "]", "is not address:port"),
+        ("uplink: [", "uplink: {}\n        log: [", "edges.paris.uplink: has to be a list"),
         ("controller:", "controler:", "did you mean 'controller'"),
     ],
 )
