@@ -14,6 +14,16 @@ pub enum Scope {
     EndToEnd(u16),
 }
 
+impl Scope {
+    #[inline]
+    pub fn layer(self) -> Layer {
+        match self {
+            Self::Hop(_) => Layer::Hop,
+            Self::EndToEnd(_) => Layer::EndToEnd,
+        }
+    }
+}
+
 /// Where sealed bytes were found, so that one layer's datagram is never taken for the other's.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Layer {
@@ -34,6 +44,23 @@ pub enum Via {
     Route {
         peer: u16,
     },
+}
+
+impl Via {
+    pub fn layer(self) -> Layer {
+        match self {
+            Self::Underlay { .. } => Layer::Hop,
+            Self::Route { .. } => Layer::EndToEnd,
+        }
+    }
+
+    /// The other end's address; none for what is routed.
+    pub fn remote(self) -> Option<SocketAddr> {
+        match self {
+            Self::Underlay { remote, .. } => Some(remote),
+            Self::Route { .. } => None,
+        }
+    }
 }
 
 /// What sessions need of a snapshot.
@@ -91,6 +118,8 @@ pub struct Ready {
     pub via: Via,
     /// The UDP port that the peer sees of us, where it told.
     pub observed_port: Option<u16>,
+    /// We began the handshake: the peer cannot send on the session until it gets a first datagram on it. Send one (a probe) at once.
+    pub confirm: bool,
 }
 
 /// One direction's key, for a capture tool.
