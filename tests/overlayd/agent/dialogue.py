@@ -77,7 +77,9 @@ def welcome(generation: int = 0, boot: int = 1) -> engine.Welcome:
     return engine.Welcome(engine.PROTOCOL, "0.1.0", "01" * 32, boot, generation, "overlay0", sockets)
 
 
-def link_report(link: int, peer: NodeId, rtt_ms: float, loss: float = 0.0, **changes: Any) -> engine.LinkReport:
+def link_report(
+    link: int, peer: NodeId, rtt_ms: float, loss: float = 0.0, **changes: Any
+) -> engine.LinkReport:
     report = engine.LinkReport(
         link=link,
         peer=peer,
@@ -101,7 +103,9 @@ def link_report(link: int, peer: NodeId, rtt_ms: float, loss: float = 0.0, **cha
     return msgspec.structs.replace(report, **changes)
 
 
-def path_report(path: tuple[NodeId, ...], rtt_ms: float, active: bool, loss: float = 0.0) -> engine.PathReport:
+def path_report(
+    path: tuple[NodeId, ...], rtt_ms: float, active: bool, loss: float = 0.0
+) -> engine.PathReport:
     rtt_ns = int(rtt_ms * MS)
     return engine.PathReport(path[-1], 0, path, active, True, 20, rtt_ns, rtt_ns, loss)
 

@@ -142,7 +142,9 @@ def test_a_degraded_path_is_left_within_three_seconds_and_the_controller_is_told
     assert snapshot.routes[0].paths == (VIA_ROME, DIRECT)
     (switched,) = [message for message in told(said) if isinstance(message, controller.Switched)]
     assert (switched.before, switched.after, switched.by) == (DIRECT, VIA_ROME, "agent")
-    urgent = [message for message in told(said) if isinstance(message, controller.Telemetry) and message.urgent]
+    urgent = [
+        message for message in told(said) if isinstance(message, controller.Telemetry) and message.urgent
+    ]
     assert urgent and urgent[0].links[0].peer == BERLIN
 
 
@@ -219,15 +221,19 @@ def test_a_wall_clock_set_back_ten_years_stops_nothing() -> None:
     reports = (link_report(1, BERLIN, 30), link_report(2, ROME, 20))
     talk.second(*reports)
     talk >> Tick(unix=2_000_000_000.0 - 10 * 365 * 86400)
-    assert any(isinstance(message, controller.Telemetry) for message in told(talk.pass_time(15).second(*reports)))
+    assert any(
+        isinstance(message, controller.Telemetry) for message in told(talk.pass_time(15).second(*reports))
+    )
 
 
 def test_the_engines_own_switch_is_told_but_the_answer_to_a_snapshot_is_not() -> None:
     talk = started(route(BERLIN, DIRECT, VIA_ROME))
     talk >> ControllerConnected()
     talk.drain()
-    talk >> engine.Switch(0, 1, BERLIN, 0, DIRECT, VIA_ROME, "dead") << (
-        lambda command: isinstance(command, TellController) and command.message.by == "engine"
+    (
+        talk
+        >> engine.Switch(0, 1, BERLIN, 0, DIRECT, VIA_ROME, "dead")
+        << (lambda command: isinstance(command, TellController) and command.message.by == "engine")
     )
     talk >> engine.Switch(0, 1, BERLIN, 0, DIRECT, VIA_ROME, "snapshot")
     talk.silent()

@@ -24,7 +24,9 @@ from tests.overlayd.agent.dialogue import BERLIN, ME, ROME, mesh, record, route,
 from tests.overlayd.daemon.fake_engine import FakeEngine
 
 SIGNER = Ed25519PrivateKey.from_private_bytes(bytes(range(32)))
-SIGNER_HEX = SIGNER.public_key().public_bytes(serialization.Encoding.Raw, serialization.PublicFormat.Raw).hex()
+SIGNER_HEX = (
+    SIGNER.public_key().public_bytes(serialization.Encoding.Raw, serialization.PublicFormat.Raw).hex()
+)
 STRANGER = Ed25519PrivateKey.from_private_bytes(bytes(32))
 
 
@@ -64,7 +66,8 @@ def member(configuration: Configuration, saved: Saved | None) -> AgentState:
     state = AgentState(configuration.agent_dir)
     state.prepare()
     state.join(
-        Membership("wss://127.0.0.1:1", SIGNER_HEX, vouched(ME)), Credentials("no key", "no certificate", "no ca")
+        Membership("wss://127.0.0.1:1", SIGNER_HEX, vouched(ME)),
+        Credentials("no key", "no certificate", "no ca"),
     )
     if saved is not None:
         state.save_mesh(saved)

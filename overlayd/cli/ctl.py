@@ -1,0 +1,240 @@
+"""``overlayctl``: the arguments, and which module answers them. I/O: stdout, stderr, exit code.
+
+Each verb's module is imported when it is called, so `status` pays for nothing but itself.
+"""
+
+import argparse
+import importlib
+import os
+import sys
+from collections.abc import Callable, Sequence
+from typing import TypeAlias
+
+from overlayd.cli.ctl_failure import OK, Failure
+
+_Verbs: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"  # pyright: ignore[reportPrivateUsage]
+
+DEFAULT_SOCKET = "/run/overlayd/overlayd.sock"
+EXIT_CODES = """\
+exit codes: 0 ok, 1 failed, 2 usage, 3 agent or controller unreachable, 4 not found, 5 denied, 6 degraded,
+7 conflict, 124 timeout. The answer goes to stdout, all else to stderr. NO_COLOR is honoured."""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command; return its exit code."""
+    words = list(sys.argv[1:] if argv is None else argv)
+    arguments = _parser(words).parse_args(words)
+    try:
+        module, function = arguments.handler.split(":")
+        handler: Callable[[argparse.Namespace], int] = getattr(importlib.import_module(module), function)
+        code = handler(arguments)
+        sys.stdout.flush()
+        return code
+    except Failure as failure:
+        print(f"overlayctl: {failure}", file=sys.stderr)
+        return failure.exit_code
+    except KeyboardInterrupt:
+        return 130
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # the reader has seen enough
+        return OK
+
+
+def _parser(words: Sequence[str]) -> argparse.ArgumentParser:
+    """The whole tree, or only the branch that ``words`` begin with: most of a short command's time goes
+    here.
+    """
+    parser = argparse.ArgumentParser(
+        prog="overlayctl",
+        description="Asks and tells this host's overlayd agent, a controller, or a lab.",
+        epilog=EXIT_CODES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    branches: dict[str, Callable[[_Verbs], None]] = {
+        "version": _version,
+        "status": _status,
+        "join": _join,
+        "leave": _leave,
+        "ping": _ping,
+        "trace": _trace,
+        "explain": _explain,
+        "node": _node,
+        "link": _link,
+        "route": _route,
+        "token": _token,
+        "lab": _lab,
+    }
+    verbs = parser.add_subparsers(required=True, metavar="VERB", prog="overlayctl")
+    wanted = words[0] if words and words[0] in branches else None
+    for name, plant in branches.items():
+        if wanted in (None, name):
+            plant(verbs)
+    return parser
+
+
+def _verb(verbs: _Verbs, name: str, handler: str, text: str, example: str) -> argparse.ArgumentParser:
+    made = verbs.add_parser(name, help=text, description=text, epilog=f"example: {example}")
+    made.add_argument(
+        "-o", "--output", choices=("table", "json", "jsonl"), default="table", help="form of the answer"
+    )
+    made.set_defaults(handler=f"overlayd.cli.{handler}")
+    return made
+
+
+def _noun(verbs: _Verbs, name: str, text: str) -> _Verbs:
+    noun = verbs.add_parser(name, help=text, description=text)
+    return noun.add_subparsers(required=True, metavar="VERB", prog=f"overlayctl {name}")
+
+
+def _asks_agent(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--socket",
+        default=os.environ.get("OVERLAYD_SOCKET", DEFAULT_SOCKET),
+        metavar="PATH",
+        help=f"the agent's socket (environment OVERLAYD_SOCKET, else {DEFAULT_SOCKET})",
+    )
+
+
+def _asks_controller(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--controller",
+        default=os.environ.get("OVERLAYD_CONTROLLER"),
+        metavar="URL",
+        help="ask a controller's API: http://127.0.0.1:7480 or unix:/path (environment OVERLAYD_CONTROLLER)",
+    )
+    parser.add_argument(
+        "--token-file",
+        default=os.environ.get("OVERLAYD_ADMIN_TOKEN_FILE"),
+        metavar="FILE",
+        help="its admin token (environment OVERLAYD_ADMIN_TOKEN_FILE)",
+    )
+
+
+def _takes_class(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--class", dest="service", metavar="CLASS", help="class of service; default: the first"
+    )
+
+
+def _version(verbs: _Verbs) -> None:
+    _verb(verbs, "version", "ctl_node:version", "show the version", "overlayctl version -o json")
+
+
+def _status(verbs: _Verbs) -> None:
+    made = _verb(verbs, "status", "ctl_node:status", "how this node stands", "overlayctl status --check")
+    _asks_agent(made)
+    made.add_argument("--check", action="store_true", help="exit code 6 if anything is degraded")
+
+
+def _join(verbs: _Verbs) -> None:
+    made = _verb(verbs, "join", "ctl_node:join", "join a network", "overlayctl join ovl1_eyJ1cmwiOi…")
+    _asks_agent(made)
+    made.add_argument("token", metavar="TOKEN", help="made by `token create`; - reads it from stdin")
+
+
+def _leave(verbs: _Verbs) -> None:
+    made = _verb(verbs, "leave", "ctl_node:leave", "leave the network for good", "overlayctl leave")
+    _asks_agent(made)
+    made.add_argument("--force", action="store_true", help="even if the controller cannot be told")
+
+
+def _ping(verbs: _Verbs) -> None:
+    made = _verb(verbs, "ping", "ctl_ping:ping", "echo over the overlay", "overlayctl ping berlin -c 3")
+    _asks_agent(made)
+    made.add_argument("node", metavar="NODE", help="name of a node, or any overlay address")
+    made.add_argument("-c", "--count", type=int, default=4, help="echoes to send; default 4")
+    made.add_argument(
+        "-i", "--interval", type=float, default=1.0, metavar="S", help="between echoes; default 1 s"
+    )
+    made.add_argument(
+        "-W", "--timeout", type=float, default=2.0, metavar="S", help="for an answer; default 2 s"
+    )
+    made.add_argument("--dscp", type=int, default=0, help="code point, which selects the class of service")
+
+
+def _trace(verbs: _Verbs) -> None:
+    text = "each hop of the path in use: RTT, loss, what repair brings back and costs"
+    made = _verb(verbs, "trace", "ctl_path:trace", text, "overlayctl trace berlin --class realtime")
+    _asks_agent(made)
+    _takes_class(made)
+    made.add_argument("destination", metavar="DST")
+    made.add_argument(
+        "-W", "--timeout", type=float, default=3.0, metavar="S", help="for all hops; default 3 s"
+    )
+
+
+def _explain(verbs: _Verbs) -> None:
+    text = "chosen and rejected paths, with figures and reasons"
+    example = "overlayctl explain berlin; overlayctl explain paris berlin --controller URL"
+    made = _verb(verbs, "explain", "ctl_path:explain", text, example)
+    _asks_agent(made)
+    _asks_controller(made)
+    _takes_class(made)
+    made.add_argument(
+        "places", nargs="+", metavar="[SRC] DST", help="source (default: this node) and destination"
+    )
+
+
+def _node(verbs: _Verbs) -> None:
+    made = _verb(
+        _noun(verbs, "node", "members of the network"),
+        "list",
+        "ctl_lists:nodes",
+        "members, as this node or a controller knows them",
+        "overlayctl node list -o json",
+    )
+    _asks_agent(made)
+    _asks_controller(made)
+
+
+def _link(verbs: _Verbs) -> None:
+    made = _verb(
+        _noun(verbs, "link", "links of the underlay"),
+        "list",
+        "ctl_lists:links",
+        "links, as this node or a controller knows them",
+        "overlayctl link list",
+    )
+    _asks_agent(made)
+    _asks_controller(made)
+
+
+def _route(verbs: _Verbs) -> None:
+    made = _verb(
+        _noun(verbs, "route", "paths in use and back-ups"),
+        "list",
+        "ctl_lists:routes",
+        "routes of this node, or of any with a controller",
+        "overlayctl route list --controller http://127.0.0.1:7480 --source paris",
+    )
+    _asks_agent(made)
+    _asks_controller(made)
+    made.add_argument("--source", metavar="NODE", help="whose routes (controller only)")
+
+
+def _token(verbs: _Verbs) -> None:
+    token = _noun(verbs, "token", "one-time join tokens (controller only)")
+    example = "overlayctl token list --controller unix:/run/overlayd-controller/api.sock"
+    made = _verb(token, "list", "ctl_controller:tokens", "tokens, never their secrets", example)
+    _asks_controller(made)
+    example = "overlayctl token create --name paris --relay --controller http://127.0.0.1:7480"
+    made = _verb(token, "create", "ctl_controller:create_token", "make a token; it is shown once", example)
+    _asks_controller(made)
+    made.add_argument("--name", required=True, help="what the node will be called")
+    made.add_argument("--relay", action="store_true", help="others' traffic may pass through the node")
+    made.add_argument(
+        "--prefix", action="append", default=[], metavar="CIDR", help="it may announce (repeatable)"
+    )
+    made.add_argument("--ttl", type=int, default=900, metavar="S", help="seconds it is valid; default 900")
+
+
+def _lab(verbs: _Verbs) -> None:
+    text = "networks of namespaces on this host"
+    made = verbs.add_parser("lab", help=text, description=text)
+    # By name: the command line stands below the simulator, and only a lab pays for loading it.
+    importlib.import_module("sim.lab.cli").add_arguments(made)
+    made.set_defaults(handler="sim.lab.cli:run")
+
+
+if __name__ == "__main__":
+    sys.exit(main())
