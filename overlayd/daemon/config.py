@@ -1,0 +1,302 @@
+"""Configuration of an edge host: TOML file < ``OVERLAYD_*`` < flags, checked whole before a start.
+
+What lives here: the tables of ``overlayd.toml`` as frozen structs, and their loading. Not here: what the
+controller decides (it comes with the mesh). Called by `overlayd.cli.daemon` and by tools that write such
+files. I/O: reads one file.
+"""
+
+import difflib
+import ipaddress
+import re
+import socket
+import tomllib
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Annotated, Any, Literal, cast, get_args, get_origin
+
+import msgspec
+
+from overlayd.daemon.errors import ConfigurationError
+
+DEFAULT_FILE = Path("/etc/overlayd/overlayd.toml")
+ENVIRONMENT_PREFIX = "OVERLAYD_"
+
+Port = Annotated[int, msgspec.Meta(ge=1, le=65535)]
+_RATE_UNITS = {"bit": 1, "kbit": 10**3, "mbit": 10**6, "gbit": 10**9}
+# A struct's own check names the key it is about.
+_OWN_CHECK = re.compile(r"([a-z_]+(?:\[\d+\](?:\.[a-z_]+)?)?): ")
+_RATE = re.compile(r"(\d+(?:\.\d+)?)\s*([a-z]+)", re.IGNORECASE)
+
+
+class NodeSection(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """``name`` is what the node calls itself before the controller names it; "" stands for the host name."""
+
+    name: str = ""
+    state_dir: str = "/var/lib/overlayd"
+    runtime_dir: str = "/run/overlayd"
+
+    def __post_init__(self) -> None:
+        for key, value in (("state_dir", self.state_dir), ("runtime_dir", self.runtime_dir)):
+            if not Path(value).is_absolute():
+                raise ValueError(f"{key}: {value!r} is not an absolute path")
+
+
+class EngineSection(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The overlay interface and its ``mtu``. ``key_log`` writes session keys to a file, for a dissector."""
+
+    interface: str = "overlay0"
+    mtu: Annotated[int, msgspec.Meta(ge=1280, le=9000)] = 1380
+    key_log: bool = False
+
+    def __post_init__(self) -> None:
+        if not re.fullmatch(r"[^\s/:%]{1,15}", self.interface) or self.interface in (".", ".."):
+            right = "1 to 15 characters, no '/', ':', '%' or blanks"
+            raise ValueError(f"interface: {self.interface!r} is not a name of an interface ({right})")
+
+
+class OffloadSection(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A switch for each offload of the kernel; one that fails at run time is given up by itself.
+
+    ``tun_checksum``: checksums stay partial on the interface. ``tun_segmentation``: super-packets to and
+    from it (needs ``tun_checksum``). ``udp_gso``, ``udp_gro``: runs of datagrams, sent and received.
+    """
+
+    tun_checksum: bool = True
+    tun_segmentation: bool = True
+    udp_gso: bool = True
+    udp_gro: bool = True
+
+
+class UplinkSection(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """One UDP socket. ``endpoint`` is how peers reach it; absent: as it is bound; "": not at all (a NAT)."""
+
+    name: str
+    address: str
+    port: Port = 51900
+    endpoint: str | None = None
+    rate: str | None = None
+    mtu: Annotated[int, msgspec.Meta(ge=1280, le=65535)] = 1500
+
+    def __post_init__(self) -> None:
+        if not self.name:
+            raise ValueError("name: must not be empty")
+        try:
+            ipaddress.ip_address(self.address)
+        except ValueError:
+            raise ValueError(
+                f'address: {self.address!r} is not an IP address such as "198.51.100.7" or "::"'
+            ) from None
+        if self.endpoint:
+            check_endpoint(self.endpoint)
+        if self.rate is not None:
+            parse_rate(self.rate)
+
+    @property
+    def rate_bps(self) -> int | None:
+        """The configured rate in bit/s."""
+        return None if self.rate is None else parse_rate(self.rate)
+
+    @property
+    def public_endpoint(self) -> str | None:
+        """``address:port`` as peers call it; None: they cannot (a NAT, or a wildcard without an endpoint)."""
+        if self.endpoint is not None:
+            return self.endpoint or None
+        if ipaddress.ip_address(self.address).is_unspecified:
+            return None
+        return f"[{self.address}]:{self.port}" if ":" in self.address else f"{self.address}:{self.port}"
+
+
+class AgentSection(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """``announce``: prefixes behind this host. ``lan_discovery``: find neighbours on the local network.
+
+    ``join_token_file``: joins with the token in it if the node is no member yet. ``reconnect_spread``:
+    seconds over which the first attempt to reach a lost controller is spread.
+    """
+
+    announce: tuple[str, ...] = ()
+    lan_discovery: bool = True
+    join_token_file: str = ""
+    reconnect_spread: Annotated[float, msgspec.Meta(gt=0, le=60)] = 5.0
+
+    def __post_init__(self) -> None:
+        for prefix in self.announce:
+            try:
+                right = ipaddress.ip_network(prefix, strict=False)
+            except ValueError:
+                raise ValueError(f'announce: {prefix!r} is not a prefix such as "192.168.7.0/24"') from None
+            if str(right) != prefix:
+                raise ValueError(f"announce: {prefix!r} has to be written {str(right)!r}")
+
+
+class LogSection(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """``format``: text for people, json for collectors."""
+
+    level: Literal["debug", "info", "warning", "error"] = "info"
+    format: Literal["text", "json"] = "text"
+
+
+class Configuration(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """All of ``overlayd.toml``. ``uplink`` keeps its order: an uplink's index is its number in snapshots."""
+
+    uplink: tuple[UplinkSection, ...]
+    node: NodeSection = NodeSection()
+    engine: EngineSection = EngineSection()
+    offload: OffloadSection = OffloadSection()
+    agent: AgentSection = AgentSection()
+    log: LogSection = LogSection()
+
+    def __post_init__(self) -> None:
+        if not self.uplink:
+            raise ValueError("uplink: at least one [[uplink]] is needed")
+        if len(self.uplink) > 16:
+            raise ValueError(f"uplink: there are {len(self.uplink)}; at most 16 are allowed")
+        names = [uplink.name for uplink in self.uplink]
+        sockets = [(ipaddress.ip_address(uplink.address), uplink.port) for uplink in self.uplink]
+        for index, uplink in enumerate(self.uplink):
+            if uplink.name in names[:index]:
+                raise ValueError(f"uplink[{index}].name: {uplink.name!r} is taken by an uplink before it")
+            if sockets[index] in sockets[:index]:
+                taken = f"{uplink.address} port {uplink.port}"
+                raise ValueError(f"uplink[{index}].port: {taken} is taken by an uplink before it")
+
+    @property
+    def engine_dir(self) -> Path:
+        return Path(self.node.state_dir) / "engine"
+
+    @property
+    def agent_dir(self) -> Path:
+        return Path(self.node.state_dir) / "agent"
+
+    @property
+    def engine_socket(self) -> Path:
+        return Path(self.node.runtime_dir) / "engine.sock"
+
+    @property
+    def agent_socket(self) -> Path:
+        return Path(self.node.runtime_dir) / "overlayd.sock"
+
+
+def load(
+    file: Path = DEFAULT_FILE, environment: Mapping[str, str] | None = None, flags: Sequence[str] = ()
+) -> Configuration:
+    """Read ``file``, lay environment (``OVERLAYD_ENGINE_MTU=1300``) and flags (``engine.mtu=1300``) over it.
+
+    Raises :class:`ConfigurationError`, which names the source and the key.
+    """
+    tables = _read(file)
+    _check_keys(tables, Configuration, "", str(file))
+    configuration = _convert(tables, str(file))
+    for source, section, key, text in _overrides(environment or {}, flags):
+        table: dict[str, Any] = tables.setdefault(section, {})
+        _check_keys({section: {key: text}}, Configuration, "", source)
+        table[key] = _value(text, _field_type(section, key))
+        configuration = _convert(tables, source)
+    if not configuration.node.name:
+        name = socket.gethostname().split(".")[0]
+        configuration = msgspec.structs.replace(
+            configuration, node=msgspec.structs.replace(configuration.node, name=name)
+        )
+    return configuration
+
+
+def parse_rate(text: str) -> int:
+    """``"100mbit"`` → 100,000,000 bit/s. Raises ValueError that says what would be right."""
+    match = _RATE.fullmatch(text.strip())
+    factor = _RATE_UNITS.get(match[2].lower()) if match else None
+    if match is None or factor is None or (rate := round(float(match[1]) * factor)) <= 0:
+        raise ValueError(f'rate: {text!r} is not a rate such as "100mbit" (units: {", ".join(_RATE_UNITS)})')
+    return rate
+
+
+def check_endpoint(text: str) -> None:
+    """Raises ValueError unless ``text`` is ``address:port`` or ``[address]:port`` with a literal address."""
+    match = re.fullmatch(r"(?:\[([0-9a-fA-F:.]+)\]|([0-9.]+)):(\d{1,5})", text)
+    try:
+        if match is None or not 1 <= int(match[3]) <= 65535:
+            raise ValueError
+        ipaddress.IPv6Address(match[1]) if match[1] else ipaddress.IPv4Address(match[2])
+    except ValueError:
+        raise ValueError(
+            f'endpoint: {text!r} is not an endpoint such as "198.51.100.7:51900" or "[2001:db8::7]:51900"'
+        ) from None
+
+
+def _read(file: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(file.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise ConfigurationError(str(file), "", "there is no such file; name one with --config") from None
+    except OSError as error:
+        raise ConfigurationError(str(file), "", f"cannot be read: {error.strerror}") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ConfigurationError(str(file), "", f"is not TOML: {error}") from error
+
+
+def _convert(tables: dict[str, Any], source: str) -> Configuration:
+    try:
+        return msgspec.convert(tables, Configuration)
+    except msgspec.ValidationError as error:
+        problem, _, place = str(error).partition(" - at `$")
+        key = place.rstrip("`").lstrip(".")
+        inner = _OWN_CHECK.match(problem)
+        if inner:
+            key = f"{key}.{inner[1]}" if key else inner[1]
+            problem = problem[inner.end() :]
+        raise ConfigurationError(source, key, problem) from None
+
+
+def _check_keys(tables: Mapping[str, Any], struct: type[msgspec.Struct], path: str, source: str) -> None:
+    """Raise for a key that ``struct`` does not have, naming the nearest that it has."""
+    types = {field.encode_name: field.type for field in msgspec.structs.fields(struct)}
+    for key, value in tables.items():
+        if key not in types:
+            near = difflib.get_close_matches(key, types, n=1, cutoff=0.5)
+            hint = f"did you mean {near[0]!r}?" if near else f"known keys: {', '.join(types)}"
+            raise ConfigurationError(source, f"{path}{key}", f"unknown key; {hint}")
+        inner = get_args(types[key])[0] if get_origin(types[key]) is tuple else types[key]
+        if not (isinstance(inner, type) and issubclass(inner, msgspec.Struct)):
+            continue
+        if isinstance(value, dict):
+            _check_keys(cast("dict[str, Any]", value), inner, f"{path}{key}.", source)
+        elif isinstance(value, list):
+            for index, item in enumerate(cast("list[Any]", value)):
+                if isinstance(item, dict):
+                    _check_keys(cast("dict[str, Any]", item), inner, f"{path}{key}[{index}].", source)
+
+
+def _overrides(environment: Mapping[str, str], flags: Sequence[str]) -> list[tuple[str, str, str, str]]:
+    """(source, section, key, text) of all above the file, the strongest last; no uplinks."""
+    sections = [field.name for field in msgspec.structs.fields(Configuration) if field.name != "uplink"]
+    found: list[tuple[str, str, str, str]] = []
+    for variable, text in sorted(environment.items()):
+        for section in sections:
+            prefix = f"{ENVIRONMENT_PREFIX}{section.upper()}_"
+            if variable.startswith(prefix):
+                found.append(
+                    (f"environment variable {variable}", section, variable.removeprefix(prefix).lower(), text)
+                )
+    for flag in flags:
+        place, separator, text = flag.partition("=")
+        section, dot, key = place.partition(".")
+        if not (separator and dot) or section not in sections:
+            right = f"SECTION.KEY=VALUE with a section of {', '.join(sections)}"
+            raise ConfigurationError("--set", flag, f"is not {right}")
+        found.append((f"--set {place}", section, key, text))
+    return found
+
+
+def _field_type(section: str, key: str) -> Any:
+    struct = next(field.type for field in msgspec.structs.fields(Configuration) if field.name == section)
+    return next(field.type for field in msgspec.structs.fields(struct) if field.name == key)
+
+
+def _value(text: str, wanted: Any) -> Any:
+    """What ``text`` stands for: a list is parted by commas; numbers and booleans are as in TOML."""
+    if get_origin(wanted) is tuple:
+        return [item.strip() for item in text.split(",") if item.strip()]
+    if wanted is str or get_origin(wanted) is Literal:
+        return text
+    try:
+        return tomllib.loads(f"value = {text}")["value"]
+    except tomllib.TOMLDecodeError:
+        return text
