@@ -92,7 +92,7 @@ impl LinkProbeReply {
     }
 }
 
-/// Asks the egress of a path to answer.
+/// Asks the egress of a path to answer; padding behind it makes it as long as wanted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PathProbe {
     /// Which of the ingress's paths to this egress: chosen by the ingress, repeated by the egress.
@@ -107,16 +107,15 @@ impl PathProbe {
     /// With the shape byte.
     pub const LEN: usize = 18;
 
+    /// Padding is not looked at.
     pub(crate) fn parse(rest: &[u8]) -> Result<Self, WireError> {
         let mut reader = Reader::new(rest);
-        let probe = Self {
+        Ok(Self {
             slot: reader.u8()?,
             seq: reader.u32()?,
             sent_ns: reader.u64()?,
             sent: reader.u32()?,
-        };
-        reader.end()?;
-        Ok(probe)
+        })
     }
 
     pub(crate) fn emit(&self, out: &mut Vec<u8>) {

@@ -233,7 +233,11 @@ proptest! {
             }
         }
         if let Ok(body) = Body::parse(&bytes) {
-            prop_assert_eq!(emit_body(&body), bytes.clone());
+            let again = emit_body(&body);
+            match body {
+                Body::PathProbe(_) => prop_assert_eq!(&again[..], &bytes[..PathProbe::LEN]),
+                _ => prop_assert_eq!(&again, &bytes),
+            }
         }
         if let Ok((route, rest)) = RouteView::parse(&bytes) {
             let mut again = Vec::new();

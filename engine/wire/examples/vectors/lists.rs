@@ -177,6 +177,20 @@ pub(crate) fn accepted() -> Vec<Vector> {
             }),
         ),
         Vector(
+            "path probe, padded",
+            body,
+            emit(|out| {
+                Body::PathProbe(PathProbe {
+                    slot: 1,
+                    seq: 0x0102_0304,
+                    sent_ns: 123_456_789_012,
+                    sent: 77,
+                })
+                .emit(out);
+                out.extend_from_slice(&[0; 7]);
+            }),
+        ),
+        Vector(
             "path probe reply",
             body,
             emit(|out| {
@@ -348,7 +362,8 @@ pub(crate) fn refused() -> Vec<Vector> {
         Vector("run of no bytes", body, vec![0x30, 0, 0]),
         Vector("piece of no bytes", body, vec![0x40, 0, 0]),
         Vector("piece with an unknown flag", body, vec![0x42, 0, 0, 1]),
-        Vector("path probe, long", body, vec![0x50; 19]),
+        Vector("path probe, short", body, vec![0x50; 17]),
+        Vector("path probe with flags", body, vec![0x51; 18]),
         Vector("path probe reply, short", body, vec![0x60; 25]),
         Vector("inner of version 5", inner, vec![0x50; 40]),
         Vector(
