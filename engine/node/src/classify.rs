@@ -1,11 +1,47 @@
-//! Ingress, first stage: the class of service of an inner packet. Pure.
+//! Ingress, first stage: whose an inner packet is, and its class of service. Pure.
 
-use overlayd_wire::InnerPacket;
+use overlayd_wire::{Budget, InnerPacket};
 
+use crate::node::Packet;
 use crate::snapshot::Classifier;
+use crate::tables::Owner;
+use crate::{DropReason, Node};
+
+/// What the later stages need to know of a packet.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Flow {
+    /// Place of the peer that has the destination.
+    pub(crate) peer: usize,
+    pub(crate) class: u8,
+    pub(crate) budget: Budget,
+    pub(crate) ecn: u8,
+}
+
+impl Node {
+    pub(crate) fn classify(&self, packet: &Packet<'_>) -> Result<Flow, DropReason> {
+        let view = InnerPacket::parse(packet.bytes)?;
+        if self.tables.owner(view.source()) != Some(Owner::Here) {
+            return Err(DropReason::ForeignSource);
+        }
+        let Some(Owner::Peer(id)) = self.tables.owner(view.destination()) else {
+            return Err(DropReason::NoOwner);
+        };
+        let class = class_of(&self.tables.classifiers, &view);
+        let deadline = self
+            .policies
+            .get(usize::from(class))
+            .and_then(|policy| policy.deadline);
+        Ok(Flow {
+            peer: self.peer_place(id).ok_or(DropReason::NoOwner)?,
+            class,
+            budget: Budget::from_ns(deadline),
+            ecn: view.ecn(),
+        })
+    }
+}
 
 /// The class of the first classifier that matches in all its given fields; else the first class.
-pub(crate) fn class_of(classifiers: &[Classifier], packet: &InnerPacket<'_>) -> u8 {
+fn class_of(classifiers: &[Classifier], packet: &InnerPacket<'_>) -> u8 {
     classifiers
         .iter()
         .find(|rule| matches(rule, packet))

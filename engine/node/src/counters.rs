@@ -1,6 +1,10 @@
 //! Totals of one node since its start. Pure.
 
+use std::collections::BTreeMap;
+
 use serde::Serialize;
+
+use crate::DropReason;
 
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Counters {
@@ -9,6 +13,55 @@ pub struct Counters {
     pub datagrams_in: u64,
     pub datagrams_out: u64,
     pub relayed: u64,
+    /// Packets sent although no path to their destination was alive.
+    pub stranded: u64,
     /// By name of the `DropReason`.
-    pub drops: std::collections::BTreeMap<&'static str, u64>,
+    pub drops: BTreeMap<&'static str, u64>,
+}
+
+/// What the packet path counts in; no allocation.
+#[derive(Debug)]
+pub(crate) struct Tally {
+    pub(crate) packets_in: u64,
+    pub(crate) packets_out: u64,
+    pub(crate) datagrams_in: u64,
+    pub(crate) datagrams_out: u64,
+    pub(crate) relayed: u64,
+    pub(crate) stranded: u64,
+    drops: [u64; DropReason::ALL.len()],
+}
+
+impl Default for Tally {
+    fn default() -> Self {
+        Self {
+            packets_in: 0,
+            packets_out: 0,
+            datagrams_in: 0,
+            datagrams_out: 0,
+            relayed: 0,
+            stranded: 0,
+            drops: [0; DropReason::ALL.len()],
+        }
+    }
+}
+
+impl Tally {
+    pub(crate) fn drop(&mut self, reason: DropReason) {
+        self.drops[reason as usize] += 1;
+    }
+
+    pub(crate) fn counters(&self) -> Counters {
+        let drops = DropReason::ALL
+            .iter()
+            .map(|reason| (reason.name(), self.drops[*reason as usize]));
+        Counters {
+            packets_in: self.packets_in,
+            packets_out: self.packets_out,
+            datagrams_in: self.datagrams_in,
+            datagrams_out: self.datagrams_out,
+            relayed: self.relayed,
+            stranded: self.stranded,
+            drops: drops.filter(|(_, count)| *count > 0).collect(),
+        }
+    }
 }

@@ -1,12 +1,15 @@
-//! Ingress: cuts a super-packet from the TUN into the stand-alone packets that it means.
+//! Ingress: a packet becomes bodies: whole, in two pieces if its frame would not fit, or a run cut from a super-packet.
 //!
-//! As a kernel's segmentation does: lengths, IPv4 id and TCP sequence number count on; FIN and PSH stay with the last packet, CWR with
+//! A super-packet is cut as a kernel's segmentation does it: lengths, IPv4 id and TCP sequence number count on; FIN and PSH stay with the last packet, CWR with
 //! the first; transport checksums stay partial. The other end joins them again in `deliver`. Pure.
 
-use overlayd_wire::InnerPacket;
+use overlayd_wire::{InnerPacket, Piece, Run, body};
 
 use crate::checksum::{self, TCP, UDP};
-use crate::output::{Segment, SegmentKind};
+use crate::choose::Way;
+use crate::node::Packet;
+use crate::output::{Offload, Segment, SegmentKind};
+use crate::{DropReason, Nanos, Node};
 
 const TCP_HEADER: usize = 20;
 const UDP_HEADER: usize = 8;
@@ -14,6 +17,116 @@ const FIN_PSH: u8 = 0x01 | 0x08;
 const CWR: u8 = 0x80;
 /// A run's index is one byte.
 const PACKETS_MAX: usize = 256;
+
+impl Node {
+    pub(crate) fn cut(
+        &mut self,
+        now: Nanos,
+        way: &Way,
+        packet: &Packet<'_>,
+    ) -> Result<(), DropReason> {
+        match packet.offload.segment {
+            Some(segment) => {
+                let cut = Cut::new(packet.bytes, segment).ok_or(DropReason::BadOffload)?;
+                self.cut_run(now, way, &cut)
+            }
+            None => self.cut_one(now, way, packet.bytes, packet.offload),
+        }
+    }
+
+    fn cut_run(&mut self, now: Nanos, way: &Way, cut: &Cut<'_>) -> Result<(), DropReason> {
+        let peer = &mut self.peers[way.peer];
+        let run = peer.next_run;
+        peer.next_run = run.wrapping_add(1);
+        if Run::HEADER_LEN + cut.longest() > way.room {
+            return self.cut_run_into_pieces(now, way, cut);
+        }
+        let mut result = Ok(());
+        for index in 0..cut.count() {
+            let header = Run {
+                partial_checksum: true,
+                first: index == 0,
+                last: index + 1 == cut.count(),
+                run,
+                index: index as u8,
+                packet: &[],
+            };
+            let sent = self.out(now, way, |bytes| {
+                bytes.extend_from_slice(&header.header());
+                cut.emit(index, bytes);
+            });
+            result = result.and(sent);
+        }
+        result
+    }
+
+    fn cut_run_into_pieces(
+        &mut self,
+        now: Nanos,
+        way: &Way,
+        cut: &Cut<'_>,
+    ) -> Result<(), DropReason> {
+        let partial_checksum = Some((cut.transport as u16, cut.checksum_offset()));
+        let offload = Offload {
+            partial_checksum,
+            segment: None,
+        };
+        let mut packet = Vec::new();
+        let mut result = Ok(());
+        for index in 0..cut.count() {
+            packet.clear();
+            cut.emit(index, &mut packet);
+            result = result.and(self.cut_one(now, way, &packet, offload));
+        }
+        result
+    }
+
+    fn cut_one(
+        &mut self,
+        now: Nanos,
+        way: &Way,
+        packet: &[u8],
+        offload: Offload,
+    ) -> Result<(), DropReason> {
+        if packet.len() < way.room {
+            return self.out(now, way, |bytes| {
+                bytes.push(body::packet_byte(offload.partial_checksum.is_some()));
+                bytes.extend_from_slice(packet);
+            });
+        }
+        if packet.len() > 2 * (way.room.saturating_sub(Piece::HEADER_LEN)) {
+            return Err(DropReason::TooBig);
+        }
+        let mut whole = std::mem::take(&mut self.scratch);
+        whole.clear();
+        whole.extend_from_slice(packet);
+        // Pieces have no place for the mark of a partial checksum.
+        let completed = offload
+            .partial_checksum
+            .is_none_or(|at| checksum::complete(&mut whole, at));
+        let sent = match completed {
+            true => self.cut_in_two(now, way, &whole),
+            false => Err(DropReason::BadOffload),
+        };
+        self.scratch = whole;
+        sent
+    }
+
+    fn cut_in_two(&mut self, now: Nanos, way: &Way, packet: &[u8]) -> Result<(), DropReason> {
+        let peer = &mut self.peers[way.peer];
+        let id = peer.next_piece;
+        peer.next_piece = id.wrapping_add(1);
+        let (first, second) = packet.split_at(packet.len().div_ceil(2));
+        for (second, bytes) in [(false, first), (true, second)] {
+            let piece = Piece { second, id, bytes };
+            self.out(now, way, |out| {
+                out.extend_from_slice(&piece.header());
+                out.extend_from_slice(piece.bytes);
+            })?;
+        }
+        Ok(())
+    }
+}
 
 /// A super-packet, checked.
 #[derive(Clone, Copy)]
@@ -58,6 +171,11 @@ impl<'a> Cut<'a> {
 
     pub fn count(&self) -> usize {
         self.payload.len().div_ceil(self.size)
+    }
+
+    /// In the transport header.
+    fn checksum_offset(&self) -> u16 {
+        if self.protocol == TCP { 16 } else { 6 }
     }
 
     /// Bytes of the longest packet.

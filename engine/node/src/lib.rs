@@ -13,26 +13,39 @@
 //!
 //! The way of a packet stands in `pipeline`, in order. The frames are those of `docs/wire-format.md`.
 
+mod apply;
 mod checksum;
+mod choose;
 mod classify;
 mod counters;
 mod cut;
+mod deliver;
+mod egress;
 mod event;
+mod link;
 mod liveness;
+mod meet;
 mod mtu;
 mod node;
 mod output;
 mod path;
+mod peer;
 mod pipeline;
 mod probe;
+mod protect;
 mod reason;
 mod reassemble;
+mod recover;
 pub mod repair;
+mod report;
 mod schedule;
 pub mod session;
 pub mod snapshot;
 mod tables;
+mod tend;
+mod transit;
 mod validate;
+mod watch;
 
 pub use checksum::complete as complete_checksum;
 pub use counters::Counters;

@@ -1,8 +1,18 @@
-//! The node: what a shell may call. The order of a packet's stages is in `pipeline`; state lives in the parts it names. Pure.
+//! The node: what a shell may call. The order of a packet's stages is in `pipeline`; state lives in the parts named here. Pure.
 
 use std::net::SocketAddr;
 
+use crate::choose::Routes;
+use crate::counters::Tally;
+use crate::deliver::OpenRun;
+use crate::link::Link;
 use crate::output::Offload;
+use crate::peer::Peer;
+use crate::recover::Restored;
+use crate::repair::Policy;
+use crate::session::{Random, Sessions};
+use crate::tables::Tables;
+use crate::transit::HandshakeBucket;
 use crate::{Counters, Nanos, Output, Snapshot, SnapshotError};
 
 /// What a node is born with. Everything else comes by snapshot.
@@ -33,34 +43,126 @@ pub struct Datagram<'a> {
     pub bytes: &'a mut [u8],
 }
 
+/// The packet engine of one node; the crate's page says how to drive it.
 pub struct Node {
-    output: Output,
+    pub(crate) output: Output,
+    pub(crate) tally: Tally,
+    /// As it was applied; `None`: nothing yet, all is dropped.
+    pub(crate) snapshot: Option<Snapshot>,
+    pub(crate) tables: Tables,
+    /// Of each class.
+    pub(crate) policies: Vec<Policy>,
+    pub(crate) sessions: Sessions,
+    /// A link keeps its place, which is its number towards `sessions`, for life.
+    pub(crate) links: Vec<Option<Box<Link>>>,
+    /// When each link wants to be tended.
+    pub(crate) links_due: Vec<Nanos>,
+    /// Places of links whose due time may have come nearer.
+    pub(crate) touched: Vec<usize>,
+    /// Ascending by id.
+    pub(crate) peers: Vec<Peer>,
+    pub(crate) routes: Routes,
+    pub(crate) random: Random,
+    pub(crate) relayed_handshakes: HandshakeBucket,
+    pub(crate) reports_at: Nanos,
+    pub(crate) reports: u64,
+    /// Reused for what is copied once more: restored frames, joined pieces, repair symbols.
+    pub(crate) scratch: Vec<u8>,
+    pub(crate) restored: Restored,
+    pub(crate) open_run: Option<OpenRun>,
 }
 
 impl Node {
-    pub fn new(_config: NodeConfig, _now: Nanos) -> Self {
+    pub fn new(config: NodeConfig, now: Nanos) -> Self {
+        let mut random = Random::new(config.seed);
+        let sessions = Sessions::new(
+            config.private_key,
+            config.boot,
+            random.fork(),
+            config.key_log,
+            now,
+        );
         Self {
             output: Output::default(),
+            tally: Tally::default(),
+            snapshot: None,
+            tables: Tables::default(),
+            policies: Vec::new(),
+            sessions,
+            links: Vec::new(),
+            links_due: Vec::new(),
+            touched: Vec::new(),
+            peers: Vec::new(),
+            routes: Routes::default(),
+            random,
+            relayed_handshakes: HandshakeBucket::default(),
+            reports_at: now + crate::report::INTERVAL,
+            reports: 0,
+            scratch: Vec::new(),
+            restored: Restored::default(),
+            open_run: None,
         }
     }
 
     /// Replaces all tables at once. Sessions, estimates and liveness of links and paths that stay are kept.
-    pub fn apply(&mut self, _now: Nanos, _snapshot: Snapshot) -> Result<(), SnapshotError> {
+    ///
+    /// # Errors
+    /// The snapshot is wrong or older than the one in force, which stays; nothing has changed.
+    pub fn apply(&mut self, now: Nanos, snapshot: Snapshot) -> Result<(), SnapshotError> {
+        self.replace_tables(now, snapshot)?;
+        self.settle(now);
         Ok(())
     }
 
     /// Ingress: a run of packets from the TUN.
-    pub fn handle_packets(&mut self, _now: Nanos, _packets: &[Packet<'_>]) {}
+    pub fn handle_packets(&mut self, now: Nanos, packets: &[Packet<'_>]) {
+        for packet in packets {
+            self.tally.packets_in += 1;
+            if let Err(reason) = self.ingress(now, packet) {
+                self.tally.drop(reason);
+            }
+        }
+        self.meet(now);
+        self.settle(now);
+    }
 
     /// Transit and egress: a run of datagrams from the underlay.
-    pub fn handle_datagrams(&mut self, _now: Nanos, _datagrams: &mut [Datagram<'_>]) {}
+    pub fn handle_datagrams(&mut self, now: Nanos, datagrams: &mut [Datagram<'_>]) {
+        for datagram in datagrams {
+            self.tally.datagrams_in += 1;
+            if let Err(reason) = self.arrive(now, datagram) {
+                self.tally.drop(reason);
+            }
+        }
+        self.meet(now);
+        self.end_run();
+        self.settle(now);
+    }
 
     /// Does what is due: probes, retransmissions, liveness, rekeying, paced sends, reports.
-    pub fn handle_timeout(&mut self, _now: Nanos) {}
+    pub fn handle_timeout(&mut self, now: Nanos) {
+        self.sessions.handle_timeout(now);
+        self.meet(now);
+        self.tend_links(now);
+        self.tend_routes(now);
+        self.expire_waiting(now);
+        self.report(now);
+        self.end_run();
+        self.settle(now);
+    }
 
     /// When `handle_timeout` wants to be called next.
     pub fn poll_timeout(&self) -> Option<Nanos> {
-        None
+        let links = self.links_due.iter().copied().min();
+        let waiting = self.peers.iter().filter_map(Peer::expires_at).min();
+        let parts = [
+            links,
+            waiting,
+            self.routes.due(),
+            self.sessions.poll_timeout(),
+        ];
+        self.snapshot.as_ref()?;
+        parts.into_iter().flatten().chain([self.reports_at]).min()
     }
 
     /// What the last call left to do. The shell takes it and clears it.
@@ -69,6 +171,32 @@ impl Node {
     }
 
     pub fn counters(&self) -> Counters {
-        Counters::default()
+        self.tally.counters()
+    }
+
+    /// Notes that a link's next due time may have come nearer.
+    pub(crate) fn touch(&mut self, place: usize) {
+        if let Some(Some(link)) = self.links.get_mut(place)
+            && !std::mem::replace(&mut link.touched, true)
+        {
+            self.touched.push(place);
+        }
+    }
+
+    /// The last thing of every call.
+    fn settle(&mut self, now: Nanos) {
+        self.tally.datagrams_out += self.output.datagrams.len() as u64 - self.output.counted.0;
+        self.tally.packets_out += self.output.packets.len() as u64 - self.output.counted.1;
+        self.output.count();
+        for place in self.touched.drain(..) {
+            if let Some(Some(link)) = self.links.get_mut(place) {
+                link.touched = false;
+                self.links_due[place] = link.poll_timeout(now);
+            }
+        }
+    }
+
+    pub(crate) fn peer_place(&self, id: u16) -> Option<usize> {
+        self.peers.binary_search_by_key(&id, |peer| peer.id).ok()
     }
 }

@@ -15,6 +15,8 @@ pub struct Output {
     pub packet_bytes: Vec<u8>,
     pub packets: Vec<Delivery>,
     pub events: Vec<Event>,
+    /// Datagrams and packets that the node's counters have seen.
+    pub(crate) counted: (u64, u64),
 }
 
 /// One datagram to send. Neighbours in the list that share (uplink, remote, ecn) and size may leave as one segmented send.
@@ -68,6 +70,22 @@ impl Output {
         self.packet_bytes.clear();
         self.packets.clear();
         self.events.clear();
+        self.counted = (0, 0);
+    }
+
+    pub(crate) fn count(&mut self) {
+        self.counted = (self.datagrams.len() as u64, self.packets.len() as u64);
+    }
+
+    /// The bytes from `start` on are one datagram.
+    pub(crate) fn push_datagram(&mut self, uplink: u8, remote: SocketAddr, ecn: u8, start: usize) {
+        let range = start..self.bytes.len();
+        self.datagrams.push(Transmit {
+            uplink,
+            remote,
+            ecn,
+            range,
+        });
     }
 
     pub fn is_empty(&self) -> bool {

@@ -8,12 +8,17 @@ use overlayd_wire::RouteRepr;
 
 use crate::event::SwitchReason;
 use crate::liveness::{Life, Liveness};
+use crate::mtu::MtuSearch;
 use crate::snapshot::Route;
 use crate::{Nanos, PathReport};
 
 /// Health asked of a path before the engine comes back to it.
 const HOLD_MIN: Nanos = 60_000_000_000;
 const HOLD_MAX: Nanos = 3_600_000_000_000;
+/// IPv6 and UDP: hops behind the first one may be of either family.
+pub(crate) const IP_AND_UDP: usize = 48;
+/// Nothing on the way is expected to carry more.
+const MTU_LIMIT: u16 = 1500;
 /// A route carries traffic if a packet took it this lately.
 const BUSY: Nanos = 2_000_000_000;
 /// A route that carried traffic this lately is still watched, slowly.
@@ -28,12 +33,17 @@ pub(crate) struct PathSet {
     pub(crate) paths: Vec<Path>,
     active: usize,
     used_at: Option<Nanos>,
+    /// When the set wants to be tended.
+    pub(crate) due: Nanos,
+    stranded: bool,
 }
 
 #[derive(Debug)]
 pub(crate) struct Path {
     /// Nodes after this one; the last is the destination.
     pub(crate) nodes: Vec<u16>,
+    /// Place of the first of them among the peers.
+    pub(crate) via: usize,
     pub(crate) route: RouteRepr,
     /// Of end-to-end probes; a path of one hop lives with its link instead.
     pub(crate) liveness: Liveness,
@@ -41,6 +51,8 @@ pub(crate) struct Path {
     pub(crate) slot: Option<u8>,
     pub(crate) probe_seq: u32,
     pub(crate) probe_at: Nanos,
+    /// Of the narrowest hop, as packets of IPv6.
+    pub(crate) mtu: MtuSearch,
     pub(crate) samples: Samples,
     alive: bool,
     /// `None`: it has never been alive.
@@ -82,17 +94,23 @@ pub(crate) struct Switched {
 
 impl PathSet {
     /// `source` and `generation` go into the routes of frames.
-    pub(crate) fn new(route: &Route, source: u16, generation: u8) -> Self {
-        let paths = route
-            .paths
-            .iter()
-            .filter_map(|nodes| Path::new(nodes, source, generation));
+    pub(crate) fn new(
+        route: &Route,
+        source: u16,
+        generation: u8,
+        place_of: impl Fn(u16) -> usize,
+    ) -> Self {
+        let new =
+            |nodes: &Vec<u16>| Path::new(nodes, source, generation, place_of(*nodes.first()?));
+        let paths = route.paths.iter().filter_map(new);
         Self {
             destination: route.destination,
             class: route.class,
             paths: paths.collect(),
             active: 0,
             used_at: None,
+            due: 0,
+            stranded: true,
         }
     }
 
@@ -101,7 +119,7 @@ impl PathSet {
         &mut self,
         mut before: Self,
         now: Nanos,
-        neighbour_is_up: impl Fn(u16) -> bool,
+        neighbour_is_up: impl Fn(usize) -> bool,
     ) -> Option<Switched> {
         self.used_at = before.used_at;
         let same_order = self
@@ -113,8 +131,10 @@ impl PathSet {
         for path in &mut self.paths {
             if let Some(place) = before.paths.iter().position(|old| old.nodes == path.nodes) {
                 let old = before.paths.swap_remove(place);
+                let nodes = std::mem::take(&mut path.nodes);
                 *path = Path {
-                    nodes: std::mem::take(&mut path.nodes),
+                    nodes,
+                    via: path.via,
                     route: path.route,
                     ..old
                 };
@@ -171,15 +191,16 @@ impl PathSet {
         self.paths.iter().any(|path| !path.is_direct())
     }
 
-    /// Chooses anew. `neighbour_is_up` tells of the node of a first hop.
+    /// Chooses anew. `neighbour_is_up` tells of a first hop, by its place among the peers.
     pub(crate) fn choose(
         &mut self,
         now: Nanos,
-        neighbour_is_up: impl Fn(u16) -> bool,
+        neighbour_is_up: impl Fn(usize) -> bool,
     ) -> Option<Switched> {
         for path in &mut self.paths {
             path.update(now, &neighbour_is_up);
         }
+        self.stranded = self.paths.iter().all(|path| !path.alive);
         let active = &self.paths[self.active];
         let (to, reason) = if active.alive {
             let better = self.paths[..self.active]
@@ -213,7 +234,15 @@ impl PathSet {
 
     /// Whether the path in use is known to be dead, and so are all others.
     pub(crate) fn is_stranded(&self) -> bool {
-        self.paths.iter().all(|path| !path.alive)
+        self.stranded
+    }
+
+    /// All paths want to be probed at once.
+    pub(crate) fn hurry(&mut self, now: Nanos) {
+        self.due = now;
+        for path in &mut self.paths {
+            path.probe_at = now;
+        }
     }
 
     /// When time alone may change the choice: a hold-down ends.
@@ -241,9 +270,11 @@ impl PathSet {
 }
 
 impl Path {
-    fn new(nodes: &[u16], source: u16, generation: u8) -> Option<Self> {
+    fn new(nodes: &[u16], source: u16, generation: u8, via: usize) -> Option<Self> {
         Some(Self {
             nodes: nodes.to_vec(),
+            via,
+            mtu: MtuSearch::new(MTU_LIMIT),
             route: RouteRepr::new(source, nodes, generation)?,
             liveness: Liveness::new(),
             slot: None,
@@ -260,13 +291,18 @@ impl Path {
         self.nodes.len() == 1
     }
 
-    pub(crate) fn first_hop(&self) -> u16 {
-        self.nodes[0]
+    /// Bytes of UDP payload that a datagram may have on any of the hops.
+    pub(crate) fn datagram_bytes(&self) -> usize {
+        if self.is_direct() {
+            usize::MAX
+        } else {
+            usize::from(self.mtu.proven()) - IP_AND_UDP
+        }
     }
 
-    fn update(&mut self, now: Nanos, neighbour_is_up: impl Fn(u16) -> bool) {
+    fn update(&mut self, now: Nanos, neighbour_is_up: impl Fn(usize) -> bool) {
         let answers = self.is_direct() || !matches!(self.liveness.life(), Life::Down(_));
-        let alive = answers && neighbour_is_up(self.first_hop());
+        let alive = answers && neighbour_is_up(self.via);
         if alive && !self.alive {
             self.healthy_since = Some(now);
         }

@@ -1,1 +1,118 @@
-//! A packet's whole way, in order: ingress, transit, egress. Each stage has a file of its own. Pure.
+//! A packet's whole way, in order: ingress, transit, egress. Each stage has a file of its own; this one only names them. Pure.
+
+use overlayd_wire::envelope::Kind;
+use overlayd_wire::{Frame, Protected};
+
+use crate::choose::Way;
+use crate::egress::Source;
+use crate::node::{Datagram, Packet};
+use crate::session::{Layer, Scope, Via};
+use crate::{DropReason, Nanos, Node};
+
+impl Node {
+    /// Ingress: from the TUN.
+    pub(crate) fn ingress(&mut self, now: Nanos, packet: &Packet<'_>) -> Result<(), DropReason> {
+        let flow = self.classify(packet)?;
+        let Some(way) = self.choose(now, &flow, packet)? else {
+            return Ok(()); // it waits for a session
+        };
+        self.cut(now, &way, packet) // into a run, two pieces or a whole; each goes `out`
+    }
+
+    /// Ingress: one body leaves.
+    pub(crate) fn out(
+        &mut self,
+        now: Nanos,
+        way: &Way,
+        body: impl FnOnce(&mut Vec<u8>),
+    ) -> Result<(), DropReason> {
+        let frame = self.frame(now, way, body)?; // sealed end to end, if routed
+        self.protect(now, &way.leg, way.route.is_some(), frame)?; // numbered and kept
+        self.seal_hop(now, &way.leg, frame)?; // and scheduled
+        self.add_repair(now, &way.leg);
+        Ok(())
+    }
+
+    /// Transit and egress: from the underlay.
+    pub(crate) fn arrive(
+        &mut self,
+        now: Nanos,
+        datagram: &mut Datagram<'_>,
+    ) -> Result<(), DropReason> {
+        if Kind::of(datagram.bytes)? != Kind::Sealed {
+            let via = Via::Underlay {
+                uplink: datagram.uplink,
+                remote: datagram.remote,
+            };
+            return self.handshake(now, via, datagram.bytes);
+        }
+        let opened = self.sessions.open(now, Layer::Hop, datagram.bytes)?;
+        let Scope::Hop(place) = opened.scope else {
+            return Err(DropReason::WrongPeer);
+        };
+        let arrival = self.note_arrival(now, place.into(), datagram)?;
+        let frame = &mut datagram.bytes[opened.plaintext];
+        match Frame::parse(frame)? {
+            Frame::Direct(header, _) | Frame::Routed(header, _) => {
+                self.recover(now, &arrival, header, frame)?; // first copies go `onward`
+                self.onward(now, &arrival, header, frame)
+            }
+            Frame::Repair(repair) => self.restore(now, &arrival, &repair), // what it restores goes `onward`
+            Frame::Feedback(feedback) => self.acknowledge(now, &arrival, &feedback),
+            Frame::Tail(tail) => self.answer_tail(now, &arrival, tail),
+            Frame::Probe(probe) => self.answer_probe(now, &arrival, &probe),
+            Frame::ProbeReply(reply) => self.learn_from_reply(now, &arrival, &reply),
+            Frame::PathChallenge(nonce) => self.answer_challenge(now, &arrival, nonce),
+            Frame::PathResponse(nonce) => self.move_link(now, &arrival, nonce),
+            Frame::Close(_) => Ok(()), // liveness will tell; closing on a word would be a way to cut others off
+        }
+    }
+
+    /// A protected frame's first copy: egress or transit.
+    pub(crate) fn onward(
+        &mut self,
+        now: Nanos,
+        arrival: &Arrival,
+        header: Protected,
+        frame: &mut [u8],
+    ) -> Result<(), DropReason> {
+        let rest = &mut frame[Protected::LEN..];
+        if !header.routed {
+            let source = Source {
+                peer: arrival.peer,
+                route: None,
+                class: header.class,
+            };
+            return self.egress(now, arrival, &source, rest);
+        }
+        let route = self.check_route(arrival, rest)?;
+        if route.left > 0 {
+            return self.transit(now, arrival, header, route, rest); // next segment, protect, seal hop, schedule
+        }
+        let (peer, body) = match self.open_end_to_end(now, &route, rest)? {
+            Some(opened) => opened,
+            None => return Ok(()), // it was a handshake
+        };
+        let source = Source {
+            peer,
+            route: Some(route),
+            class: header.class,
+        };
+        self.egress(now, arrival, &source, &rest[body])
+    }
+}
+
+/// What is known of a datagram besides its frame.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Arrival {
+    /// Place of the link.
+    pub(crate) link: usize,
+    /// Place of the peer at its other end.
+    pub(crate) peer: usize,
+    pub(crate) uplink: u8,
+    pub(crate) remote: std::net::SocketAddr,
+    /// Bytes of the datagram.
+    pub(crate) size: usize,
+    /// Of the outer header.
+    pub(crate) ecn: u8,
+}

@@ -106,6 +106,10 @@ impl Meter {
         }
     }
 
+    pub(crate) fn next_seq(&self) -> u32 {
+        (self.seq + 1) & 0xff_ffff
+    }
+
     /// A probe of the peer arrived; `received` counts it already.
     pub(crate) fn probed(&mut self, now: Nanos, probe: &LinkProbe, received: u32) {
         let told = Told {
@@ -174,9 +178,7 @@ impl Meter {
 impl Direction {
     /// How many were sent and received since the last telling; `None`: first telling, out of order, or the counts began anew.
     fn advance(&mut self, told: Told, sums: &mut Sums) -> Option<(u32, u32)> {
-        let Some(last) = self.last.replace(told) else {
-            return None;
-        };
+        let last = self.last.replace(told)?;
         let sent = told.sent.wrapping_sub(last.sent);
         let received = told.received.wrapping_sub(last.received);
         if sent == 0 || sent > u32::MAX / 2 {

@@ -1,4 +1,4 @@
-//! The last stage: sealed datagrams leave at once, or paced by a token bucket where the link has a configured rate.
+//! The last stages: a frame gets its hop seal, then leaves at once, or paced by a token bucket where the link has a configured rate.
 //!
 //! The queue is bounded in bytes; what does not fit is dropped, newest first. How long a datagram will wait is known before it is sealed, so
 //! its budget can tell. Pure.
@@ -6,7 +6,10 @@
 use std::collections::VecDeque;
 use std::net::SocketAddr;
 
-use crate::output::{Output, Transmit};
+use overlayd_wire::envelope;
+
+use crate::output::Output;
+use crate::session::{Scope, Sessions};
 use crate::{DropReason, Nanos};
 
 /// A queue holds what the link sends in this time.
@@ -17,6 +20,91 @@ const BURST: Nanos = 2_000_000;
 const BURST_BYTES_MIN: usize = 4_096;
 /// A wait beyond this is congestion worth marking (RFC 8289 calls it the target).
 const MARK_AFTER: Nanos = 5_000_000;
+
+/// Where a link's datagrams leave.
+#[derive(Debug)]
+pub(crate) struct Exit {
+    pub(crate) uplink: u8,
+    /// `None`: not learned yet.
+    pub(crate) remote: Option<SocketAddr>,
+    pub(crate) pacer: Pacer,
+    /// Datagrams and bytes of UDP payload so far.
+    pub(crate) sent: u64,
+    pub(crate) sent_bytes: u64,
+}
+
+/// Whether a datagram waits for its turn.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Turn {
+    Paced,
+    /// Probes, feedback and the like: few, small, and worth nothing late.
+    AtOnce,
+}
+
+impl Exit {
+    pub(crate) fn new(uplink: u8, remote: Option<SocketAddr>, pacer: Pacer) -> Self {
+        Self {
+            uplink,
+            remote,
+            pacer,
+            sent: 0,
+            sent_bytes: 0,
+        }
+    }
+
+    /// Bytes of the headers under a datagram.
+    pub(crate) fn ip_and_udp(&self) -> usize {
+        if self.remote.is_some_and(|remote| remote.is_ipv6()) {
+            48
+        } else {
+            28
+        }
+    }
+
+    /// Bytes of UDP payload in an IP packet of `size`.
+    pub(crate) fn payload_of(&self, size: u16) -> usize {
+        usize::from(size) - self.ip_and_udp()
+    }
+
+    /// Size of the IP packet around a UDP payload of `bytes`.
+    pub(crate) fn packet_size(&self, bytes: usize) -> u16 {
+        (bytes + self.ip_and_udp()).min(usize::from(u16::MAX)) as u16
+    }
+
+    /// Opens a datagram at the end of `bytes`: room for the envelope's header. The frame is to follow.
+    pub(crate) fn begin(bytes: &mut Vec<u8>) -> usize {
+        let start = bytes.len();
+        bytes.extend_from_slice(&[0; envelope::HEADER_LEN]);
+        start
+    }
+
+    /// Seals the datagram that `begin` opened at `start` and sends it. On an error it is gone from the output.
+    pub(crate) fn finish(
+        &mut self,
+        now: Nanos,
+        sessions: &mut Sessions,
+        scope: Scope,
+        output: &mut Output,
+        (start, ecn, turn): (usize, u8, Turn),
+    ) -> Result<(), DropReason> {
+        let Some(remote) = self.remote else {
+            output.bytes.truncate(start);
+            return Err(DropReason::NoSession);
+        };
+        sessions.seal_tail(now, scope, &mut output.bytes, start)?;
+        self.sent += 1;
+        self.sent_bytes += (output.bytes.len() - start) as u64;
+        match turn {
+            Turn::Paced => self
+                .pacer
+                .send(now, (self.uplink, remote, ecn), output, start),
+            Turn::AtOnce => {
+                output.push_datagram(self.uplink, remote, ecn, start);
+                Ok(())
+            }
+        }
+    }
+}
 
 /// Pacing of one link.
 #[derive(Debug, Default)]
@@ -41,6 +129,10 @@ impl Pacer {
         self.rate_bps = rate_bps;
     }
 
+    pub(crate) fn rate_bps(&self) -> Option<u64> {
+        self.rate_bps
+    }
+
     /// How long a datagram that is handed over now will wait.
     pub(crate) fn wait(&self) -> Nanos {
         match self.rate_bps {
@@ -63,16 +155,10 @@ impl Pacer {
     ) -> Result<(), DropReason> {
         let length = output.bytes.len() - start;
         if self.rate_bps.is_none() || (self.queue.is_empty() && self.spend(now, length)) {
-            let range = start..output.bytes.len();
-            output.datagrams.push(Transmit {
-                uplink,
-                remote,
-                ecn,
-                range,
-            });
+            output.push_datagram(uplink, remote, ecn, start);
             return Ok(());
         }
-        let fits = self.bytes.len() + length <= self.queue_bytes();
+        let fits = self.admits(length);
         if fits {
             self.bytes.extend(&output.bytes[start..]);
             self.queue.push_back(Waiting {
@@ -89,6 +175,11 @@ impl Pacer {
         }
     }
 
+    /// Whether a datagram of this length would be taken now.
+    pub(crate) fn admits(&self, length: usize) -> bool {
+        self.rate_bps.is_none() || self.bytes.len() + length <= self.queue_bytes()
+    }
+
     /// Sends what has waited long enough.
     pub(crate) fn release(&mut self, now: Nanos, uplink: u8, output: &mut Output) {
         while let Some(first) = self.queue.front().copied() {
@@ -98,13 +189,7 @@ impl Pacer {
             self.queue.pop_front();
             let start = output.bytes.len();
             output.bytes.extend(self.bytes.drain(..first.length));
-            let range = start..output.bytes.len();
-            output.datagrams.push(Transmit {
-                uplink,
-                remote: first.remote,
-                ecn: first.ecn,
-                range,
-            });
+            output.push_datagram(uplink, first.remote, first.ecn, start);
         }
     }
 

@@ -4,7 +4,7 @@
 
 use std::net::IpAddr;
 
-use crate::snapshot::{Class, Classifier, Prefix, Snapshot};
+use crate::snapshot::{Classifier, Prefix, Snapshot};
 
 /// Who an inner address belongs to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -17,10 +17,8 @@ pub(crate) enum Owner {
 #[derive(Debug, Default)]
 pub(crate) struct Tables {
     pub(crate) generation: u64,
-    pub(crate) route_generation: u64,
     pub(crate) id: u16,
     pub(crate) relay: bool,
-    pub(crate) classes: Vec<Class>,
     pub(crate) classifiers: Vec<Classifier>,
     /// Disjoint and ascending.
     v4: Vec<Span>,
@@ -39,10 +37,8 @@ impl Tables {
     pub(crate) fn build(snapshot: &Snapshot) -> Self {
         let mut tables = Self {
             generation: snapshot.generation,
-            route_generation: snapshot.route_generation,
             id: snapshot.node.id,
             relay: snapshot.node.relay,
-            classes: snapshot.classes.clone(),
             classifiers: snapshot.classifiers.clone(),
             v4: Vec::new(),
             v6: Vec::new(),

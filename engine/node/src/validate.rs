@@ -97,7 +97,7 @@ fn prefixes_of_nodes(snapshot: &Snapshot) -> Result<(), SnapshotError> {
             spans.push((prefix.address.is_ipv6(), first, last, id, field, *prefix));
         }
     }
-    spans.sort_by(|a, b| (a.0, a.1).cmp(&(b.0, b.1)));
+    spans.sort_by_key(|span| (span.0, span.1));
     let mut widest: Option<&(bool, u128, u128, u16, String, Prefix)> = None;
     for span in &spans {
         if let Some(before) = widest.filter(|before| before.0 == span.0 && span.1 <= before.2) {

@@ -37,6 +37,13 @@ fn nearest(seq: u32, highest: u64) -> Option<u64> {
 const LOSS_FLOOR: f64 = 1e-3;
 
 impl Policy {
+    pub const NONE: Self = Self {
+        deadline: None,
+        retransmit: false,
+        rows: Vec::new(),
+        cap_ratio: 0.0,
+    };
+
     pub fn of(class: &Class) -> Self {
         Self {
             deadline: class.deadline_ms.map(|ms| Nanos::from(ms) * 1_000_000),

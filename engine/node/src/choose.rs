@@ -1,0 +1,199 @@
+//! Ingress, second stage: the path in use, the link to its first hop, and how long a body may be on it.
+//!
+//! Which paths live and when to change is `path`'s; this keeps the sets of paths in an order that is found quickly. Pure.
+
+use std::collections::BTreeSet;
+
+use overlayd_wire::{Budget, Piece, Protected, Repair, RouteRepr, envelope};
+
+use crate::classify::Flow;
+use crate::node::Packet;
+use crate::path::{Path, PathSet};
+use crate::session::Scope;
+use crate::{DropReason, Nanos, Node};
+
+/// A repair frame is longer than the frames that it covers, by this at most.
+const REPAIR_EXCESS: usize = Repair::HEADER_LEN + 3 - Protected::LEN;
+const NONE: u32 = u32::MAX;
+
+/// All sets of paths of this node.
+#[derive(Debug, Default)]
+pub(crate) struct Routes {
+    /// Ascending by (destination, class).
+    pub(crate) sets: Vec<PathSet>,
+    /// By place of peer × number of classes + class: place in `sets`.
+    places: Vec<u32>,
+    classes: usize,
+}
+
+/// One hop's worth of sending.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Leg {
+    /// Place of the link.
+    pub(crate) link: usize,
+    pub(crate) class: u8,
+    pub(crate) budget: Budget,
+    /// For the outer header.
+    pub(crate) ecn: u8,
+}
+
+/// How packets to one destination leave now.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Way {
+    pub(crate) leg: Leg,
+    /// Place of the destination.
+    pub(crate) peer: usize,
+    /// `None`: direct, the hop seal is the end-to-end seal too.
+    pub(crate) route: Option<RouteRepr>,
+    /// Bytes that a body may have.
+    pub(crate) room: usize,
+}
+
+impl Node {
+    /// `None`: the packet waits for a session.
+    pub(crate) fn choose(
+        &mut self,
+        now: Nanos,
+        flow: &Flow,
+        packet: &Packet<'_>,
+    ) -> Result<Option<Way>, DropReason> {
+        let way = self.way(now, flow);
+        if way.is_none() && !self.peers[flow.peer].wait(now, packet) {
+            return Err(DropReason::NoSession);
+        }
+        Ok(way)
+    }
+
+    pub(crate) fn way(&mut self, now: Nanos, flow: &Flow) -> Option<Way> {
+        let (first_hop, route, path_bytes) = match self.routes.find(flow.peer, flow.class) {
+            Some(place) => {
+                let set = &mut self.routes.sets[place];
+                if set.used(now) {
+                    self.wake_route(now, place);
+                }
+                let set = &self.routes.sets[place];
+                self.tally.stranded += u64::from(set.is_stranded());
+                let path = set.active();
+                let route = (!path.is_direct()).then_some(path.route);
+                (path.via, route, path.datagram_bytes())
+            }
+            None => (flow.peer, None, usize::MAX),
+        };
+        let place = self.peers[first_hop].best?;
+        if route.is_some() && !self.peers[flow.peer].ready {
+            self.sessions
+                .ensure(now, Scope::EndToEnd(self.peers[flow.peer].id));
+            self.meet(now);
+            return None;
+        }
+        let link = self.links[place].as_deref_mut()?;
+        link.needed(now);
+        let overhead = envelope::OVERHEAD
+            + Protected::LEN
+            + REPAIR_EXCESS
+            + route.map_or(0, |route| route.wire_len() + envelope::OVERHEAD);
+        let leg = Leg {
+            link: place,
+            class: flow.class,
+            budget: flow.budget,
+            ecn: flow.ecn,
+        };
+        let room = link
+            .datagram_bytes()
+            .min(path_bytes)
+            .checked_sub(overhead)?;
+        (room > Piece::HEADER_LEN).then_some(Way {
+            leg,
+            peer: flow.peer,
+            route,
+            room,
+        })
+    }
+}
+
+impl Routes {
+    /// `peers`: ids, ascending.
+    pub(crate) fn new(mut sets: Vec<PathSet>, peers: &[u16], classes: usize) -> Self {
+        sets.sort_by_key(|set| (set.destination, set.class));
+        let mut places = vec![NONE; peers.len() * classes];
+        for (place, set) in sets.iter().enumerate() {
+            if let Ok(peer) = peers.binary_search(&set.destination) {
+                places[peer * classes + usize::from(set.class)] = place as u32;
+            }
+        }
+        let mut routes = Self {
+            sets,
+            places,
+            classes,
+        };
+        for destination in peers {
+            routes.name_paths(*destination);
+        }
+        routes
+    }
+
+    /// Gives each path with relays a slot; those that have one keep it.
+    fn name_paths(&mut self, destination: u16) {
+        let range = self.places_to(destination);
+        let paths = || self.sets[range.clone()].iter().flat_map(|set| &set.paths);
+        let taken: BTreeSet<u8> = paths().filter_map(|path| path.slot).collect();
+        let mut free = (0..u8::MAX).filter(|slot| !taken.contains(slot));
+        for path in self.sets[range].iter_mut().flat_map(|set| &mut set.paths) {
+            if path.slot.is_none() && !path.is_direct() {
+                path.slot = free.next();
+            }
+        }
+    }
+
+    /// The set for a destination's class; a class without one of its own takes the first class's.
+    pub(crate) fn find(&self, peer: usize, class: u8) -> Option<usize> {
+        let at = |class: usize| {
+            let place = self.places.get(peer * self.classes + class)?;
+            (*place != NONE).then_some(*place as usize)
+        };
+        at(class.into()).or_else(|| at(0))
+    }
+
+    pub(crate) fn place_of(&self, (destination, class): (u16, u8)) -> Option<usize> {
+        self.sets
+            .binary_search_by_key(&(destination, class), |set| (set.destination, set.class))
+            .ok()
+    }
+
+    /// Set and place in it of the path that probes to a destination call by this slot.
+    pub(crate) fn named(&self, destination: u16, slot: u8) -> Option<(usize, usize)> {
+        self.places_to(destination).find_map(|set| {
+            let path = self.sets[set]
+                .paths
+                .iter()
+                .position(|path| path.slot == Some(slot))?;
+            Some((set, path))
+        })
+    }
+
+    pub(crate) fn paths_to(&self, destination: u16) -> impl Iterator<Item = &Path> + Clone {
+        self.places_to(destination)
+            .flat_map(|set| &self.sets[set].paths)
+    }
+
+    /// All routes to a destination want to be tended at once.
+    pub(crate) fn hurry(&mut self, destination: u16, now: Nanos) {
+        for set in self.places_to(destination) {
+            self.sets[set].hurry(now);
+        }
+    }
+
+    fn places_to(&self, destination: u16) -> std::ops::Range<usize> {
+        let from = self
+            .sets
+            .partition_point(|set| set.destination < destination);
+        let to = self
+            .sets
+            .partition_point(|set| set.destination <= destination);
+        from..to
+    }
+
+    pub(crate) fn due(&self) -> Option<Nanos> {
+        self.sets.iter().map(|set| set.due).min()
+    }
+}

@@ -1,0 +1,236 @@
+//! Egress, last stage: an inner packet goes to the TUN, if its source is the peer's and its destination lives here.
+//!
+//! Packets that were cut from one super-packet and arrive in order in one batch are joined again; a gap only splits the run. Pure.
+
+use overlayd_wire::{InnerPacket, Run, inner};
+
+use crate::checksum::{self, TCP};
+use crate::cut;
+use crate::output::{Delivery, Offload, Segment, SegmentKind};
+use crate::tables::Owner;
+use crate::{DropReason, Node};
+
+const FIN: u8 = 0x01;
+const PSH: u8 = 0x08;
+/// Offset of the flags in a TCP header, and of its length.
+const TCP_FLAGS: usize = 13;
+const TCP_LENGTH: usize = 12;
+/// A super-packet's length has to fit its header.
+const SUPER_MAX: usize = 65_535;
+
+/// Where a packet comes from, and what happened to it on the way.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Origin {
+    pub(crate) peer: u16,
+    /// Congestion was marked under way.
+    pub(crate) congested: bool,
+}
+
+/// The super-packet at the end of the output that the next packet of its run may still join.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct OpenRun {
+    peer: u16,
+    run: u8,
+    next_index: u8,
+    /// Place in `Output::packets`.
+    delivery: usize,
+    transport: usize,
+    header: usize,
+    size: usize,
+    next_seq: u32,
+    count: usize,
+}
+
+impl Node {
+    pub(crate) fn deliver(
+        &mut self,
+        origin: Origin,
+        packet: &[u8],
+        partial_checksum: bool,
+    ) -> Result<(), DropReason> {
+        self.end_run();
+        let view = self.admit(origin, packet)?;
+        let place = if partial_checksum {
+            checksum::place(&view)
+        } else {
+            None
+        };
+        self.push(
+            origin,
+            packet,
+            Offload {
+                partial_checksum: place,
+                segment: None,
+            },
+        );
+        Ok(())
+    }
+
+    pub(crate) fn deliver_run(&mut self, origin: Origin, run: &Run<'_>) -> Result<(), DropReason> {
+        let view = self.admit(origin, run.packet)?;
+        if self.join(origin, run, &view) {
+            return Ok(());
+        }
+        self.end_run();
+        let place = if run.partial_checksum {
+            checksum::place(&view)
+        } else {
+            None
+        };
+        self.push(
+            origin,
+            run.packet,
+            Offload {
+                partial_checksum: place,
+                segment: None,
+            },
+        );
+        self.open_run = match origin.congested {
+            false => self.start(origin, run, &view),
+            true => None,
+        };
+        Ok(())
+    }
+
+    /// Gives a super-packet that was joined its final header.
+    pub(crate) fn end_run(&mut self) {
+        let Some(run) = self.open_run.take().filter(|run| run.count > 1) else {
+            return;
+        };
+        let Some(delivery) = self.output.packets.get_mut(run.delivery) else {
+            return;
+        };
+        let packet = &mut self.output.packet_bytes[delivery.range.clone()];
+        cut::set_lengths(packet, run.transport, TCP);
+        let v4 = packet[0] >> 4 == 4;
+        if v4 {
+            checksum::set_v4_header(packet);
+        }
+        delivery.offload = Offload {
+            partial_checksum: Some((run.transport as u16, 16)),
+            segment: Some(Segment {
+                kind: if v4 {
+                    SegmentKind::TcpV4
+                } else {
+                    SegmentKind::TcpV6
+                },
+                header_len: run.header as u16,
+                size: run.size as u16,
+            }),
+        };
+    }
+
+    /// The packet is whole, its source belongs to the peer, and its destination is here.
+    fn admit<'a>(&self, origin: Origin, packet: &'a [u8]) -> Result<InnerPacket<'a>, DropReason> {
+        let view = InnerPacket::parse(packet)?;
+        if self.tables.owner(view.source()) != Some(Owner::Peer(origin.peer)) {
+            return Err(DropReason::SpoofedSource);
+        }
+        if self.tables.owner(view.destination()) != Some(Owner::Here) {
+            return Err(DropReason::ForeignDestination);
+        }
+        Ok(view)
+    }
+
+    fn push(&mut self, origin: Origin, packet: &[u8], offload: Offload) {
+        let bytes = &mut self.output.packet_bytes;
+        let start = bytes.len();
+        bytes.extend_from_slice(packet);
+        if origin.congested {
+            inner::mark_ce(&mut bytes[start..]);
+        }
+        self.output.packets.push(Delivery {
+            range: start..bytes.len(),
+            offload,
+        });
+    }
+
+    /// Only TCP with partial checksums is joined: what a kernel's segmentation would make of the result is known to be the same packets.
+    fn start(&self, origin: Origin, run: &Run<'_>, view: &InnerPacket<'_>) -> Option<OpenRun> {
+        let transport = view.transport_offset();
+        let tcp = run.packet.get(transport..)?;
+        if view.protocol() != TCP || !run.partial_checksum || run.last || tcp.len() < 20 {
+            return None;
+        }
+        let header = transport + usize::from(tcp[TCP_LENGTH] >> 4) * 4;
+        let size = run
+            .packet
+            .len()
+            .checked_sub(header)
+            .filter(|size| *size > 0)?;
+        if tcp[TCP_FLAGS] & (FIN | PSH) != 0 {
+            return None;
+        }
+        Some(OpenRun {
+            peer: origin.peer,
+            run: run.run,
+            next_index: run.index.wrapping_add(1),
+            delivery: self.output.packets.len() - 1,
+            transport,
+            header,
+            size,
+            next_seq: tcp_seq(tcp).wrapping_add(size as u32),
+            count: 1,
+        })
+    }
+
+    /// Appends the payload of the next packet of the open run. False: it is not the next.
+    fn join(&mut self, origin: Origin, run: &Run<'_>, view: &InnerPacket<'_>) -> bool {
+        let Some(open) = &mut self.open_run else {
+            return false;
+        };
+        let Some(delivery) = self.output.packets.get_mut(open.delivery) else {
+            return false;
+        };
+        let (packet, bytes) = (run.packet, &mut self.output.packet_bytes);
+        let first = &bytes[delivery.range.clone()];
+        let fits = !origin.congested
+            && (open.peer, open.run, open.next_index) == (origin.peer, run.run, run.index)
+            && run.partial_checksum
+            && view.transport_offset() == open.transport
+            && packet.len() > open.header
+            && packet.len() - open.header <= open.size
+            && first.len() + packet.len() - open.header <= SUPER_MAX
+            && same_flow(first, packet, open.transport, open.header)
+            && tcp_seq(&packet[open.transport..]) == open.next_seq;
+        if !fits {
+            return false;
+        }
+        let payload = &packet[open.header..];
+        let flags = packet[open.transport + TCP_FLAGS];
+        let first_flags = delivery.range.start + open.transport + TCP_FLAGS;
+        bytes[first_flags] |= flags & (FIN | PSH);
+        bytes.extend_from_slice(payload);
+        delivery.range.end = bytes.len();
+        open.next_index = open.next_index.wrapping_add(1);
+        open.next_seq = open.next_seq.wrapping_add(payload.len() as u32);
+        open.count += 1;
+        if run.last || payload.len() < open.size || flags & (FIN | PSH) != 0 {
+            self.end_run();
+        }
+        true
+    }
+}
+
+fn tcp_seq(tcp: &[u8]) -> u32 {
+    u32::from_be_bytes([tcp[4], tcp[5], tcp[6], tcp[7]])
+}
+
+/// Everything that one header of a super-packet says for all its packets is the same in both.
+fn same_flow(first: &[u8], packet: &[u8], transport: usize, header: usize) -> bool {
+    let network_same = if first[0] >> 4 == 4 {
+        // All but length, id and checksum.
+        first[..2] == packet[..2]
+            && first[6..10] == packet[6..10]
+            && first[12..transport] == packet[12..transport]
+    } else {
+        first[..4] == packet[..4] && first[6..transport] == packet[6..transport]
+    };
+    let (one, other) = (&first[transport..header], &packet[transport..header]);
+    // Ports; acknowledgement and header length; window; options. Flags are merged, sequence number and checksum follow.
+    network_same
+        && one[..4] == other[..4]
+        && one[8..13] == other[8..13]
+        && one[14..16] == other[14..16]
+        && one[18..] == other[18..]
+}

@@ -1,0 +1,98 @@
+//! Egress: opens what is sealed end to end, and takes bodies apart. Pure.
+
+use std::ops::Range;
+
+use overlayd_wire::envelope::Kind;
+use overlayd_wire::{Body, RouteRepr, inner};
+
+use crate::deliver::Origin;
+use crate::pipeline::Arrival;
+use crate::reassemble::Joined;
+use crate::session::{Layer, Scope, Via};
+use crate::{DropReason, Nanos, Node};
+
+/// Whom a body comes from, as its seal proves, and how.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Source {
+    /// Place of the peer.
+    pub(crate) peer: usize,
+    /// `None`: direct.
+    pub(crate) route: Option<RouteRepr>,
+    pub(crate) class: u8,
+}
+
+impl Node {
+    /// Opens the end-to-end datagram behind a route: the peer's place, and where the body lies in `rest`. `None`: it was a handshake.
+    pub(crate) fn open_end_to_end(
+        &mut self,
+        now: Nanos,
+        route: &RouteRepr,
+        rest: &mut [u8],
+    ) -> Result<Option<(usize, Range<usize>)>, DropReason> {
+        let at = route.wire_len();
+        let datagram = &mut rest[at..];
+        let peer = self.peer_place(route.source).ok_or(DropReason::WrongPeer)?;
+        if Kind::of(datagram)? != Kind::Sealed {
+            self.peers[peer].back = route.reversed();
+            self.handshake(now, Via::Route { peer: route.source }, datagram)?;
+            return Ok(None);
+        }
+        let opened = self.sessions.open(now, Layer::EndToEnd, datagram)?;
+        if opened.scope != Scope::EndToEnd(route.source) {
+            return Err(DropReason::WrongPeer);
+        }
+        let peer_state = &mut self.peers[peer];
+        peer_state.received = peer_state.received.wrapping_add(1);
+        peer_state.back = route.reversed();
+        Ok(Some((
+            peer,
+            at + opened.plaintext.start..at + opened.plaintext.end,
+        )))
+    }
+
+    /// Takes a body apart and delivers what is in it.
+    pub(crate) fn egress(
+        &mut self,
+        now: Nanos,
+        arrival: &Arrival,
+        source: &Source,
+        body: &[u8],
+    ) -> Result<(), DropReason> {
+        let peer = source.peer;
+        let marked = source.route.is_some_and(|route| route.ce);
+        let congested = marked || arrival.ecn == inner::ECN_CE;
+        let origin = Origin {
+            peer: self.peers[peer].id,
+            congested,
+        };
+        match Body::parse(body)? {
+            Body::Packet {
+                partial_checksum,
+                packet,
+            } => self.deliver(origin, packet, partial_checksum),
+            Body::Bundle(bundle) => {
+                for packet in bundle.packets() {
+                    if let Err(reason) = self.deliver(origin, packet, false) {
+                        self.tally.drop(reason);
+                    }
+                }
+                Ok(())
+            }
+            Body::Run(run) => self.deliver_run(origin, &run),
+            Body::Piece(piece) => {
+                let mut whole = std::mem::take(&mut self.scratch);
+                whole.clear();
+                let joined = self.peers[peer].pieces.take(now, piece, &mut whole);
+                let result = match joined {
+                    Joined::Whole => self.deliver(origin, &whole, false),
+                    Joined::Waits => Ok(()),
+                    Joined::Refused(reason) => Err(reason),
+                };
+                self.scratch = whole;
+                result
+            }
+            Body::PathProbe(probe) => self.answer_path_probe(now, source, &probe),
+            Body::PathProbeReply(reply) => self.learn_from_path(now, peer, &reply),
+        }
+    }
+}

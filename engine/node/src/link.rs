@@ -1,0 +1,261 @@
+//! A link as this node uses it: where it leads, whether it lives, what it may carry, what is under repair on it. State and its small rules.
+//!
+//! Identity is (uplink, remote, lane); a link without a configured remote learns it from the peer's handshake. Sending, sealing and the order
+//! of stages are not here. Pure.
+
+use std::net::SocketAddr;
+
+use overlayd_wire::LinkProbe;
+
+use crate::liveness::{FAST, Liveness, SLOW};
+use crate::mtu::MtuSearch;
+use crate::probe::Meter;
+use crate::repair::{Policy, Protector, Recoverer};
+use crate::schedule::{Exit, Pacer};
+use crate::snapshot::{self, CLASSES_MAX};
+use crate::{Nanos, RepairReport};
+
+/// Traffic keeps a link's fast probes going for this long.
+pub(crate) const BUSY: Nanos = 2_000_000_000;
+/// A challenge to a new remote address waits this long for its answer.
+const CHALLENGE_PATIENCE: Nanos = 1_000_000_000;
+/// And it is asked again after this.
+const CHALLENGE_AGAIN: Nanos = 100_000_000;
+
+pub(crate) struct Link {
+    pub(crate) id: u16,
+    pub(crate) peer: u16,
+    /// As in the snapshot: the link's identity, wherever the peer has moved since.
+    pub(crate) uplink: u8,
+    pub(crate) configured: Option<SocketAddr>,
+    pub(crate) lane: u8,
+    /// Where datagrams leave.
+    pub(crate) exit: Exit,
+    /// Datagrams can be sealed.
+    pub(crate) ready: bool,
+    /// Among those whose due time may have changed.
+    pub(crate) touched: bool,
+    pub(crate) preference: u8,
+    pub(crate) mtu: MtuSearch,
+    pub(crate) meter: Meter,
+    pub(crate) liveness: Liveness,
+    pub(crate) challenge: Option<Challenge>,
+    /// Datagrams and bytes of UDP payload, of this link's sessions.
+    pub(crate) received: u64,
+    pub(crate) received_bytes: u64,
+    pub(crate) probe_at: Nanos,
+    /// Fast probes until then.
+    pub(crate) busy_until: Nanos,
+    /// Places of classes in use in the two lists below.
+    pub(crate) classes: u16,
+    pub(crate) protectors: [Option<Box<Protector>>; CLASSES_MAX],
+    pub(crate) recoverers: [Option<Box<Recoverer>>; CLASSES_MAX],
+}
+
+/// A new remote address that has to prove that it receives us.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Challenge {
+    pub(crate) uplink: u8,
+    pub(crate) remote: SocketAddr,
+    pub(crate) nonce: [u8; 8],
+    pub(crate) until: Nanos,
+    again_at: Nanos,
+}
+
+impl Link {
+    pub(crate) fn new(link: &snapshot::Link, now: Nanos) -> Self {
+        let mut pacer = Pacer::default();
+        pacer.set_rate(link.rate_bps);
+        Self {
+            id: link.id,
+            peer: link.peer,
+            uplink: link.uplink,
+            configured: link.remote,
+            lane: link.lane,
+            exit: Exit::new(link.uplink, link.remote, pacer),
+            ready: false,
+            touched: false,
+            preference: link.preference,
+            mtu: MtuSearch::new(link.mtu),
+            meter: Meter::new(),
+            liveness: Liveness::new(),
+            challenge: None,
+            received: 0,
+            received_bytes: 0,
+            probe_at: now,
+            busy_until: 0,
+            classes: 0,
+            protectors: [const { None }; CLASSES_MAX],
+            recoverers: [const { None }; CLASSES_MAX],
+        }
+    }
+
+    /// Whether the snapshot's link is this one.
+    pub(crate) fn is(&self, link: &snapshot::Link) -> bool {
+        (self.peer, self.uplink, self.configured, self.lane)
+            == (link.peer, link.uplink, link.remote, link.lane)
+    }
+
+    /// Takes over what a new snapshot says of the same link.
+    pub(crate) fn update(&mut self, link: &snapshot::Link) {
+        self.id = link.id;
+        self.preference = link.preference;
+        self.mtu.set_limit(link.mtu);
+        self.exit.pacer.set_rate(link.rate_bps);
+    }
+
+    /// Bytes of UDP payload that a datagram may have.
+    pub(crate) fn datagram_bytes(&self) -> usize {
+        usize::from(self.mtu.proven()) - self.exit.ip_and_udp()
+    }
+
+    /// Something needs the link now: probe it at the fast pace for a while.
+    pub(crate) fn needed(&mut self, now: Nanos) {
+        if self.busy_until <= now {
+            self.probe_at = self.probe_at.min(now + FAST);
+        }
+        self.busy_until = now + BUSY;
+    }
+
+    /// When the next probe is due after one now. `jitter`: 0..1.
+    pub(crate) fn next_probe(&self, now: Nanos, jitter: f64) -> Nanos {
+        if self.busy_until > now || self.liveness.is_suspect(now) {
+            now + FAST
+        } else {
+            now + (SLOW as f64 * (0.9 + 0.2 * jitter)) as Nanos
+        }
+    }
+
+    /// The probe to send now.
+    pub(crate) fn probe(&mut self, now: Nanos) -> LinkProbe {
+        self.meter
+            .probe(now, self.exit.sent as u32 + 1, self.exit.sent_bytes)
+    }
+
+    /// When the link wants to be tended next.
+    pub(crate) fn poll_timeout(&self, now: Nanos) -> Nanos {
+        if !self.ready {
+            return Nanos::MAX;
+        }
+        let senders = self
+            .protectors
+            .iter()
+            .flatten()
+            .filter_map(|sender| sender.poll_timeout());
+        let receivers = self
+            .recoverers
+            .iter()
+            .flatten()
+            .filter_map(|receiver| receiver.poll_timeout());
+        let suspect = self.liveness.suspect_at().filter(|at| *at > now);
+        let mtu = self.liveness.is_up().then(|| self.mtu.poll_timeout());
+        [
+            Some(self.probe_at),
+            self.liveness.verdict_at(),
+            suspect,
+            mtu,
+            self.exit.pacer.poll_timeout(),
+        ]
+        .into_iter()
+        .flatten()
+        .chain(senders)
+        .chain(receivers)
+        .min()
+        .map_or(Nanos::MAX, |at| at.max(now + 1))
+    }
+
+    /// Round trip for timers of repair.
+    pub(crate) fn rtt(&self) -> Nanos {
+        self.liveness.rtt().unwrap_or(50_000_000)
+    }
+
+    pub(crate) fn protector(&mut self, class: u8, policy: &Policy) -> &mut Protector {
+        self.classes |= 1 << class;
+        self.protectors[usize::from(class)]
+            .get_or_insert_with(|| Box::new(Protector::new(policy, SYMBOL_BYTES)))
+            .as_mut()
+    }
+
+    pub(crate) fn recoverer(&mut self, class: u8, policy: &Policy) -> &mut Recoverer {
+        self.classes |= 1 << class;
+        self.recoverers[usize::from(class)]
+            .get_or_insert_with(|| Box::new(Recoverer::new(policy, SYMBOL_BYTES)))
+    }
+
+    /// The class numbers in use.
+    pub(crate) fn classes(&self) -> impl Iterator<Item = u8> + use<> {
+        let mask = self.classes;
+        (0..CLASSES_MAX as u8).filter(move |class| mask & 1 << class != 0)
+    }
+
+    /// The peer has started anew: numbers count from their start again, and nothing sent before will be asked for.
+    pub(crate) fn peer_restarted(&mut self) {
+        self.meter.peer_restarted();
+        self.protectors = [const { None }; CLASSES_MAX];
+        self.recoverers = [const { None }; CLASSES_MAX];
+        self.classes = 0;
+    }
+
+    /// A datagram came from another address: the nonce to send there now, if any.
+    pub(crate) fn challenge(
+        &mut self,
+        now: Nanos,
+        uplink: u8,
+        remote: SocketAddr,
+        nonce: [u8; 8],
+    ) -> Option<[u8; 8]> {
+        let open = self.challenge.filter(|challenge| now < challenge.until);
+        let nonce = match open {
+            Some(open) if (open.uplink, open.remote) != (uplink, remote) => return None,
+            Some(open) if now < open.again_at => return None,
+            Some(open) => open.nonce,
+            None => nonce,
+        };
+        let until = open.map_or(now + CHALLENGE_PATIENCE, |open| open.until);
+        let again_at = now + CHALLENGE_AGAIN;
+        self.challenge = Some(Challenge {
+            uplink,
+            remote,
+            nonce,
+            until,
+            again_at,
+        });
+        Some(nonce)
+    }
+
+    /// The challenged address has answered: datagrams go there from now on.
+    pub(crate) fn challenge_answered(&mut self, nonce: [u8; 8]) -> bool {
+        let Some(challenge) = self.challenge.take_if(|challenge| challenge.nonce == nonce) else {
+            return false;
+        };
+        self.exit.remote = Some(challenge.remote);
+        self.exit.uplink = challenge.uplink;
+        self.mtu.restart();
+        true
+    }
+
+    pub(crate) fn repair_reports(&self) -> Vec<RepairReport> {
+        self.classes()
+            .map(|class| self.repair_report(class))
+            .collect()
+    }
+
+    fn repair_report(&self, class: u8) -> RepairReport {
+        let sender = self.protectors[usize::from(class)].as_deref();
+        let receiver = self.recoverers[usize::from(class)].as_deref();
+        RepairReport {
+            class,
+            sent: sender.map_or(0, |sender| sender.sent),
+            retransmitted: sender.map_or(0, |sender| sender.retransmitted),
+            repair_sent: sender.map_or(0, |sender| sender.repair_sent),
+            received: receiver.map_or(0, |receiver| receiver.received),
+            recovered_by_retransmission: receiver
+                .map_or(0, |receiver| receiver.recovered_by_retransmission),
+            recovered_by_code: receiver.map_or(0, |receiver| receiver.recovered_by_code),
+            lost: receiver.map_or(0, |receiver| receiver.lost),
+        }
+    }
+}
+
+/// The longest source symbol: a frame of the largest usual underlay packet. Longer ones are sent without repair.
+const SYMBOL_BYTES: usize = 1472;

@@ -1,0 +1,160 @@
+//! A peer as this node knows it: the links to it, the end-to-end state, packets that wait for a session. State and its small rules. Pure.
+
+use std::collections::VecDeque;
+
+use overlayd_wire::RouteRepr;
+
+use crate::link::Link;
+use crate::output::Offload;
+use crate::reassemble::Pieces;
+use crate::{Nanos, Packet};
+
+/// Packets that wait for a session to one destination.
+const WAITING_MAX: usize = 64;
+/// And how long.
+const PATIENCE: Nanos = 1_000_000_000;
+/// An equally preferred link has to be this much faster to be changed to.
+const FASTER: f64 = 0.8;
+
+pub(crate) struct Peer {
+    pub(crate) id: u16,
+    /// Places of the links to it.
+    pub(crate) links: Vec<usize>,
+    /// The one in use; `None`: none is ready.
+    pub(crate) best: Option<usize>,
+    /// The best link lives.
+    pub(crate) up: bool,
+    /// End-to-end datagrams can be sealed.
+    pub(crate) ready: bool,
+    /// The way back to it, as its last routed frame came: what answers a peer to which there is no route.
+    pub(crate) back: Option<RouteRepr>,
+    pub(crate) sent: u32,
+    pub(crate) received: u32,
+    /// (sent, received) at the last path probe reply; sums of the report interval.
+    pub(crate) told: Option<(u32, u32)>,
+    pub(crate) interval: (u64, u64),
+    pub(crate) pieces: Pieces,
+    /// Counts routed handshakes, to try the paths in turn.
+    pub(crate) turn: u8,
+    pub(crate) next_piece: u16,
+    pub(crate) next_run: u8,
+    waiting: VecDeque<Waiting>,
+}
+
+pub(crate) struct Waiting {
+    since: Nanos,
+    pub(crate) offload: Offload,
+    pub(crate) bytes: Vec<u8>,
+}
+
+impl Peer {
+    pub(crate) fn new(id: u16) -> Self {
+        Self {
+            id,
+            links: Vec::new(),
+            best: None,
+            up: false,
+            ready: false,
+            back: None,
+            sent: 0,
+            received: 0,
+            told: None,
+            interval: (0, 0),
+            pieces: Pieces::default(),
+            turn: 0,
+            next_piece: 0,
+            next_run: 0,
+            waiting: VecDeque::new(),
+        }
+    }
+
+    /// Keeps a packet until a session is ready. False: there is no room.
+    pub(crate) fn wait(&mut self, now: Nanos, packet: &Packet<'_>) -> bool {
+        let room = self.waiting.len() < WAITING_MAX;
+        if room {
+            let bytes = packet.bytes.to_vec();
+            self.waiting.push_back(Waiting {
+                since: now,
+                offload: packet.offload,
+                bytes,
+            });
+        }
+        room
+    }
+
+    /// Hands out all that waited, in order.
+    pub(crate) fn take_waiting(&mut self) -> VecDeque<Waiting> {
+        std::mem::take(&mut self.waiting)
+    }
+
+    /// Puts back what was taken and could not be sent.
+    pub(crate) fn wait_again(&mut self, packet: Waiting) {
+        self.waiting.push_back(packet);
+    }
+
+    pub(crate) fn has_waiting(&self) -> bool {
+        !self.waiting.is_empty()
+    }
+
+    /// Forgets packets that waited too long; how many.
+    pub(crate) fn expire(&mut self, now: Nanos) -> usize {
+        let before = self.waiting.len();
+        while self
+            .waiting
+            .front()
+            .is_some_and(|packet| packet.since + PATIENCE <= now)
+        {
+            self.waiting.pop_front();
+        }
+        before - self.waiting.len()
+    }
+
+    pub(crate) fn expires_at(&self) -> Option<Nanos> {
+        self.waiting.front().map(|packet| packet.since + PATIENCE)
+    }
+
+    /// Chooses among the links: living before ready, then by preference, then the faster one.
+    pub(crate) fn choose_link(&mut self, links: &[Option<Box<Link>>]) {
+        let link = |place: usize| links.get(place).and_then(Option::as_deref);
+        let rank = |place: usize| {
+            let link = link(place).filter(|link| link.ready)?;
+            let rtt = link.liveness.rtt().unwrap_or(Nanos::MAX);
+            let discount = if self.best == Some(place) {
+                FASTER
+            } else {
+                1.0
+            };
+            let rtt = (rtt as f64 * discount) as Nanos;
+            Some((!link.liveness.is_up(), link.preference, rtt, place))
+        };
+        let best = self.links.iter().filter_map(|place| rank(*place)).min();
+        self.best = best.map(|(.., place)| place);
+        self.up = best.is_some_and(|(down, ..)| !down);
+    }
+
+    /// A path probe reply told how many end-to-end datagrams were sent and received so far.
+    pub(crate) fn told(&mut self, sent: u32, received: u32) {
+        let Some((sent_before, received_before)) = self.told.replace((sent, received)) else {
+            return;
+        };
+        let sent = sent.wrapping_sub(sent_before);
+        let received = received.wrapping_sub(received_before);
+        if sent <= u32::MAX / 2 && received <= u32::MAX / 2 {
+            self.interval.0 += u64::from(sent);
+            self.interval.1 += u64::from(received.min(sent));
+        }
+    }
+
+    /// Loss of end-to-end datagrams in the report interval, which ends.
+    pub(crate) fn loss_ratio(&mut self) -> Option<f64> {
+        let (sent, received) = std::mem::take(&mut self.interval);
+        (sent > 0).then(|| (sent - received) as f64 / sent as f64)
+    }
+
+    /// The peer started anew: its counts begin again.
+    pub(crate) fn restarted(&mut self) {
+        self.told = None;
+        self.received = 0;
+        self.pieces = Pieces::default();
+    }
+}

@@ -1,0 +1,155 @@
+//! Sending a frame over a hop: end-to-end seal, number, a copy for repair, hop seal, repair symbols. Pure.
+
+use overlayd_wire::{Protected, Repair, envelope, inner};
+
+use crate::choose::{Leg, Way};
+use crate::link::Link;
+use crate::repair::Policy;
+use crate::schedule::{Exit, Turn};
+use crate::session::Scope;
+use crate::{DropReason, Nanos, Node};
+
+impl Node {
+    /// Writes the frame at the end of the output, sealed end to end if it is routed; where its datagram starts.
+    pub(crate) fn frame(
+        &mut self,
+        now: Nanos,
+        way: &Way,
+        body: impl FnOnce(&mut Vec<u8>),
+    ) -> Result<usize, DropReason> {
+        let bytes = &mut self.output.bytes;
+        let start = Exit::begin(bytes);
+        bytes.extend_from_slice(&[0; Protected::LEN]);
+        let Some(route) = way.route else {
+            body(bytes);
+            return Ok(start);
+        };
+        route.emit(bytes);
+        let inside = Exit::begin(bytes);
+        body(bytes);
+        let peer = &mut self.peers[way.peer];
+        let sealed = self
+            .sessions
+            .seal_tail(now, Scope::EndToEnd(peer.id), bytes, inside);
+        sealed.inspect_err(|_| self.output.bytes.truncate(start))?;
+        peer.sent = peer.sent.wrapping_add(1);
+        Ok(start)
+    }
+
+    /// Numbers the frame whose datagram starts at `start`, writes its header and keeps a copy.
+    pub(crate) fn protect(
+        &mut self,
+        now: Nanos,
+        leg: &Leg,
+        routed: bool,
+        start: usize,
+    ) -> Result<(), DropReason> {
+        let output = &mut self.output;
+        let length = output.bytes.len() - start + envelope::TAG_LEN;
+        let reason = match self.links[leg.link].as_deref_mut() {
+            None => DropReason::NoSession,
+            Some(link) if length > link.datagram_bytes() => DropReason::TooBig,
+            Some(link) if !link.exit.pacer.admits(length) => DropReason::QueueFull,
+            Some(link) => {
+                let frame = &mut output.bytes[start + envelope::HEADER_LEN..];
+                let budget = leg.budget.less(link.exit.pacer.wait());
+                link.mtu.frame_sent(now, link.exit.packet_size(length));
+                let protector = link.protector(leg.class, policy(&self.policies, leg.class));
+                let header = Protected {
+                    routed,
+                    class: leg.class,
+                    seq: protector.next_seq(),
+                    budget,
+                };
+                frame[..Protected::LEN].copy_from_slice(&header.to_bytes());
+                protector.sent(now, leg.budget, frame);
+                return Ok(());
+            }
+        };
+        output.bytes.truncate(start);
+        Err(reason)
+    }
+
+    /// Seals the datagram that starts at `start` for its link, and hands it to the pacer.
+    pub(crate) fn seal_hop(
+        &mut self,
+        now: Nanos,
+        leg: &Leg,
+        start: usize,
+    ) -> Result<(), DropReason> {
+        let link = self.links[leg.link]
+            .as_deref_mut()
+            .ok_or(DropReason::NoSession)?;
+        let congested = link.exit.pacer.is_congested() && leg.ecn != 0;
+        let ecn = if congested { inner::ECN_CE } else { leg.ecn };
+        let scope = Scope::Hop(leg.link as u16);
+        let fate = (start, ecn, Turn::Paced);
+        link.exit
+            .finish(now, &mut self.sessions, scope, &mut self.output, fate)?;
+        self.touch(leg.link);
+        Ok(())
+    }
+
+    /// Sends a repair symbol if the loss of the link asks for one now. While a queue stands, redundancy would only lengthen it.
+    pub(crate) fn add_repair(&mut self, now: Nanos, leg: &Leg) {
+        let Some(link) = self.links[leg.link].as_deref_mut() else {
+            return;
+        };
+        let Link {
+            exit,
+            protectors,
+            meter,
+            ..
+        } = link;
+        let Some(protector) = protectors[usize::from(leg.class)].as_deref_mut() else {
+            return;
+        };
+        if exit.pacer.is_congested() {
+            return;
+        }
+        let Some((header, budget)) = protector.repair(meter.loss_ratio(), &mut self.scratch) else {
+            return;
+        };
+        let repair = Repair {
+            class: leg.class,
+            budget,
+            first: header.first_seq & overlayd_wire::frame::SEQ_MASK,
+            span: header.span,
+            row: header.row,
+            symbol: &self.scratch,
+        };
+        let start = Exit::begin(&mut self.output.bytes);
+        repair.emit(&mut self.output.bytes);
+        let scope = Scope::Hop(leg.link as u16);
+        let fate = (start, 0, Turn::Paced);
+        let sent = exit.finish(now, &mut self.sessions, scope, &mut self.output, fate);
+        if let Err(reason) = sent {
+            self.tally.drop(reason);
+        }
+    }
+
+    /// Sends a frame that has no number of its own: probes, feedback and the like.
+    pub(crate) fn send_plain(
+        &mut self,
+        now: Nanos,
+        place: usize,
+        frame: impl FnOnce(&mut Vec<u8>),
+    ) -> Result<(), DropReason> {
+        let link = self.links[place]
+            .as_deref_mut()
+            .ok_or(DropReason::NoSession)?;
+        let start = Exit::begin(&mut self.output.bytes);
+        frame(&mut self.output.bytes);
+        let fate = (start, 0, Turn::AtOnce);
+        let scope = Scope::Hop(place as u16);
+        link.exit
+            .finish(now, &mut self.sessions, scope, &mut self.output, fate)
+    }
+}
+
+static NO_REPAIR: Policy = Policy::NONE;
+
+/// Of a class; one that this node's tables do not have is passed on without repair.
+pub(crate) fn policy(policies: &[Policy], class: u8) -> &Policy {
+    policies.get(usize::from(class)).unwrap_or(&NO_REPAIR)
+}

@@ -1,0 +1,184 @@
+//! Receiving over a hop: first copies, gaps, feedback both ways, frames restored from repair symbols. Pure.
+
+use overlayd_wire::{Feedback, Protected, Repair, Tail};
+
+use crate::link::Link;
+use crate::pipeline::Arrival;
+use crate::protect::policy;
+use crate::repair::Receipt;
+use crate::schedule::{Exit, Turn};
+use crate::session::Scope;
+use crate::{DropReason, Nanos, Node};
+
+impl Node {
+    /// Takes note of a protected frame; an error unless it is the first copy.
+    pub(crate) fn recover(
+        &mut self,
+        now: Nanos,
+        arrival: &Arrival,
+        header: Protected,
+        frame: &[u8],
+    ) -> Result<(), DropReason> {
+        let link = self.links[arrival.link]
+            .as_deref_mut()
+            .ok_or(DropReason::NoSession)?;
+        let recoverer = link.recoverer(header.class, policy(&self.policies, header.class));
+        match recoverer.receive(now, header.seq) {
+            Receipt::First(seq) => {
+                recoverer.learn(seq, frame);
+                self.touch(arrival.link);
+                Ok(())
+            }
+            Receipt::Duplicate => Err(DropReason::DuplicateFrame),
+            Receipt::TooOld => Err(DropReason::StaleFrame),
+        }
+    }
+
+    /// Takes a repair symbol; frames that it restores go onward.
+    pub(crate) fn restore(
+        &mut self,
+        now: Nanos,
+        arrival: &Arrival,
+        repair: &Repair<'_>,
+    ) -> Result<(), DropReason> {
+        let link = self.links[arrival.link]
+            .as_deref_mut()
+            .ok_or(DropReason::NoSession)?;
+        let recoverer = link.recoverer(repair.class, policy(&self.policies, repair.class));
+        if !recoverer.repair(repair) {
+            return Ok(());
+        }
+        let mut restored = std::mem::take(&mut self.restored);
+        restored.bytes.clear();
+        restored.frames.clear();
+        recoverer.recover(now, |seq, symbol| {
+            let start = restored.bytes.len();
+            if let Ok(header) = Protected::of_symbol(symbol, seq as u32, repair.budget) {
+                restored.bytes.extend_from_slice(&header.to_bytes());
+                restored.bytes.extend_from_slice(&symbol[1..]);
+                restored.frames.push((header, start));
+            }
+        });
+        for place in 0..restored.frames.len() {
+            let (header, start) = restored.frames[place];
+            let end = restored
+                .frames
+                .get(place + 1)
+                .map_or(restored.bytes.len(), |next| next.1);
+            let onward = self.onward(now, arrival, header, &mut restored.bytes[start..end]);
+            if let Err(reason) = onward {
+                self.tally.drop(reason);
+            }
+        }
+        self.restored = restored;
+        self.touch(arrival.link);
+        Ok(())
+    }
+
+    /// The peer tells what it has of our frames: send again what it misses.
+    pub(crate) fn acknowledge(
+        &mut self,
+        now: Nanos,
+        arrival: &Arrival,
+        feedback: &Feedback<'_>,
+    ) -> Result<(), DropReason> {
+        let Self {
+            links,
+            sessions,
+            output,
+            tally,
+            ..
+        } = self;
+        let link = links[arrival.link]
+            .as_deref_mut()
+            .ok_or(DropReason::NoSession)?;
+        let rtt = link.rtt();
+        let Link {
+            exit, protectors, ..
+        } = link;
+        let Some(protector) = protectors[usize::from(feedback.class)].as_deref_mut() else {
+            return Ok(());
+        };
+        let scope = Scope::Hop(arrival.link as u16);
+        let proof = protector.feedback(now, feedback, rtt, |again| {
+            let start = Exit::begin(&mut output.bytes);
+            let header = Protected::of_symbol(again.symbol, again.seq, again.budget);
+            let Ok(header) = header.inspect_err(|_| output.bytes.truncate(start)) else {
+                return;
+            };
+            output.bytes.extend_from_slice(&header.to_bytes());
+            output.bytes.extend_from_slice(&again.symbol[1..]);
+            if let Err(reason) = exit.finish(now, sessions, scope, output, (start, 0, Turn::Paced))
+            {
+                tally.drop(reason);
+            }
+        });
+        if let Some(sent) = proof {
+            link.liveness.proved(sent);
+        }
+        self.touch(arrival.link);
+        Ok(())
+    }
+
+    pub(crate) fn answer_tail(
+        &mut self,
+        now: Nanos,
+        arrival: &Arrival,
+        tail: Tail,
+    ) -> Result<(), DropReason> {
+        let link = self.links[arrival.link]
+            .as_deref_mut()
+            .ok_or(DropReason::NoSession)?;
+        link.recoverer(tail.class, policy(&self.policies, tail.class))
+            .tail(now, tail);
+        self.send_feedback(now, arrival.link)
+    }
+
+    /// Sends the feedback and tail frames of a link that are due.
+    pub(crate) fn send_feedback(&mut self, now: Nanos, place: usize) -> Result<(), DropReason> {
+        let Self {
+            links,
+            sessions,
+            output,
+            ..
+        } = self;
+        let link = links[place].as_deref_mut().ok_or(DropReason::NoSession)?;
+        let (rtt, classes) = (link.rtt(), link.classes());
+        let Link {
+            exit,
+            protectors,
+            recoverers,
+            ..
+        } = link;
+        let scope = Scope::Hop(place as u16);
+        for class in classes {
+            let mut bitmap = [0; Feedback::BITMAP_MAX];
+            if let Some(recoverer) = recoverers[usize::from(class)].as_deref_mut()
+                && let Some(feedback) = recoverer.feedback(now, class, rtt, &mut bitmap)
+            {
+                let start = Exit::begin(&mut output.bytes);
+                feedback.emit(&mut output.bytes);
+                exit.finish(now, sessions, scope, output, (start, 0, Turn::AtOnce))?;
+            }
+            if let Some(protector) = protectors[usize::from(class)].as_deref_mut()
+                && let Some(next) = protector.tail(now, rtt)
+            {
+                let start = Exit::begin(&mut output.bytes);
+                output
+                    .bytes
+                    .extend_from_slice(&Tail { class, next }.to_bytes());
+                exit.finish(now, sessions, scope, output, (start, 0, Turn::AtOnce))?;
+            }
+        }
+        self.touch(place);
+        Ok(())
+    }
+}
+
+/// Frames that repair symbols made known, until they have gone onward.
+#[derive(Debug, Default)]
+pub(crate) struct Restored {
+    bytes: Vec<u8>,
+    /// Header and start in `bytes`.
+    frames: Vec<(Protected, usize)>,
+}

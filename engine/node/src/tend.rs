@@ -1,0 +1,239 @@
+//! Links over time: arrivals, probes and their answers, liveness, moves of an address, what is due. Pure.
+
+use std::net::SocketAddr;
+
+use overlayd_wire::{LinkProbe, LinkProbeReply, frame};
+
+use crate::event::{Event, LinkState};
+use crate::node::Datagram;
+use crate::pipeline::Arrival;
+use crate::{DropReason, Nanos, Node};
+
+/// UDP payload of a probe without padding.
+const PROBE_BYTES: usize = overlayd_wire::envelope::OVERHEAD + LinkProbe::LEN;
+
+impl Node {
+    /// An authenticated datagram of a link: counts it, and looks whether the peer has moved.
+    pub(crate) fn note_arrival(
+        &mut self,
+        now: Nanos,
+        place: usize,
+        datagram: &Datagram<'_>,
+    ) -> Result<Arrival, DropReason> {
+        let link = self.links.get_mut(place).and_then(Option::as_deref_mut);
+        let link = link.ok_or(DropReason::NoSession)?;
+        link.received += 1;
+        link.received_bytes += datagram.bytes.len() as u64;
+        let (uplink, remote) = (datagram.uplink, datagram.remote);
+        let moved = (link.exit.uplink, link.exit.remote) != (uplink, Some(remote));
+        let id = link.peer;
+        if moved {
+            self.challenge(now, place, uplink, remote);
+        }
+        Ok(Arrival {
+            link: place,
+            peer: self.peer_place(id).ok_or(DropReason::WrongPeer)?,
+            uplink,
+            remote,
+            size: datagram.bytes.len(),
+            ecn: datagram.ecn,
+        })
+    }
+
+    /// Asks a new address of a link's peer to prove that it receives us.
+    fn challenge(&mut self, now: Nanos, place: usize, uplink: u8, remote: SocketAddr) {
+        let nonce = self.random.u64().to_be_bytes();
+        let Some(link) = self.links[place].as_deref_mut() else {
+            return;
+        };
+        let Some(nonce) = link.challenge(now, uplink, remote, nonce) else {
+            return;
+        };
+        let frame = frame::path_challenge(nonce);
+        // Without a session there is no link to move.
+        let _ = self.send_plain_to(now, place, (uplink, remote), |bytes| {
+            bytes.extend_from_slice(&frame)
+        });
+    }
+
+    pub(crate) fn answer_challenge(
+        &mut self,
+        now: Nanos,
+        arrival: &Arrival,
+        nonce: [u8; 8],
+    ) -> Result<(), DropReason> {
+        let frame = frame::path_response(nonce);
+        let to = (arrival.uplink, arrival.remote);
+        self.send_plain_to(now, arrival.link, to, |bytes| {
+            bytes.extend_from_slice(&frame)
+        })
+    }
+
+    pub(crate) fn move_link(
+        &mut self,
+        now: Nanos,
+        arrival: &Arrival,
+        nonce: [u8; 8],
+    ) -> Result<(), DropReason> {
+        let link = self.links[arrival.link]
+            .as_deref_mut()
+            .ok_or(DropReason::NoSession)?;
+        if link.challenge_answered(nonce) {
+            link.probe_at = now;
+        }
+        self.touch(arrival.link);
+        Ok(())
+    }
+
+    /// Sends to another address than the link's.
+    fn send_plain_to(
+        &mut self,
+        now: Nanos,
+        place: usize,
+        (uplink, remote): (u8, SocketAddr),
+        frame: impl FnOnce(&mut Vec<u8>),
+    ) -> Result<(), DropReason> {
+        let exit = |node: &mut Self| -> Option<(u8, Option<SocketAddr>)> {
+            let exit = &mut node.links[place].as_deref_mut()?.exit;
+            let usual = (exit.uplink, exit.remote);
+            (exit.uplink, exit.remote) = (uplink, Some(remote));
+            Some(usual)
+        };
+        let usual = exit(self).ok_or(DropReason::NoSession)?;
+        let sent = self.send_plain(now, place, frame);
+        if let Some(link) = self.links[place].as_deref_mut() {
+            (link.exit.uplink, link.exit.remote) = usual;
+        }
+        sent
+    }
+
+    pub(crate) fn answer_probe(
+        &mut self,
+        now: Nanos,
+        arrival: &Arrival,
+        probe: &LinkProbe,
+    ) -> Result<(), DropReason> {
+        let link = self.links[arrival.link]
+            .as_deref_mut()
+            .ok_or(DropReason::NoSession)?;
+        let received = link.received as u32;
+        link.meter.probed(now, probe, received);
+        let reply = LinkProbeReply {
+            class: probe.class,
+            seq: probe.seq,
+            sent_ns: probe.sent_ns,
+            hold_ns: 0,
+            received_ns: now,
+            sent: probe.sent,
+            received,
+            received_size: arrival.size.min(usize::from(u16::MAX)) as u16,
+        };
+        self.send_plain(now, arrival.link, |bytes| reply.emit(bytes))
+    }
+
+    pub(crate) fn learn_from_reply(
+        &mut self,
+        now: Nanos,
+        arrival: &Arrival,
+        reply: &LinkProbeReply,
+    ) -> Result<(), DropReason> {
+        let link = self.links[arrival.link]
+            .as_deref_mut()
+            .ok_or(DropReason::NoSession)?;
+        let rtt = link.meter.replied(now, reply).ok_or(DropReason::BadValue)?;
+        let size = link.exit.packet_size(reply.received_size.into());
+        link.mtu.answered(now, reply.seq, size);
+        if usize::from(reply.received_size) > PROBE_BYTES {
+            link.liveness.proved(reply.sent_ns);
+        } else if link.liveness.answered(reply.sent_ns, rtt) {
+            self.link_changed(now, arrival.link, LinkState::Up);
+        }
+        self.touch(arrival.link);
+        Ok(())
+    }
+
+    /// Reports that a link came up or went down, and chooses links and paths anew.
+    pub(crate) fn link_changed(&mut self, now: Nanos, place: usize, state: LinkState) {
+        let Some(link) = self.links[place].as_deref_mut() else {
+            return;
+        };
+        let (id, peer) = (link.id, link.peer);
+        let generation = self.tables.generation;
+        self.output.events.push(Event::LinkState {
+            at_ns: now,
+            generation,
+            link: id,
+            peer,
+            state,
+        });
+        self.choose_links(peer);
+        self.reroute(now);
+    }
+
+    /// Chooses the link to a peer anew.
+    pub(crate) fn choose_links(&mut self, peer: u16) {
+        if let Some(place) = self.peer_place(peer) {
+            self.peers[place].choose_link(&self.links);
+        }
+    }
+
+    pub(crate) fn tend_links(&mut self, now: Nanos) {
+        for place in 0..self.links.len() {
+            if self.links_due[place] <= now {
+                self.tend_link(now, place);
+                self.touch(place);
+            }
+        }
+    }
+
+    fn tend_link(&mut self, now: Nanos, place: usize) {
+        let Some(link) = self.links[place].as_deref_mut() else {
+            return;
+        };
+        let was_up = link.liveness.is_up();
+        let fell = link.liveness.check(now);
+        if fell && was_up {
+            self.link_changed(now, place, LinkState::Down);
+        }
+        let Some(link) = self.links[place].as_deref_mut().filter(|link| link.ready) else {
+            return;
+        };
+        link.exit
+            .pacer
+            .release(now, link.exit.uplink, &mut self.output);
+        if let Err(reason) = self
+            .send_feedback(now, place)
+            .and_then(|()| self.probe(now, place))
+        {
+            self.tally.drop(reason);
+        }
+    }
+
+    /// Sends the probes of a link that are due: a small one for liveness, a padded one for its MTU.
+    fn probe(&mut self, now: Nanos, place: usize) -> Result<(), DropReason> {
+        let jitter = self.random.u32() as f64 / f64::from(u32::MAX);
+        let link = self.links[place]
+            .as_deref_mut()
+            .ok_or(DropReason::NoSession)?;
+        if link.liveness.is_suspect(now) {
+            link.probe_at = link.probe_at.min(now + crate::liveness::FAST);
+        }
+        if link.probe_at <= now {
+            link.probe_at = link.next_probe(now, jitter);
+            let probe = link.probe(now);
+            link.liveness.probe_sent(now);
+            self.send_plain(now, place, |bytes| probe.emit(LinkProbe::LEN, bytes))?;
+        }
+        let link = self.links[place]
+            .as_deref_mut()
+            .ok_or(DropReason::NoSession)?;
+        if link.liveness.is_up()
+            && let Some(size) = link.mtu.poll(now, link.meter.next_seq())
+        {
+            let probe = link.probe(now);
+            let length = link.exit.payload_of(size) - overlayd_wire::envelope::OVERHEAD;
+            self.send_plain(now, place, |bytes| probe.emit(length, bytes))?;
+        }
+        Ok(())
+    }
+}

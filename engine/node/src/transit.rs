@@ -1,0 +1,101 @@
+//! Transit: checks a frame's route, steps to the next segment, and passes it on. A relay keeps no state of those it serves. Pure.
+
+use overlayd_wire::envelope::Kind;
+use overlayd_wire::{Protected, RouteRepr, RouteView, route};
+
+use crate::choose::Leg;
+use crate::pipeline::Arrival;
+use crate::schedule::Exit;
+use crate::{DropReason, Nanos, Node};
+
+/// Handshakes of others that a relay passes on, per second and at once.
+const HANDSHAKES_PER_SECOND: u64 = 200;
+const HANDSHAKES_BURST: u64 = 400;
+
+impl Node {
+    /// Whether a routed frame may be here at all. `rest` starts with the route.
+    pub(crate) fn check_route(
+        &self,
+        arrival: &Arrival,
+        rest: &[u8],
+    ) -> Result<RouteRepr, DropReason> {
+        let (view, _) = RouteView::parse(rest)?;
+        if view.here() != self.tables.id || view.source() == self.tables.id {
+            return Err(DropReason::NotMine);
+        }
+        // The hop before is the one that the route names, so that no peer can speak through another's link.
+        let before = view
+            .segments()
+            .rev()
+            .nth(usize::from(view.left()) + 1)
+            .unwrap_or(view.source());
+        if self.peers[arrival.peer].id != before {
+            return Err(DropReason::NotMine);
+        }
+        Ok(view.repr())
+    }
+
+    pub(crate) fn transit(
+        &mut self,
+        now: Nanos,
+        arrival: &Arrival,
+        header: Protected,
+        route: RouteRepr,
+        rest: &mut [u8],
+    ) -> Result<(), DropReason> {
+        if !self.tables.relay {
+            return Err(DropReason::NotARelay);
+        }
+        let place = usize::from(route.count - route.left);
+        let next = *route.segments.get(place).ok_or(DropReason::BadRoute)?;
+        let next = self.peer_place(next).ok_or(DropReason::NoNextHop)?;
+        if Kind::of(&rest[route.wire_len()..])? != Kind::Sealed
+            && !self.relayed_handshakes.take(now)
+        {
+            return Err(DropReason::RelayedHandshakes);
+        }
+        let link = self.peers[next].best.ok_or(DropReason::NoNextHop)?;
+        if let Some(link) = self.links[link].as_deref_mut() {
+            link.needed(now);
+            if link.exit.pacer.is_congested() {
+                route::set_ce(rest);
+            }
+        }
+        route::advance(rest);
+        let leg = Leg {
+            link,
+            class: header.class,
+            budget: header.budget,
+            ecn: arrival.ecn,
+        };
+        let bytes = &mut self.output.bytes;
+        let start = Exit::begin(bytes);
+        bytes.extend_from_slice(&[0; Protected::LEN]);
+        bytes.extend_from_slice(rest);
+        self.protect(now, &leg, true, start)?;
+        self.seal_hop(now, &leg, start)?;
+        self.add_repair(now, &leg);
+        self.tally.relayed += 1;
+        Ok(())
+    }
+}
+
+/// Bounds the handshakes that a relay passes on: they cost their receiver a key agreement each.
+#[derive(Debug, Default)]
+pub(crate) struct HandshakeBucket {
+    spent: u64,
+    drained_at: Nanos,
+}
+
+impl HandshakeBucket {
+    fn take(&mut self, now: Nanos) -> bool {
+        let drained = now.saturating_sub(self.drained_at) * HANDSHAKES_PER_SECOND / 1_000_000_000;
+        if drained > 0 {
+            self.spent = self.spent.saturating_sub(drained);
+            self.drained_at = now;
+        }
+        let room = self.spent < HANDSHAKES_BURST;
+        self.spent += u64::from(room);
+        room
+    }
+}

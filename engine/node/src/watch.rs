@@ -1,0 +1,284 @@
+//! Paths over time: end-to-end probes of those with relays, switch-over, what is due. The rules of choice are `path`'s. Pure.
+
+use overlayd_wire::{Body, Budget, PathProbe, PathProbeReply, Protected, RouteRepr, envelope};
+
+use crate::choose::{Leg, Way};
+use crate::egress::Source;
+use crate::event::Event;
+use crate::liveness::{FAST, SLOW};
+use crate::path::{Path, Switched, Watch};
+use crate::session::Scope;
+use crate::{DropReason, Nanos, Node};
+
+/// First hops of busy routes are marked as needed this often.
+const SWEEP: Nanos = 500_000_000;
+/// Marks the sequence numbers of probes that are padded to find the path's MTU.
+const PADDED: u32 = 1 << 31;
+
+impl Node {
+    /// A route gets its first packet after a silence: its links and paths are watched closely from now on.
+    pub(crate) fn wake_route(&mut self, now: Nanos, place: usize) {
+        self.routes.sets[place].due = now;
+        self.need_first_hops(now, place);
+        self.want_end_to_end(now, place);
+    }
+
+    /// Keeps the end-to-end session of a route whose paths have relays, so that a switch-over need not wait for it.
+    fn want_end_to_end(&mut self, now: Nanos, place: usize) {
+        let set = &self.routes.sets[place];
+        let reachable = |path: &Path| self.peers[path.via].best.is_some();
+        if set.has_relays() && set.paths.iter().any(reachable) {
+            self.sessions.ensure(now, Scope::EndToEnd(set.destination));
+            self.meet(now);
+        }
+    }
+
+    fn need_first_hops(&mut self, now: Nanos, place: usize) {
+        for path in 0..self.routes.sets[place].paths.len() {
+            let via = self.routes.sets[place].paths[path].via;
+            for link in 0..self.peers[via].links.len() {
+                let link = self.peers[via].links[link];
+                if let Some(state) = self.links[link].as_deref_mut() {
+                    state.needed(now);
+                }
+                self.touch(link);
+            }
+        }
+    }
+
+    pub(crate) fn tend_routes(&mut self, now: Nanos) {
+        for place in 0..self.routes.sets.len() {
+            if self.routes.sets[place].due <= now {
+                self.tend_route(now, place);
+            }
+        }
+    }
+
+    fn tend_route(&mut self, now: Nanos, place: usize) {
+        let watch = self.routes.sets[place].watch(now);
+        let interval = match watch {
+            Watch::Fast => FAST,
+            Watch::Slow => SLOW,
+            Watch::Not => {
+                self.routes.sets[place].due = Nanos::MAX;
+                return;
+            }
+        };
+        if watch == Watch::Fast {
+            self.need_first_hops(now, place);
+        }
+        self.want_end_to_end(now, place);
+        let mut due = now + SWEEP;
+        for path in 0..self.routes.sets[place].paths.len() {
+            if self.routes.sets[place].paths[path].is_direct() {
+                continue;
+            }
+            let state = &mut self.routes.sets[place].paths[path];
+            state.liveness.check(now);
+            if state.liveness.is_suspect(now) {
+                state.probe_at = state.probe_at.min(now + FAST);
+            }
+            if state.probe_at <= now {
+                let suspect = state.liveness.is_suspect(now);
+                state.probe_at = now + if suspect { FAST } else { interval };
+                self.probe_path(now, place, path);
+            }
+            let state = &self.routes.sets[place].paths[path];
+            let verdict = state.liveness.verdict_at().unwrap_or(Nanos::MAX);
+            let suspect = state
+                .liveness
+                .suspect_at()
+                .filter(|at| *at > now)
+                .unwrap_or(Nanos::MAX);
+            due = due.min(state.probe_at).min(verdict).min(suspect);
+        }
+        self.choose_path(now, place);
+        let set = &mut self.routes.sets[place];
+        set.due = due
+            .min(set.poll_timeout().unwrap_or(Nanos::MAX))
+            .max(now + 1);
+    }
+
+    fn probe_path(&mut self, now: Nanos, place: usize, path: usize) {
+        let set = &mut self.routes.sets[place];
+        let class = set.class;
+        let state = &mut set.paths[path];
+        let Some(peer) = self
+            .peers
+            .binary_search_by_key(&set.destination, |peer| peer.id)
+            .ok()
+        else {
+            return;
+        };
+        let (Some(slot), Some(link)) = (state.slot, self.peers[state.via].best) else {
+            return;
+        };
+        if !self.peers[peer].ready || !self.peers[state.via].up {
+            return;
+        }
+        state.probe_seq = (state.probe_seq + 1) & !PADDED;
+        let seq = state.probe_seq;
+        state.liveness.probe_sent(now);
+        let padded = if state.liveness.is_up() {
+            state.mtu.poll(now, seq)
+        } else {
+            None
+        };
+        let route = state.route;
+        let budget = self
+            .policies
+            .get(usize::from(class))
+            .and_then(|policy| policy.deadline);
+        let leg = Leg {
+            link,
+            class,
+            budget: Budget::from_ns(budget),
+            ecn: 0,
+        };
+        let way = Way {
+            leg,
+            peer,
+            route: Some(route),
+            room: usize::MAX,
+        };
+        let sent = self.peers[peer].sent.wrapping_add(1);
+        let probe = PathProbe {
+            slot,
+            seq,
+            sent_ns: now,
+            sent,
+        };
+        self.send_path_probe(now, &way, probe, 0);
+        if let Some(size) = padded {
+            let overhead = 2 * envelope::OVERHEAD + Protected::LEN + route.wire_len();
+            let length = usize::from(size) - crate::path::IP_AND_UDP - overhead;
+            let probe = PathProbe {
+                seq: seq | PADDED,
+                sent: sent.wrapping_add(1),
+                ..probe
+            };
+            self.send_path_probe(now, &way, probe, length);
+        }
+    }
+
+    pub(crate) fn send_path_probe(
+        &mut self,
+        now: Nanos,
+        way: &Way,
+        probe: PathProbe,
+        length: usize,
+    ) {
+        let sent = self.out(now, way, |bytes| {
+            let start = bytes.len();
+            Body::PathProbe(probe).emit(bytes);
+            let length = length.max(bytes.len() - start);
+            bytes.resize(start + length, 0);
+        });
+        if let Err(reason) = sent {
+            self.tally.drop(reason);
+        }
+    }
+
+    /// Answers along the way that the probe came.
+    pub(crate) fn answer_path_probe(
+        &mut self,
+        now: Nanos,
+        source: &Source,
+        probe: &PathProbe,
+    ) -> Result<(), DropReason> {
+        let route = source.route.ok_or(DropReason::UnknownShape)?;
+        let reply = PathProbeReply {
+            slot: probe.slot,
+            seq: probe.seq,
+            sent_ns: probe.sent_ns,
+            hold_ns: 0,
+            sent: probe.sent,
+            received: self.peers[source.peer].received,
+        };
+        let way = self.way_back(source.peer, source.class, &route)?;
+        self.out(now, &way, |bytes| Body::PathProbeReply(reply).emit(bytes))
+    }
+
+    /// The reversed route, over the link to its first hop.
+    pub(crate) fn way_back(
+        &self,
+        peer: usize,
+        class: u8,
+        route: &RouteRepr,
+    ) -> Result<Way, DropReason> {
+        let back = route.reversed().ok_or(DropReason::BadRoute)?;
+        let first = self
+            .peer_place(back.segments[0])
+            .ok_or(DropReason::NoNextHop)?;
+        let link = self.peers[first].best.ok_or(DropReason::NoNextHop)?;
+        let leg = Leg {
+            link,
+            class,
+            budget: Budget::NONE,
+            ecn: 0,
+        };
+        Ok(Way {
+            leg,
+            peer,
+            route: Some(back),
+            room: usize::MAX,
+        })
+    }
+
+    pub(crate) fn learn_from_path(
+        &mut self,
+        now: Nanos,
+        peer: usize,
+        reply: &PathProbeReply,
+    ) -> Result<(), DropReason> {
+        self.peers[peer].told(reply.sent, reply.received);
+        let rtt = now
+            .checked_sub(reply.sent_ns)
+            .and_then(|rtt| rtt.checked_sub(reply.hold_ns.into()));
+        let rtt = rtt.ok_or(DropReason::BadValue)?;
+        let destination = self.peers[peer].id;
+        let Some((place, path)) = self.routes.named(destination, reply.slot) else {
+            return Ok(()); // a path of an older snapshot
+        };
+        let state = &mut self.routes.sets[place].paths[path];
+        if reply.seq & PADDED != 0 {
+            state.mtu.answered(now, reply.seq & !PADDED, u16::MAX);
+            return Ok(());
+        }
+        state.samples.add(rtt);
+        if state.liveness.answered(reply.sent_ns, rtt) {
+            self.choose_path(now, place);
+        }
+        Ok(())
+    }
+
+    /// Chooses among all sets of paths anew, after links have changed.
+    pub(crate) fn reroute(&mut self, now: Nanos) {
+        for place in 0..self.routes.sets.len() {
+            self.choose_path(now, place);
+        }
+        self.flush_waiting(now);
+    }
+
+    fn choose_path(&mut self, now: Nanos, place: usize) {
+        let Self { routes, peers, .. } = self;
+        let set = &mut routes.sets[place];
+        let switched = set.choose(now, |via| peers[via].up);
+        if let Some(switched) = switched {
+            self.report_switch(now, place, switched);
+        }
+    }
+
+    pub(crate) fn report_switch(&mut self, now: Nanos, place: usize, switched: Switched) {
+        let set = &self.routes.sets[place];
+        self.output.events.push(Event::Switch {
+            at_ns: now,
+            generation: self.tables.generation,
+            destination: set.destination,
+            class: set.class,
+            from: switched.from,
+            to: switched.to,
+            reason: switched.reason,
+        });
+    }
+}
