@@ -246,6 +246,8 @@ class Agent:
         self._rebuild(now)
 
     def _revoke(self, problem: str, now: int) -> None:
+        if self.revoked is not None:
+            return
         self.revoked = problem
         self.mesh = replace(self.mesh, peers={}, routes={})
         self._seen.clear()

@@ -347,8 +347,8 @@ class AgentProcess:
 
     def _cancel(self, name: str) -> None:
         task = self._tasks.pop(name, None)
-        if task is not None and task is not asyncio.current_task():
-            task.cancel()
+        if task is not None:
+            task.cancel()  # a task that ends itself goes on to its next await
 
 
 def _code_of(error: JoinError) -> str:
