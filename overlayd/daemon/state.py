@@ -4,13 +4,10 @@
 * ``record.json``: membership. It is written last when joining: it is there, or the node has not joined.
 * ``mesh.json``, ``mesh.previous.json``: what the agent restarts with if there is no controller.
 
-A checked file is one line of JSON (schema, SHA-256 of what follows) and the body. I/O: files of one directory.
+I/O: files of one directory, by `overlayd.daemon.files`.
 """
 
-import contextlib
-import hashlib
 import logging
-import os
 from pathlib import Path
 from typing import TypeVar
 
@@ -18,6 +15,7 @@ import msgspec
 
 from overlayd.agent.mesh import Saved
 from overlayd.daemon.errors import StartError
+from overlayd.daemon.files import previous_of, read_checked, write_atomic, write_checked
 from overlayd.daemon.log import fields
 from overlayd.model.node import SignedRecord
 
@@ -95,7 +93,7 @@ class AgentState:
     def forget(self) -> None:
         """Be no member any more; the record goes first."""
         for file in (self._record, self._mesh):
-            for generation in (file, _previous(file)):
+            for generation in (file, previous_of(file)):
                 generation.unlink(missing_ok=True)
         for file in (self.certificate_file, self.ca_file, self.key_file):
             file.unlink(missing_ok=True)
@@ -120,82 +118,6 @@ class AgentState:
             write_checked(self._mesh, SCHEMA, msgspec.json.encode(saved))
         except OSError as error:
             LOG.error("mesh not saved", extra=fields(file=self._mesh, problem=error.strerror))
-
-
-class _Header(msgspec.Struct):
-    schema: int
-    sha256: str
-
-
-def write_checked(file: Path, schema: int, body: bytes) -> None:
-    """Write a checked file and keep the one before as ``*.previous.*``.
-
-    At every moment one of the two is whole.
-    """
-    header = msgspec.json.encode(_Header(schema, hashlib.sha256(body).hexdigest()))
-    fresh = _write_aside(file, header + b"\n" + body)
-    with contextlib.suppress(FileNotFoundError):
-        os.replace(file, _previous(file))
-    os.replace(fresh, file)
-    _sync_directory(file.parent)
-
-
-def read_checked(file: Path, schema: int) -> bytes | None:
-    """Return the body of a checked file, or of the one before it; None if neither is whole.
-
-    A file from a newer version is put aside as ``*.newer`` so that it can be gone back to, and is not used.
-    """
-    for candidate in (file, _previous(file)):
-        try:
-            head, _, body = candidate.read_bytes().partition(b"\n")
-        except FileNotFoundError:
-            continue
-        except OSError as error:
-            LOG.error("state file cannot be read", extra=fields(file=candidate, problem=error.strerror))
-            continue
-        try:
-            header = msgspec.json.decode(head, type=_Header)
-        except msgspec.DecodeError:
-            LOG.error("state file is damaged", extra=fields(file=candidate))
-            continue
-        if header.schema > schema:
-            aside = candidate.with_name(candidate.name + ".newer")
-            LOG.error("state file is of a newer version", extra=fields(file=candidate, kept_as=aside))
-            with contextlib.suppress(OSError):
-                os.replace(candidate, aside)
-            continue
-        if header.sha256 == hashlib.sha256(body).hexdigest():
-            return body
-        LOG.error("state file is damaged", extra=fields(file=candidate))
-    return None
-
-
-def write_atomic(file: Path, data: bytes) -> None:
-    """Replace ``file`` (0600): after a crash it holds the old bytes or the new."""
-    os.replace(_write_aside(file, data), file)
-    _sync_directory(file.parent)
-
-
-def _write_aside(file: Path, data: bytes) -> Path:
-    aside = file.with_name(f".{file.name}.new")
-    descriptor = os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
-    with os.fdopen(descriptor, "wb") as stream:
-        stream.write(data)
-        stream.flush()
-        os.fsync(stream.fileno())
-    return aside
-
-
-def _sync_directory(directory: Path) -> None:
-    descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
-def _previous(file: Path) -> Path:
-    return file.with_name(f"{file.stem}.previous{file.suffix}")
 
 
 def _decode(body: bytes, kind: type[_T], file: Path) -> _T:
