@@ -1,8 +1,9 @@
 """Typed stub of the native module; `make check` compares it with the built one."""
 
+from collections.abc import Sequence
 from typing import final
 
-__all__ = ["LinkEmulator", "version"]
+__all__ = ["Engine", "LinkEmulator", "SnapshotRefused", "open_tun", "open_udp", "public_key", "version"]
 
 def version() -> str:
     """The version of the engine, the same as the distribution's."""
@@ -22,3 +23,55 @@ class LinkEmulator:
 
     def stop(self) -> None:
         """Stop carrying packets; OSError with what ended the links before, if anything did."""
+
+class SnapshotRefused(ValueError):
+    """A snapshot was wrong; `args` are (field, problem). Nothing of it is in force."""
+
+def open_tun(name: str) -> int:
+    """A descriptor of a queue of the TUN `name`, which is made if it is not there.
+
+    FileNotFoundError without /dev/net/tun, PermissionError without CAP_NET_ADMIN, ValueError for a bad name.
+    """
+
+def open_udp(address: str, port: int) -> int:
+    """A descriptor of the UDP socket of an uplink, bound. OSError with EADDRINUSE, EADDRNOTAVAIL, …"""
+
+def public_key(private_key: bytes) -> bytes:
+    """The X25519 public key, 32 bytes; ValueError unless `private_key` has 32 bytes, too."""
+
+@final
+class Engine:
+    """The packet thread of a host, running until `stop`. Descriptors stay the caller's: it has duplicates."""
+
+    def __new__(
+        cls,
+        tun: int,
+        uplinks: Sequence[int],
+        private_key: bytes,
+        boot: int,
+        *,
+        key_log: bool = False,
+        tun_checksum: bool = True,
+        tun_segmentation: bool = True,
+        udp_gso: bool = True,
+        udp_gro: bool = True,
+    ) -> Engine:
+        """Start. `uplinks` as snapshots count them; `boot` is larger at each start of the node."""
+
+    def apply(self, snapshot: bytes) -> None:
+        """Put a snapshot (JSON) in force, whole or not at all; SnapshotRefused: the last one stays."""
+
+    def event_fd(self) -> int:
+        """A descriptor that is readable while events wait; the engine's own, not to be closed."""
+
+    def events(self) -> list[bytes]:
+        """What has happened since the last call, oldest first: the JSON of an event each."""
+
+    def counters(self) -> bytes:
+        """Totals since the start as JSON: {"node": …, "shell": …}."""
+
+    def ticks(self) -> int:
+        """Grows at least once a second while the packet thread is well."""
+
+    def stop(self) -> None:
+        """End the packet thread. Again: nothing."""
