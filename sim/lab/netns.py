@@ -3,6 +3,7 @@
 """
 
 import os
+import time
 from collections.abc import Generator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -18,6 +19,9 @@ _netns: Any = _pyroute2_netns
 _IPRoute: Any = pyroute2.IPRoute
 _NetlinkError: type[Exception] = pyroute2.NetlinkError
 
+# linux/if.h
+_IFF_UP = 0x1
+_IFF_LOWER_UP = 0x10000
 _FOLDER = Path("/var/run/netns")
 
 
@@ -91,6 +95,27 @@ def add_veth(a: tuple[str, str], b: tuple[str, str], mtu: int) -> None:
         with inside(space), _IPRoute() as ip:
             (index,) = ip.link_lookup(ifname=name)
             ip.link("set", index=index, state="up")
+
+
+def wait_for_carrier(name: str, timeout_s: float) -> None:
+    """Wait until every interface of a namespace that is up can carry packets: veth ends see each other a
+    moment late.
+
+    Raises :class:`LabError` when the time is over.
+    """
+    deadline = time.monotonic() + timeout_s
+    with inside(name), _IPRoute() as ip:
+        while True:
+            waiting = [
+                link.get_attr("IFLA_IFNAME")
+                for link in ip.get_links()
+                if link["flags"] & _IFF_UP and not link["flags"] & _IFF_LOWER_UP
+            ]
+            if not waiting:
+                return
+            if time.monotonic() > deadline:
+                raise LabError(f"{name}: no carrier on {', '.join(waiting)}")
+            time.sleep(0.01)
 
 
 def addresses(name: str) -> list[tuple[str, str]]:

@@ -4,6 +4,7 @@ Each node is a namespace, each link two veth pairs whose far ends lie in one mor
 the link emulator joins them. The daemons of a lab are started by `sim.lab.daemons`.
 """
 
+import os
 import shlex
 import sys
 from collections.abc import Mapping
@@ -40,6 +41,8 @@ def up(
     ``name`` overrides the file's; namespaces are called ``<prefix><name>-<node>``. Daemons are those of
     ``overlay.yml`` beside the file, if there is one. Raises :class:`LabError`, with nothing left behind.
     """
+    if os.geteuid() != 0:
+        raise LabError("a lab needs root: it makes network namespaces")
     topology = read_topology(file)
     overlay = read_overlay(file.parent / "overlay.yml", topology)
     state = _planned(topology, name or topology.name, file, prefix, seed)
@@ -76,16 +79,23 @@ def impair(name: str, link: str, words: Mapping[str, object]) -> LinkState:
 
     Raises ValueError for a link or word that is not known, :class:`LabError` where the lab is not up.
     """
-    known = find_link(folder(name).read(), link)
-    changed = msgspec.structs.replace(known, impairments=known.impairments.change(words))
-    put_link(name, changed)
+    place = folder(name)
+    with place.locked():
+        state = place.read()
+        known = find_link(state, link)
+        changed = msgspec.structs.replace(known, impairments=known.impairments.change(words))
+        _put(place, state, changed)
     return changed
 
 
 def put_link(name: str, link: LinkState) -> None:
     """Make a link of a running lab what ``link`` says. Raises :class:`LabError`."""
     place = folder(name)
-    state = place.read()
+    with place.locked():
+        _put(place, place.read(), link)
+
+
+def _put(place: Folder, state: LabState, link: LinkState) -> None:
     wire.set_way(place.control, link.there, link.impairments.there)
     wire.set_way(place.control, link.back, link.impairments.back)
     links = tuple(link if known.there == link.there else known for known in state.links)
@@ -142,6 +152,7 @@ def _build(place: Folder, state: LabState, topology: Topology, overlay: Overlay,
         ways += [(known.there, a, b, link.impairments.there), (known.back, b, a, link.impairments.back)]
     state = _remember(place, state, _start_emulator(place, state, ways))
     for node in topology.nodes:
+        netns.wait_for_carrier(state.namespaces[node.name], _READY_S)
         for line in node.exec:
             process.run(state.namespaces[node.name], shlex.split(line))
     for started in daemons.start(place, state, overlay, tell):

@@ -5,8 +5,11 @@ and `check`.
 behind can be taken down.
 """
 
+import fcntl
 import os
 import shutil
+from collections.abc import Generator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -67,6 +70,19 @@ class Folder:
 
     def create(self) -> None:
         (self.path / "logs").mkdir(parents=True, mode=0o755)
+
+    @contextmanager
+    def locked(self) -> Generator[None]:
+        """Keep other changes of this lab's state waiting. Raises :class:`LabIsDown` where there is no lab."""
+        try:
+            descriptor = os.open(self.path, os.O_RDONLY | os.O_DIRECTORY)
+        except FileNotFoundError:
+            raise LabIsDown(f"lab {self.path.name} is not up") from None
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+            yield
+        finally:
+            os.close(descriptor)
 
     def write(self, state: LabState) -> None:
         """Replace ``lab.json`` as a whole."""
