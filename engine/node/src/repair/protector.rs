@@ -8,8 +8,11 @@ use crate::Nanos;
 
 /// Frames kept for retransmission: at 10,000 frames/s four tenths of a second.
 const HISTORY: usize = 4096;
-/// Frames that a repair symbol sums up.
-const WINDOW: usize = 64;
+/// Frames that a repair symbol sums up: what is sent in half the deadline, within these bounds.
+const WINDOW_MIN: usize = 8;
+const WINDOW: usize = overlayd_fec::WINDOW_LIMIT;
+/// Over this time the rate of frames is taken.
+const RATE_INTERVAL: Nanos = 100_000_000;
 /// Silence after which a sender asks whether all of its last frames arrived.
 const TAIL_SILENCE: Nanos = 10_000_000;
 /// A tail frame is repeated this often, each time after twice the wait.
@@ -27,6 +30,8 @@ pub struct Protector {
     /// Repair symbols that the ratio allows and that were not sent yet.
     credit: f64,
     row: u8,
+    /// Start of the interval in which the rate is taken, and the next number then.
+    rate_from: (Nanos, u64),
     tail_at: Option<Nanos>,
     tails: u8,
     pub sent: u64,
@@ -73,6 +78,7 @@ impl Protector {
             kept,
             credit: 0.0,
             row: 0,
+            rate_from: (0, 0),
             tail_at: None,
             tails: 0,
             sent: 0,
@@ -111,8 +117,25 @@ impl Protector {
             again_at: 0,
             budget: budget.0,
         };
+        self.fit_window(now);
         self.tails = 0;
         self.tail_at = self.policy.retransmit.then_some(now + TAIL_SILENCE);
+    }
+
+    /// A window longer than the deadline would hold back what it restores.
+    fn fit_window(&mut self, now: Nanos) {
+        let (from, number) = self.rate_from;
+        let elapsed = now - from;
+        if elapsed < RATE_INTERVAL {
+            return;
+        }
+        self.rate_from = (now, self.next);
+        let (Some(deadline), Some(kept)) = (self.policy.deadline, &mut self.kept) else {
+            return;
+        };
+        let frames = (self.next - number).saturating_mul(deadline / 2) / elapsed;
+        kept.encoder
+            .set_window((frames as usize).clamp(WINDOW_MIN, WINDOW));
     }
 
     /// What the receiver says. `again` is called for each frame that has to leave once more; `on_proof` with when the newest frame that is

@@ -141,7 +141,14 @@ impl Recoverer {
         let epoch = self.next & !u64::from(u32::MAX);
         let _ = decoder.recover(|seq, symbol| {
             let seq = epoch | u64::from(seq);
-            if self.admit(now, seq) == Receipt::First(seq) {
+            // What was given up is past its deadline; the newest may be restored before it was missed.
+            let waits = |seq| {
+                self.missing
+                    .binary_search_by_key(&seq, |missing| missing.seq)
+                    .is_ok()
+            };
+            let is_wanted = seq >= self.next || waits(seq);
+            if is_wanted && self.admit(now, seq) == Receipt::First(seq) {
                 self.recovered_by_code += 1;
                 on(seq, symbol);
             }

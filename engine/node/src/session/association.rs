@@ -184,6 +184,8 @@ pub(super) struct Next {
 /// An init of ours that is out.
 pub(super) struct Attempt {
     pub(super) local: u32,
+    /// Where it went.
+    pub(super) via: Via,
     pub(super) initiator: Initiator,
     pub(super) retry_at: Nanos,
     /// How many inits were sent before this one.
@@ -389,7 +391,7 @@ impl Association {
             .as_ref()
             .filter(|attempt| attempt.retry_at <= now)
         {
-            if self.is_wanted(now) {
+            if self.is_wanted(now) && self.can_initiate() {
                 todo.initiate = true;
             } else {
                 todo.released.push(attempt.local);

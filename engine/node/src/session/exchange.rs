@@ -231,6 +231,8 @@ impl Sessions {
         }
         let (local, remote) = (response.receiver, response.sender);
         let observed_port = Some(payload.observed_port).filter(|port| *port != 0);
+        // Where the init went, whatever address the answer bears: nobody but the peer can have answered it there.
+        let via = attempt.via;
         let made = Made {
             local,
             remote,
@@ -256,7 +258,7 @@ impl Sessions {
         message: &[u8],
     ) -> Result<(), DropReason> {
         let reply = CookieReply::parse(message)?;
-        let (scope, association) = self.attempting(via, reply.receiver)?;
+        let (_, association) = self.attempting(via, reply.receiver)?;
         let attempt = association
             .attempt
             .as_mut()
@@ -267,16 +269,9 @@ impl Sessions {
         // The responder has not looked into the init, so the same one may come again: once, against ping-pong.
         if !std::mem::replace(&mut attempt.showed_cookie, true) {
             let bytes = with_mac2(&attempt.initiator, Some(&cookie));
-            let way = association.way(
-                association
-                    .attempt
-                    .as_ref()
-                    .map_or(0, |attempt| attempt.tries),
-            );
-            self.actions
-                .extend(way.map(|via| Action::Send { via, bytes }));
+            let via = attempt.via;
+            self.actions.push_back(Action::Send { via, bytes });
         }
-        self.reschedule(scope);
         Ok(())
     }
 
@@ -315,19 +310,23 @@ impl Sessions {
         let Some(association) = self.associations.get_mut(scope) else {
             return;
         };
-        let tries = association
-            .attempt
+        let old = association.attempt.take();
+        let tries = old
             .as_ref()
             .map_or(0, |attempt| attempt.tries.saturating_add(1));
+        if let Some(old) = old {
+            self.slots.release(old.local);
+        }
+        let pause = Association::pause(tries);
+        let retry_at = now + pause + self.random.below(pause / 3);
+        // Should anything below fail, this is when to try again.
+        association.start_at = Some(retry_at);
         let Some(via) = association.way(tries) else {
             return;
         };
         let Some(local) = self.slots.take(scope, &mut self.random) else {
             return;
         };
-        if let Some(old) = association.attempt.take() {
-            self.slots.release(old.local);
-        }
         self.stamp = now.max(self.stamp.saturating_add(1));
         let hello = InitPayload {
             node: self.node,
@@ -346,12 +345,8 @@ impl Sessions {
             hello,
             ephemeral,
         );
-        let pause = Association::pause(tries);
-        let retry_at = now + pause + self.random.below(pause / 3);
         let Ok(initiator) = made else {
-            self.slots.release(local);
-            association.start_at = Some(retry_at);
-            return;
+            return self.slots.release(local);
         };
         let cookie = association
             .cookie
@@ -359,8 +354,10 @@ impl Sessions {
             .map(|(cookie, _)| cookie);
         let bytes = with_mac2(&initiator, cookie.as_ref());
         let showed_cookie = cookie.is_some();
+        association.start_at = None;
         association.attempt = Some(Attempt {
             local,
+            via,
             initiator,
             retry_at,
             tries,

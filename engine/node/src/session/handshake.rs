@@ -237,5 +237,5 @@ impl snow::types::Random for Ephemeral {
 }
 
 #[cfg(test)]
-#[path = "handshake_tests.rs"]
+#[path = "tests/handshake.rs"]
 mod tests;

@@ -32,3 +32,6 @@ pub use table::Sessions;
 pub use types::{
     Action, KeyRecord, Layer, LinkSettings, Opened, PeerSettings, Ready, Scope, Settings, Via,
 };
+
+#[cfg(test)]
+mod tests;

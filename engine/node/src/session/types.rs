@@ -114,7 +114,7 @@ pub struct Ready {
     pub first: bool,
     /// The peer has started anew since the session before: what it knew of sequence numbers is gone.
     pub restarted: bool,
-    /// The way on which the peer completed the handshake; the round trip proves the address.
+    /// The way on which the handshake was made; the round trip proves the address.
     pub via: Via,
     /// The UDP port that the peer sees of us, where it told.
     pub observed_port: Option<u16>,
