@@ -1,7 +1,9 @@
-"""``overlayd-controller``: init, serve, tokens, nodes. Everything heavy is imported by the command that needs it.
+"""``overlayd-controller``: init, serve, tokens, nodes. Everything heavy is imported by the command that
+needs it.
 
-stdout is the answer, all else stderr. Exit codes: 0 ok, 1 failed, 2 usage or configuration, 4 not found, 5 denied,
-7 conflict. Token and node commands work on the store, whether or not ``serve`` is running. I/O.
+stdout is the answer, all else stderr. Exit codes: 0 ok, 1 failed, 2 usage or configuration, 4 not found,
+5 denied, 7 conflict. Token and node commands work on the store, whether or not ``serve`` is running.
+I/O.
 """
 
 import argparse
@@ -61,7 +63,7 @@ def _parser() -> argparse.ArgumentParser:
         action="append",
         default=[],
         metavar="wss://HOST:PORT",
-        help="how agents reach it (repeatable; join tokens carry the first); default: the address it listens on",
+        help="how agents reach it (repeatable; tokens carry the first); default: the address it listens on",
     )
     init.add_argument(
         "--api",
@@ -270,7 +272,9 @@ def _duration(text: str) -> int:
 
 
 def _exit_code(error: Exception) -> int | None:
-    """Return the exit code of an error that a person can act on; None for a bug, which keeps its traceback."""
+    """Return the exit code of an error that a person can act on; None for a bug, which keeps its
+    traceback.
+    """
     from controller.config import ConfigError
     from controller.enrolment.errors import BadRequest, EnrolmentError, NotAMember
     from controller.server.serve import BindError

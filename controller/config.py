@@ -1,6 +1,7 @@
 """``controller.toml``: what an operator may set, read strictly and written by ``init``.
 
-Not here: what the network *is* (id, name, keys): that is made once and lives in the state directory. I/O: reads one file.
+Not here: what the network *is* (id, name, keys): that is made once and lives in the state directory.
+I/O: reads one file.
 """
 
 import difflib
@@ -19,11 +20,14 @@ Seconds = Annotated[float, msgspec.Meta(ge=0.1, le=3600)]
 
 
 class ConfigError(Exception):
-    """The configuration is wrong; the message names file, key, and what would be right. Nothing was started."""
+    """The configuration is wrong; the message names file, key, and what would be right. Nothing was
+    started.
+    """
 
 
 class DecisionSection(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """When routes are computed: every ``interval``, and at most every ``minimum_interval`` when something urgent happened.
+    """When routes are computed: every ``interval``, and at most every ``minimum_interval`` when
+    something urgent happened.
 
     Seconds. ``telemetry_interval`` is how often agents report.
     """
@@ -44,7 +48,9 @@ class LogSection(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """``listen`` is where agents come in, ``advertise`` how they reach it, ``api`` HOST:PORT or ``unix:/path``."""
+    """``listen`` is where agents come in, ``advertise`` how they reach it, ``api`` HOST:PORT or
+    ``unix:/path``.
+    """
 
     listen: str
     advertise: tuple[str, ...]
@@ -111,7 +117,9 @@ level = {_quoted(config.log.level)}
 
 
 def split_address(text: str, key: str) -> tuple[str, int]:
-    """Return (host, port) of ``"host:port"`` or ``"[v6]:port"``. Raises :class:`ConfigError` naming ``key``."""
+    """Return (host, port) of ``"host:port"`` or ``"[v6]:port"``. Raises :class:`ConfigError` naming
+    ``key``.
+    """
     host, colon, port = text.rpartition(":")
     bracketed = host.startswith("[") and host.endswith("]")
     if not colon or not port.isdecimal() or not 0 <= int(port) <= 65535 or (":" in host and not bracketed):
@@ -130,12 +138,14 @@ def advertised_host(url: str) -> str:
 def default_advertise(listen: str) -> tuple[str, ...]:
     """Return how agents reach a controller that listens at one certain address.
 
-    Raises :class:`ConfigError` for any-address: which of the host's addresses agents can reach is not ours to guess.
+    Raises :class:`ConfigError` for any-address: which of the host's addresses agents can reach is not
+    ours to guess.
     """
     host, _ = split_address(listen, "listen")
     if host in ("", "0.0.0.0", "::"):
         raise ConfigError(
-            f"{listen} is every address of this host: say with --advertise wss://HOST:PORT how agents reach it"
+            f"{listen} is every address of this host: "
+            "say with --advertise wss://HOST:PORT how agents reach it"
         )
     return (f"wss://{listen}",)
 

@@ -8,7 +8,9 @@ _PRIORITY = {logging.DEBUG: 7, logging.INFO: 6, logging.WARNING: 4, logging.ERRO
 
 
 def set_up(level: str) -> None:
-    """Send all logging to stderr; in the journal with its priority (sd-daemon(3)) and without the time it has itself."""
+    """Send all logging to stderr; in the journal with its priority (sd-daemon(3)) and without the time
+    it has itself.
+    """
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(
         _Journal() if "JOURNAL_STREAM" in os.environ else logging.Formatter(_TEXT, "%H:%M:%S")

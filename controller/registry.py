@@ -1,8 +1,9 @@
 """Node objects as the registry keeps and shows them, shaped like Kubernetes API objects.
 
-What lives here: the type and its transitions, each of which returns the next object. Not here: persistence
-(`controller.store`), enrolment, and what the planner needs of a node (`controller.core`). ``metadata.generation`` counts
-changes of ``spec``; ``metadata.resourceVersion`` counts every stored change and is set by the store. Pure.
+What lives here: the type and its transitions, each of which returns the next object. Not here:
+persistence (`controller.store`), enrolment, and what the planner needs of a node (`controller.core`).
+``metadata.generation`` counts changes of ``spec``; ``metadata.resourceVersion`` counts every stored
+change and is set by the store. Pure.
 """
 
 from datetime import UTC, datetime
@@ -32,7 +33,9 @@ class Metadata(msgspec.Struct, frozen=True, rename="camel"):
 
 
 class NodeSpec(msgspec.Struct, frozen=True, rename="camel"):
-    """What was granted. ``prefixes`` may be announced, beside ``addresses``; ``price_per_gb`` is what a GB sent costs."""
+    """What was granted. ``prefixes`` may be announced, beside ``addresses``; ``price_per_gb`` is what a
+    GB sent costs.
+    """
 
     id: NodeId
     public_key: str
@@ -43,7 +46,9 @@ class NodeSpec(msgspec.Struct, frozen=True, rename="camel"):
 
 
 class Condition(msgspec.Struct, frozen=True, rename="camel"):
-    """``status`` is ``"True"``, ``"False"`` or ``"Unknown"``; ``reason`` for programs, ``message`` for people."""
+    """``status`` is ``"True"``, ``"False"`` or ``"Unknown"``; ``reason`` for programs, ``message`` for
+    people.
+    """
 
     type: str
     status: str

@@ -1,12 +1,19 @@
 """The controller as a state machine: ``handle(event, now) -> commands``. Pure.
 
-Nodes join and leave, agents connect and report, time passes; out come meshes to send and facts to persist. Small changes
-of membership are gathered for a moment before they are sent, so that fifty nodes that start together do not make fifty
-rounds of fifty messages.
+Nodes join and leave, agents connect and report, time passes; out come meshes to send and facts to persist.
+After every event :meth:`Controller.poll_timeout` tells when a ``Tick`` is due. Decisions about routes are
+made every ``interval``, and within ``minimum_interval`` of news. They run inside ``handle(Tick)``, or, where
+the caller does not want to wait, between :meth:`Controller.begin` and :meth:`Controller.complete`.
+
+Small changes of membership are gathered for a moment before they are sent, so that fifty nodes that start
+together do not make fifty rounds of fifty messages.
 """
 
-from collections.abc import Iterable
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 
+from controller.core.decision import Decided, Decision
 from controller.core.messages import (
     Command,
     Connected,
@@ -17,28 +24,75 @@ from controller.core.messages import (
     Persist,
     Received,
     Removed,
+    Restored,
+    RouteEvent,
     Send,
     Tick,
 )
 from controller.core.publication import Publication
-from overlayd.model.ids import Generation
-from overlayd.protocol.controller import NetworkConfig, PeerInfo
+from controller.planner.search import NONE
+from controller.planner.table import RouteTable
+from controller.prediction.forecast import Forecast
+from controller.prediction.predictor import Predictor
+from controller.topology.links import Topology, Vertex
+from overlayd.model.ids import Generation, NodeId
+from overlayd.model.route import Route, Verdict
+from overlayd.protocol.controller import NetworkConfig, PathSample, PeerInfo, Switched, Telemetry
 
-GATHER_NS = 100_000_000
+NO_GENERATION = Generation(0)
+SECOND_NS = 1_000_000_000
+GATHER_NS = SECOND_NS // 10
+URGENT_NS = SECOND_NS // 5
+"""News waits this long for more of the same: both ends of a link report a degradation within moments."""
+WINDOW_S = 300.0
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """How often routes are computed."""
+
+    interval_ns: int = 60 * SECOND_NS
+    minimum_interval_ns: int = SECOND_NS
+
+
+@dataclass(frozen=True, slots=True)
+class PathReport:
+    """The newest end-to-end figures that a node gave of a path it uses."""
+
+    at: Instant
+    sample: PathSample
 
 
 class Controller:
-    def __init__(self, network: NetworkConfig, last_generation: Generation = Generation(0)) -> None:
+    def __init__(
+        self,
+        network: NetworkConfig,
+        last_generation: Generation = NO_GENERATION,
+        settings: Settings | None = None,
+    ) -> None:
+        self.settings = settings or Settings()
+        self.services = network.classes
         self.publication = Publication(network, last_generation)
+        interval_s = network.telemetry_interval
+        bins = min(max(math.ceil(WINDOW_S / interval_s), 8), 60)
+        self.topology = Topology(bin_ns=int(interval_s * SECOND_NS), bins=bins)
+        self.refused_samples = 0
+        self._predictor = Predictor(self.topology)
+        self._table = RouteTable.empty(len(self.services), 0)
+        self._arriving: dict[NodeId, Vertex] = {}
+        self._membership = 0
+        self._decided: Decided | None = None
+        self._deciding = False
+        self._paths: dict[NodeId, dict[tuple[NodeId, int, tuple[NodeId, ...]], PathReport]] = {}
         self._publish_at: int | None = None
+        self._decide_at: int | None = None
+        self._last_decision: int | None = None
 
     def handle(self, event: Event, now: Instant) -> list[Command]:
         """Take in one event; return what is to be done, in order."""
         match event:
-            case Enrolled(record, signed, uplinks, _):
-                self.publication.set_peer(record.id, PeerInfo(signed, uplinks))
-            case Removed(node):
-                self.publication.remove_peer(node)
+            case Received(node, message):
+                return self._receive(node, message, now)
             case Connected(node, hello):
                 info = self.publication.peer(node)
                 if info is None:
@@ -50,25 +104,221 @@ class Controller:
                 return [Persist(self.publication.generation), greeting]
             case Disconnected(node):
                 self.publication.part(node)
-            case Received():
-                pass
+            case Enrolled(record, signed, uplinks, price):
+                self.publication.set_peer(record.id, PeerInfo(signed, uplinks))
+                self._arriving[record.id] = Vertex(record.id, record.name, record.relay, price)
+            case Restored(routes):
+                self._restore(routes)
+            case Removed(node):
+                self._remove(node, now)
             case Tick():
-                if self._publish_at is not None and now.monotonic_ns >= self._publish_at:
-                    self._publish_at = None
-                    return list(self._publish())
+                return self._tick(now)
         self._gather(now)
         return []
 
     def poll_timeout(self) -> int | None:
         """Return when (monotonic ns) a :class:`Tick` is due; None: not before the next event."""
-        return self._publish_at
+        due = [at for at in (self._publish_at, None if self._deciding else self._decide_at) if at is not None]
+        return min(due, default=None)
+
+    # Decisions
+
+    def begin(self, now: Instant) -> Decision | None:
+        """Return the decision that is due, to be run anywhere and handed to :meth:`complete`; None if
+        none is.
+        """
+        if self._deciding or self._decide_at is None or now.monotonic_ns < self._decide_at:
+            return None
+        self._settle()
+        self._deciding = True
+        self._last_decision = now.monotonic_ns
+        self._decide_at = now.monotonic_ns + self.settings.interval_ns
+        return Decision(
+            self._membership,
+            tuple(self.topology.vertices),
+            self.services,
+            self.forecast(now),
+            self._table,
+            now,
+        )
+
+    def complete(self, decided: Decided, now: Instant) -> list[Command]:
+        """Put a decision into force. One about a set of nodes that has changed meanwhile is made again."""
+        self._deciding = False
+        if decided.question.membership != self._membership:
+            self._hasten(now)
+            return []
+        self._table = decided.plan.table
+        self._decided = decided
+        events: list[RouteEvent] = []
+        for source, route in decided.routes:
+            before = self.publication.route(source, route.destination, route.class_id)
+            if before is None or before.paths[0] != route.paths[0]:
+                events.append(_decision(source, route, before))
+            self.publication.set_route(source, route)
+        for key in decided.gone:
+            self.publication.remove_route(*key)
+        if not decided.routes and not decided.gone:
+            return []
+        return self._publish(decided.routes, decided.gone, tuple(events))
+
+    def abandon(self) -> None:
+        """The decision that was begun came to nothing; the next one is made when it is due."""
+        self._deciding = False
+
+    def forecast(self, now: Instant) -> Forecast:
+        """Return what is expected of all links now."""
+        self._settle()
+        return self._predictor.forecast(now.monotonic_ns)
+
+    def explain(self, source: NodeId, destination: NodeId, class_id: int, rejected: int) -> Route | None:
+        """Return the route in force with what the newest decision weighed; None if there is no route."""
+        published = self.publication.route(source, destination, class_id)
+        decided = self._decided
+        if published is None or decided is None or decided.question.membership != self._membership:
+            return published
+        index = self.topology.index
+        at = published.decided_at
+        fresh = decided.explainer.route(class_id, index[source], index[destination], at, rejected)
+        return published if fresh is None else fresh
+
+    def path_report(
+        self, source: NodeId, destination: NodeId, class_id: int, path: Sequence[NodeId]
+    ) -> PathReport | None:
+        """Return what ``source`` last measured end to end along a path."""
+        return self._paths.get(source, {}).get((destination, class_id, tuple(path)))
+
+    def _tick(self, now: Instant) -> list[Command]:
+        commands: list[Command] = []
+        if (decision := self.begin(now)) is not None:
+            commands += self.complete(decision.run(), now)
+        if self._publish_at is not None and now.monotonic_ns >= self._publish_at:
+            commands += self._publish()
+        return commands
+
+    def _receive(self, node: NodeId, message: Telemetry | Switched, now: Instant) -> list[Command]:
+        if isinstance(message, Telemetry):
+            self._observe(node, message, now)
+            return []
+        self._hasten(now)
+        return [Persist(self.publication.generation, events=(_switch(node, message, now),))]
+
+    def _observe(self, node: NodeId, telemetry: Telemetry, now: Instant) -> None:
+        self._settle()
+        seen = self.topology.observe(node, telemetry, now.monotonic_ns)
+        if seen is None:
+            return
+        self.refused_samples += seen.refused
+        news = self._predictor.observe(seen, now.monotonic_ns)
+        if news or seen.first_evidence:
+            self._hasten(now)
+        elif self._decide_at is None:
+            self._decide_at = now.monotonic_ns + self.settings.interval_ns
+        reports = self._paths.setdefault(node, {})
+        if telemetry.paths:
+            reports.clear()
+        for sample in telemetry.paths:
+            reports[sample.destination, sample.class_id, sample.path] = PathReport(now, sample)
+
+    def _hasten(self, now: Instant) -> None:
+        """Decide soon: news has come."""
+        soon = now.monotonic_ns + URGENT_NS
+        if self._last_decision is not None:
+            soon = max(soon, self._last_decision + self.settings.minimum_interval_ns)
+        self._decide_at = soon if self._decide_at is None else min(self._decide_at, soon)
+
+    # Membership
+
+    def _settle(self) -> None:
+        """Make room for the nodes that arrived: for all at once, as each time the matrices are copied."""
+        known = self.topology.vertices
+        index = self.topology.index
+        arriving = [v for v in self._arriving.values() if v.id not in index or known[index[v.id]] != v]
+        self._arriving.clear()
+        if not arriving:
+            return
+        before = len(known)
+        self.topology.add(arriving)
+        self._membership += 1
+        if len(self.topology) != before:
+            self._predictor.grow()
+            self._table = self._table.grown(len(self.topology))
+
+    def _remove(self, node: NodeId, now: Instant) -> None:
+        self.publication.remove_peer(node)
+        self._paths.pop(node, None)
+        self._arriving.pop(node, None)
+        index = self.topology.remove(node)
+        if index is None:
+            return
+        self._membership += 1
+        self._predictor.shrink(index)
+        self._table = self._table.without(index)
+        for vertex in self.topology.vertices:
+            for class_id in range(len(self.services)):
+                self.publication.remove_route(vertex.id, node, class_id)
+        self._hasten(now)
+
+    def _restore(self, routes: Iterable[tuple[NodeId, Route]]) -> None:
+        """Begin with the routes of the previous run, so that nothing moves before there is evidence."""
+        self._settle()
+        index = self.topology.index
+        for source, route in routes:
+            ends = (source, *(node for path in route.paths for node in path))
+            if route.class_id >= len(self.services) or any(node not in index for node in ends):
+                continue
+            self.publication.set_route(source, route)
+            at = (route.class_id, index[source], index[route.destination])
+            for position, path in enumerate(route.paths[: self._table.relays.shape[3]]):
+                relays = [index[node] for node in path[:-1]] + [NONE, NONE]
+                self._table.relays[(*at, position)] = relays[:2]
+            primary = next((c for c in route.candidates if c.verdict is Verdict.PRIMARY), None)
+            if primary is not None and primary.forecast_rtt_ms is not None:
+                self._table.rtt_ms[at] = primary.forecast_rtt_ms
+                self._table.loss[at] = primary.forecast_loss_ratio or 0.0
+
+    # Publication
 
     def _gather(self, now: Instant) -> None:
         if self.publication.dirty and self._publish_at is None:
             self._publish_at = now.monotonic_ns + GATHER_NS
 
-    def _publish(self) -> Iterable[Command]:
-        yield Persist(self.publication.commit())
+    def _publish(
+        self,
+        routes: tuple[tuple[NodeId, Route], ...] = (),
+        gone: tuple[tuple[NodeId, NodeId, int], ...] = (),
+        events: tuple[RouteEvent, ...] = (),
+    ) -> list[Command]:
+        self._publish_at = None
+        commands: list[Command] = [Persist(self.publication.commit(), routes, gone, events)]
         for node in self.publication.greeted:
             if (mesh := self.publication.change_for(node)) is not None:
-                yield Send(node, mesh)
+                commands.append(Send(node, mesh))
+        return commands
+
+
+def _decision(source: NodeId, route: Route, before: Route | None) -> RouteEvent:
+    return RouteEvent(
+        at=route.decided_at,
+        source=source,
+        destination=route.destination,
+        class_id=route.class_id,
+        decider="controller",
+        before=before.paths[0] if before else None,
+        after=route.paths[0],
+        reason=route.reason,
+        route=route,
+    )
+
+
+def _switch(node: NodeId, switched: Switched, now: Instant) -> RouteEvent:
+    return RouteEvent(
+        at=now.unix_s,
+        source=node,
+        destination=switched.destination,
+        class_id=switched.class_id,
+        decider=switched.by,
+        before=switched.before,
+        after=switched.after,
+        reason=switched.reason,
+    )

@@ -14,7 +14,9 @@ from overlayd.protocol.controller import Hello, Mesh, Switched, Telemetry
 
 @dataclass(frozen=True, slots=True)
 class Instant:
-    """One moment on two clocks. Decisions use ``monotonic_ns`` alone; ``unix_s`` is for people and may jump."""
+    """One moment on two clocks. Decisions use ``monotonic_ns`` alone; ``unix_s`` is for people and may
+    jump.
+    """
 
     monotonic_ns: int
     unix_s: float
@@ -25,7 +27,9 @@ class Instant:
 
 @dataclass(frozen=True, slots=True)
 class Enrolled:
-    """A member: new, or changed (its record was signed anew). ``price_per_gb`` is what a GB sent from it costs."""
+    """A member: new, or changed (its record was signed anew). ``price_per_gb`` is what a GB sent from it
+    costs.
+    """
 
     record: NodeRecord
     signed: SignedRecord
@@ -38,6 +42,13 @@ class Removed:
     """A node is no member any more."""
 
     node: NodeId
+
+
+@dataclass(frozen=True, slots=True)
+class Restored:
+    """The routes that the previous run left in force, as (source, route). Comes after the members."""
+
+    routes: tuple[tuple[NodeId, Route], ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,14 +79,16 @@ class Tick:
     """Time has passed; due at `Controller.poll_timeout`, harmless at any other time."""
 
 
-Event: TypeAlias = Enrolled | Removed | Connected | Disconnected | Received | Tick
+Event: TypeAlias = Enrolled | Removed | Restored | Connected | Disconnected | Received | Tick
 
 # Commands
 
 
 @dataclass(frozen=True, slots=True)
 class Send:
-    """Give ``message`` to the agent of ``node``; if its channel is gone, it is lost (its next hello says what it holds)."""
+    """Give ``message`` to the agent of ``node``; if its channel is gone, it is lost (its next hello says
+    what it holds).
+    """
 
     node: NodeId
     message: Mesh
@@ -83,7 +96,8 @@ class Send:
 
 @dataclass(frozen=True, slots=True)
 class RouteEvent:
-    """One change of the paths from ``source``, by ``decider`` (``controller``, ``agent`` or ``engine``); ``at`` is Unix seconds.
+    """One change of the paths from ``source``, by ``decider`` (``controller``, ``agent`` or ``engine``);
+    ``at`` is Unix seconds.
 
     ``before`` and ``after`` are the primaries; ``route`` holds the figures of a controller's decision.
     """
@@ -101,7 +115,9 @@ class RouteEvent:
 
 @dataclass(frozen=True, slots=True)
 class Persist:
-    """Keep this, in one transaction, before any later command. ``dropped`` are (source, destination, class)."""
+    """Keep this, in one transaction, before any later command. ``dropped`` are (source, destination,
+    class).
+    """
 
     generation: Generation
     routes: tuple[tuple[NodeId, Route], ...] = ()

@@ -1,8 +1,9 @@
-"""What the network is right now, and what each agent holds of it: answers "what does this agent lack?". Pure.
+"""What the network is right now, and what each agent holds of it: answers "what does this agent lack?".
+Pure.
 
-Every item carries the generation it last changed in, and what went away leaves a tombstone, so that the change since any
-generation an agent names can be told. Generations count commits; an agent that none of a commit's changes concern is sent
-nothing and stays at its older generation.
+Every item carries the generation it last changed in, and what went away leaves a tombstone, so that the
+change since any generation an agent names can be told. Generations count commits; an agent that none of
+a commit's changes concern is sent nothing and stays at its older generation.
 """
 
 from collections.abc import Iterable
@@ -24,7 +25,9 @@ class _Stamped:
 
 
 class Publication:
-    """Begins above ``last``, the newest generation of the previous run: whoever holds an older one is sent everything."""
+    """Begins above ``last``, the newest generation of the previous run: whoever holds an older one is
+    sent everything.
+    """
 
     def __init__(self, network: NetworkConfig, last: Generation) -> None:
         self.network = network
@@ -97,7 +100,9 @@ class Publication:
         return self._mesh(node, holds if self._oldest_base <= holds else Generation(0))
 
     def change_for(self, node: NodeId) -> Mesh | None:
-        """Return what a greeted agent lacks, and take it as sent; None if nothing concerns it. Call after a commit."""
+        """Return what a greeted agent lacks, and take it as sent; None if nothing concerns it. Call
+        after a commit.
+        """
         held = self._held.get(node)
         if held is None or held == self.generation:
             return None

@@ -1,7 +1,7 @@
 """Ids, overlay addresses and prefixes: who gets which, and what may not overlap. Pure.
 
-Every node has one IPv4 address of the network's pool and one IPv6 address of its unique local /64 (RFC 4193, with the
-40-bit global id taken from a hash of the network's id instead of a clock).
+Every node has one IPv4 address of the network's pool and one IPv6 address of its unique local /64 (RFC
+4193, with the 40-bit global id taken from a hash of the network's id instead of a clock).
 """
 
 import hashlib
@@ -26,10 +26,11 @@ class AddressPlan:
     ipv6: ipaddress.IPv6Network
 
     def allocate(self, node: NodeId, taken: Iterable[str]) -> tuple[str, str]:
-        """Return an IPv4 and an IPv6 address for ``node``; ``taken`` are the addresses of the other nodes.
+        """Return an IPv4 and an IPv6 address for ``node``; ``taken`` are the addresses of the other
+        nodes.
 
-        The IPv4 address is the pool's ``node``-th, or its lowest free one where that is taken or beyond the pool.
-        Raises :class:`NetworkFull`, :class:`AddressTaken`.
+        The IPv4 address is the pool's ``node``-th, or its lowest free one where that is taken or beyond
+        the pool. Raises :class:`NetworkFull`, :class:`AddressTaken`.
         """
         others = {ipaddress.ip_address(address) for address in taken}
         ipv6 = self.ipv6[int(node)]
@@ -60,8 +61,9 @@ def address_plan(network_id: int, ipv4_pool: str) -> AddressPlan:
 def allocate_id(ever_used: Iterable[NodeId], reusable: Iterable[NodeId]) -> NodeId:
     """Return the id after the highest that was ever given.
 
-    Ids are not given twice while an old certificate could still speak for them: only when all are used up, the lowest of
-    ``reusable`` (of removed nodes whose certificates have ended) comes back. Raises :class:`NetworkFull`.
+    Ids are not given twice while an old certificate could still speak for them: only when all are used
+    up, the lowest of ``reusable`` (of removed nodes whose certificates have ended) comes back. Raises
+    :class:`NetworkFull`.
     """
     highest = max(ever_used, default=0)
     if highest < MAX_NODE_ID:
@@ -88,12 +90,13 @@ def check_granted(wanted: Iterable[str], granted: Iterable[str]) -> None:
     for prefix in parse_prefixes(wanted):
         if not any(_within(prefix, outer) for outer in allowed):
             raise PrefixDenied(
-                f"{prefix} was not granted to this node; create its token with `--prefix {prefix}` to allow it"
+                f"{prefix} was not granted to this node; a token made with `--prefix {prefix}` grants it"
             )
 
 
 def check_free(wanted: Iterable[str], plan: AddressPlan, taken: Iterable[tuple[str, str]]) -> None:
-    """Raise :class:`PrefixTaken` if a wanted prefix overlaps the overlay's own addresses or another node's prefix.
+    """Raise :class:`PrefixTaken` if a wanted prefix overlaps the overlay's own addresses or another
+    node's prefix.
 
     ``taken`` are pairs of prefix and the name of the node that has it.
     """

@@ -1,7 +1,9 @@
-"""The network's certificate authority: an offline root, an online intermediate, and the leaves it issues. Pure.
+"""The network's certificate authority: an offline root, an online intermediate, and the leaves it
+issues. Pure.
 
-Keys are Ed25519 and made from entropy that is handed in, so a certificate is a function of its inputs. A node's leaf says
-who it is by a URI (``overlayd://NETWORK/node/ID``) and may only be a client; the controller's may only be a server.
+Keys are Ed25519 and made from entropy that is handed in, so a certificate is a function of its inputs. A
+node's leaf says who it is by a URI (``overlayd://NETWORK/node/ID``) and may only be a client; the
+controller's may only be a server.
 """
 
 import datetime
@@ -65,7 +67,9 @@ class Authority:
         return self._issue(key, name, san, ExtendedKeyUsageOID.CLIENT_AUTH, NODE_LIFETIME_S, unix_s, entropy)
 
     def issue_server(self, key: NodeKey, hosts: Iterable[str], unix_s: float, entropy: Entropy) -> str:
-        """Return the chain (leaf, intermediate; PEM) of the controller, valid for ``hosts`` (names or addresses)."""
+        """Return the chain (leaf, intermediate; PEM) of the controller, valid for ``hosts`` (names or
+        addresses).
+        """
         names: list[x509.GeneralName] = [
             x509.UniformResourceIdentifier(f"overlayd://{self.network}/controller")
         ]
@@ -137,7 +141,8 @@ def load_authority(network: str, root_pem: bytes, intermediate_pem: bytes, key_p
 def check_csr(csr_pem: str) -> NodeKey:
     """Return the public key that ``csr_pem`` proves to hold; all else it asks for is ignored.
 
-    Raises :class:`BadRequest` for a malformed request, a wrong signature, or a key that is neither P-256 nor Ed25519.
+    Raises :class:`BadRequest` for a malformed request, a wrong signature, or a key that is neither P-256
+    nor Ed25519.
     """
     try:
         csr = x509.load_pem_x509_csr(csr_pem.encode())
@@ -155,7 +160,9 @@ def check_csr(csr_pem: str) -> NodeKey:
 
 
 def node_of(leaf_der: bytes, network: str) -> NodeId:
-    """Return who a verified leaf belongs to. Raises :class:`NotAMember` for any that names no node of ``network``."""
+    """Return who a verified leaf belongs to. Raises :class:`NotAMember` for any that names no node of
+    ``network``.
+    """
     try:
         leaf = x509.load_der_x509_certificate(leaf_der)
         san = leaf.extensions.get_extension_for_class(x509.SubjectAlternativeName).value

@@ -1,4 +1,5 @@
-"""The decisions of enrolment: may this host join, and as what; which prefixes may a node announce; renewal. Pure.
+"""The decisions of enrolment: may this host join, and as what; which prefixes may a node announce;
+renewal. Pure.
 
 The caller (`controller.server.membership`) runs each inside one transaction of the store.
 """
@@ -52,7 +53,8 @@ def enrol(
     check_name(request.name)
     if any(request.name == node.metadata.name for node in members):
         raise NameTaken(
-            f"a node named {request.name!r} exists; `overlayd-controller node remove {request.name}` frees the name"
+            f"a node named {request.name!r} exists; "
+            f"`overlayd-controller node remove {request.name}` frees the name"
         )
     if not _X25519.fullmatch(request.public_key):
         raise BadRequest("the engine's public key has to be 32 bytes in lower-case hex")

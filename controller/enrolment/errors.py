@@ -1,4 +1,6 @@
-"""Why a node was not let in. ``code`` goes to the agent as it stands (`overlayd.protocol.controller.Denied`). Pure."""
+"""Why a node was not let in. ``code`` goes to the agent as it stands
+(`overlayd.protocol.controller.Denied`). Pure.
+"""
 
 from typing import ClassVar
 

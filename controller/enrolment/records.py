@@ -1,4 +1,6 @@
-"""Signed node records and revocations: what the network's signer vouches for, and what it takes back. Pure."""
+"""Signed node records and revocations: what the network's signer vouches for, and what it takes back.
+Pure.
+"""
 
 from dataclasses import dataclass
 
@@ -16,7 +18,9 @@ class BadSignature(ValueError):
 
 
 class Revocation(msgspec.Struct, frozen=True, tag_field="type", tag="revocation"):
-    """A node that is no member any more, by id and key. ``epoch`` grows by one with each; ``at`` is Unix seconds."""
+    """A node that is no member any more, by id and key. ``epoch`` grows by one with each; ``at`` is Unix
+    seconds.
+    """
 
     epoch: int
     node: NodeId
@@ -44,7 +48,8 @@ class Signer:
     def sign_revocation(self, revocation: Revocation) -> tuple[bytes, bytes]:
         """Return the revocation as JSON and its signature.
 
-        A revocation cannot pass for a record: it names its type, and a record's schema refuses the unknown key.
+        A revocation cannot pass for a record: it names its type, and a record's schema refuses the
+        unknown key.
         """
         body = msgspec.json.encode(revocation)
         return body, self.key.sign(body)

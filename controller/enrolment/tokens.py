@@ -46,7 +46,9 @@ def grant(
     price_per_gb: float = 0.0,
     ttl_s: int = DEFAULT_TTL_S,
 ) -> TokenGrant:
-    """Return what to keep of a new token. Raises :class:`BadRequest` for a name, prefix or lifetime that cannot be."""
+    """Return what to keep of a new token. Raises :class:`BadRequest` for a name, prefix or lifetime that
+    cannot be.
+    """
     if len(secret) != SECRET_BYTES:
         raise ValueError(f"a token's secret has {SECRET_BYTES} bytes, not {len(secret)}")
     check_name(name)
@@ -58,7 +60,9 @@ def grant(
 
 
 def digest_of(secret: str) -> str:
-    """Return the digest under which the token with this secret (hex) is kept. Raises :class:`TokenUnknown` for no hex."""
+    """Return the digest under which the token with this secret (hex) is kept. Raises
+    :class:`TokenUnknown` for no hex.
+    """
     try:
         raw = bytes.fromhex(secret)
     except ValueError as error:
@@ -87,5 +91,6 @@ def check_name(name: str) -> None:
     """Raise :class:`BadRequest` unless ``name`` can name a node: a DNS subdomain of up to 63 characters."""
     if not _NAME.fullmatch(name):
         raise BadRequest(
-            f"{name!r} cannot name a node: 1 to 63 of a-z, 0-9, '.' and '-', beginning and ending with a letter or digit"
+            f"{name!r} cannot be a name: 1 to 63 of a-z, 0-9, '.' and '-', "
+            "beginning and ending with a letter or digit"
         )

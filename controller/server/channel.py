@@ -1,10 +1,12 @@
-"""The agent channel: WebSocket frames of `overlayd.protocol.controller` over TLS, one session per agent. I/O.
+"""The agent channel: WebSocket frames of `overlayd.protocol.controller` over TLS, one session per agent.
+I/O.
 
-``/v1/ca``     HTTP GET: intermediate and root certificate (PEM), which a joining host checks against its token's pin
+``/v1/ca``     HTTP GET: intermediate and root certificate (PEM), to be held against a token's pin
 ``/v1/join``   no certificate needed: one JoinRequest in (at most 64 KiB), Joined or Denied out
 ``/v1/agent``  client certificate needed: Hello first, then telemetry in and meshes out
 
-Who speaks is taken from the verified certificate alone. A message that is malformed ends its session, and nothing else.
+Who speaks is taken from the verified certificate alone. A message that is malformed ends its session,
+and nothing else.
 """
 
 import asyncio
@@ -69,7 +71,9 @@ class Host(Protocol):
 
 
 class Session:
-    """One agent's open channel. What is sent waits in a bounded queue: who does not read is let go and comes back."""
+    """One agent's open channel. What is sent waits in a bounded queue: who does not read is let go and
+    comes back.
+    """
 
     def __init__(self, node: NodeId, connection: ServerConnection) -> None:
         self.node = node
@@ -256,7 +260,9 @@ class _Refused(Exception):
 
 
 class _Pace:
-    """Lets :data:`BURST` messages through at once and :data:`MESSAGES_PER_S` in the long run, by not reading on."""
+    """Lets :data:`BURST` messages through at once and :data:`MESSAGES_PER_S` in the long run, by not
+    reading on.
+    """
 
     def __init__(self) -> None:
         self._clock: Callable[[], float] = asyncio.get_running_loop().time

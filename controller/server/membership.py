@@ -1,6 +1,8 @@
-"""Letting nodes in and out: each operation is one transaction of the store around a pure decision of `controller.enrolment`.
+"""Letting nodes in and out: each operation is one transaction of the store around a pure decision of
+`controller.enrolment`.
 
-Used by the agent channel, the HTTP API and the command line; several processes may do so at once. I/O: the store.
+Used by the agent channel, the HTTP API and the command line; several processes may do so at once. I/O:
+the store.
 """
 
 import os
@@ -86,7 +88,9 @@ def renew_member(state: State, node: NodeId, csr: str) -> tuple[Member, Enrolmen
 
 
 def announce_prefixes(state: State, member: Member, wanted: tuple[str, ...]) -> Member:
-    """Put those of ``wanted`` in force that ``member`` may announce; signs a new record only if something changed."""
+    """Put those of ``wanted`` in force that ``member`` may announce; signs a new record only if
+    something changed.
+    """
     node = member.node
     own = set(host_prefixes(node.spec.addresses))
     wanted = tuple(prefix for prefix in wanted if prefix not in own)
@@ -102,7 +106,9 @@ def announce_prefixes(state: State, member: Member, wanted: tuple[str, ...]) -> 
 
 
 def remove(state: State, node: NodeId, reason: str) -> Node:
-    """Revoke a node: its certificate opens nothing from now on, its name is free. Raises :class:`NotAMember`."""
+    """Revoke a node: its certificate opens nothing from now on, its name is free. Raises
+    :class:`NotAMember`.
+    """
     store, now = state.store, time.time()
     with store.transaction():
         gone = store.member(node).node

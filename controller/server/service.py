@@ -1,7 +1,9 @@
-"""The controller process: membership and channels outside, the state machine inside, the store below. I/O.
+"""The controller process: membership and channels outside, the state machine inside, the store below.
+I/O.
 
-Everything runs on one event loop; each event is handled whole before the next (``dispatch``). What another process wrote
-to the store (the command line makes tokens, removes nodes) is noticed within a second.
+Everything runs on one event loop; each event is handled whole before the next (``dispatch``). What
+another process wrote to the store (the command line makes tokens, removes nodes) is noticed within a
+second.
 """
 
 import asyncio
@@ -12,7 +14,8 @@ import time
 import msgspec
 
 from controller import registry
-from controller.core.controller import Controller
+from controller.core.controller import Controller, Settings
+from controller.core.decision import Decision
 from controller.core.messages import (
     Command,
     Connected,
@@ -23,6 +26,7 @@ from controller.core.messages import (
     Persist,
     Received,
     Removed,
+    Restored,
     Send,
     Tick,
 )
@@ -61,19 +65,22 @@ class Service:
         last = store.generation()
         with store.transaction():
             store.save_generation(Generation(last + 1))
-        self.core = Controller(network_config(state), last)
+        decisions = state.config.decisions
+        settings = Settings(_ns(decisions.interval), _ns(decisions.minimum_interval))
+        self.core = Controller(network_config(state), last, settings)
         self.members: dict[NodeId, Member] = {}
         self.sessions: dict[NodeId, Session] = {}
         self._wake = asyncio.Event()
         self._data_version = store.data_version()
         self._reload()
+        self.dispatch(Restored(tuple(store.routes())))
 
     # What runs
 
     async def run(self) -> None:
         """Keep time: ticks that are due, other processes' writes, housekeeping."""
         async with asyncio.TaskGroup() as tasks:
-            tasks.create_task(self._keep_time())
+            tasks.create_task(self._keep_time(tasks))
             tasks.create_task(self._watch())
             tasks.create_task(self._keep_house())
 
@@ -102,7 +109,7 @@ class Service:
             store.delete_routes(command.dropped)
             store.append_history(command.events)
 
-    async def _keep_time(self) -> None:
+    async def _keep_time(self, deciding: asyncio.TaskGroup) -> None:
         while True:
             due = self.core.poll_timeout()
             wait = None if due is None else max(0.0, (due - time.monotonic_ns()) / 1e9)
@@ -110,7 +117,23 @@ class Service:
             try:
                 await asyncio.wait_for(self._wake.wait(), wait)
             except TimeoutError:
+                if (decision := self.core.begin(now())) is not None:
+                    deciding.create_task(self._decide(decision))
                 self.dispatch(Tick())
+
+    async def _decide(self, decision: Decision) -> None:
+        """Plan in another thread; agents are served meanwhile."""
+        try:
+            decided = await asyncio.to_thread(decision.run)
+        except Exception:
+            LOG.exception("no routes could be planned; those in force stay")
+            self.core.abandon()
+            return
+        for command in self.core.complete(decided, now()):
+            self._execute(command)
+        if decided.routes:
+            LOG.info("published %d routes", len(decided.routes))
+        self._wake.set()
 
     async def _watch(self) -> None:
         while True:
@@ -248,6 +271,10 @@ class Service:
         saved = self.state.store.save_node(node)
         self.members[node.spec.id] = Member(saved, self.members[node.spec.id].record)
         return saved
+
+
+def _ns(seconds: float) -> int:
+    return int(seconds * 1e9)
 
 
 def now() -> Instant:

@@ -1,4 +1,6 @@
-"""Telling systemd that the service is up: sd_notify(3) in ten lines, so that no library is needed. I/O: one datagram."""
+"""Telling systemd that the service is up: sd_notify(3) in ten lines, so that no library is needed. I/O:
+one datagram.
+"""
 
 import os
 import socket

@@ -1,7 +1,8 @@
-"""TLS of the agent channel: 1.3 only, client certificates optional but verified, no session tickets. I/O: key files.
+"""TLS of the agent channel: 1.3 only, client certificates optional but verified, no session tickets.
+I/O: key files.
 
-A join comes without a certificate; who has one is known by it from the handshake on. Session tickets are off: a resumed
-session would carry an identity that may have been revoked since.
+A join comes without a certificate; who has one is known by it from the handshake on. Session tickets are
+off: a resumed session would carry an identity that may have been revoked since.
 """
 
 import os

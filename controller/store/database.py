@@ -1,10 +1,11 @@
 """Opening, migrating and transacting: everything about the database that no subject owns. I/O.
 
-Migrations are ``migrations/NNNN_name.sql``, applied in order, each in one transaction with the bump of ``user_version``.
+Migrations are ``migrations/NNNN_name.sql``, applied in order, each in one transaction with the bump of
+``user_version``.
 """
 
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from importlib import resources
 from pathlib import Path
@@ -59,7 +60,8 @@ def open_existing(path: Path) -> sqlite3.Connection:
         if version > newest:
             raise StoreNewer(
                 f"{path} has schema version {version}; this program knows versions up to {newest}. "
-                "It was written by a newer overlayd: upgrade this one, or restore an older copy. Nothing was changed."
+                "It was written by a newer overlayd: upgrade this one, or restore an older copy. "
+                "Nothing was changed."
             )
         connection = _connect(path)
         _migrate(connection, version)
@@ -86,10 +88,11 @@ def check(connection: sqlite3.Connection, path: Path) -> None:
 
 
 @contextmanager
-def transaction(connection: sqlite3.Connection) -> Iterator[None]:
+def transaction(connection: sqlite3.Connection) -> Generator[None]:
     """Run the block as one write transaction: all of it, or nothing if it raises.
 
-    It takes the write lock at once, so what the block reads cannot change before it writes. Blocks do not nest.
+    It takes the write lock at once, so what the block reads cannot change before it writes. Blocks do
+    not nest.
     """
     connection.execute("BEGIN IMMEDIATE")
     try:

@@ -1,7 +1,7 @@
 """The store as the rest of the controller sees it: one object, one method per question. I/O.
 
-Writers call it inside :meth:`Store.transaction`. Statements are grouped by subject: network, nodes, tokens, revocations,
-routes, link frames.
+Writers call it inside :meth:`Store.transaction`. Statements are grouped by subject: network, nodes,
+tokens, revocations, routes, link frames.
 """
 
 import sqlite3
@@ -54,7 +54,8 @@ class Store:
         store = cls(database.create(path))
         with store.transaction():
             store._sql.execute(
-                "INSERT INTO network (singleton, id, name, suite, psk, ipv4_pool, created_at) VALUES (1,?,?,?,?,?,?)",
+                "INSERT INTO network (singleton, id, name, suite, psk, ipv4_pool, created_at)"
+                " VALUES (1,?,?,?,?,?,?)",
                 astuple(network),
             )
         return store
@@ -120,12 +121,15 @@ class Store:
         return [NodeId(i) for (i,) in rows]
 
     def save_member(self, node: Node, record: SignedRecord, certificate_not_after: int) -> Node:
-        """Insert a node with its record, or replace the one with its id; return it with its new resource version."""
+        """Insert a node with its record, or replace the one with its id; return it with its new resource
+        version.
+        """
         node = self._versioned(node)
         self._sql.execute(
-            "INSERT INTO nodes (id, name, object, record, signature, certificate_not_after) VALUES (?,?,?,?,?,?)"
-            " ON CONFLICT (id) DO UPDATE SET name = excluded.name, object = excluded.object, record = excluded.record,"
-            " signature = excluded.signature, certificate_not_after = excluded.certificate_not_after, removed_at = NULL",
+            "INSERT INTO nodes (id, name, object, record, signature, certificate_not_after)"
+            " VALUES (?,?,?,?,?,?) ON CONFLICT (id) DO UPDATE SET name = excluded.name,"
+            " object = excluded.object, record = excluded.record, signature = excluded.signature,"
+            " certificate_not_after = excluded.certificate_not_after, removed_at = NULL",
             (
                 node.spec.id,
                 node.metadata.name,
@@ -138,7 +142,9 @@ class Store:
         return node
 
     def save_node(self, node: Node, record: SignedRecord | None = None) -> Node:
-        """Replace a node's object, and its record if one is given; return it with its new resource version."""
+        """Replace a node's object, and its record if one is given; return it with its new resource
+        version.
+        """
         node = self._versioned(node)
         body = msgspec.json.encode(node).decode()
         self._sql.execute(
@@ -222,7 +228,8 @@ class Store:
 
     def append_history(self, events: Iterable[RouteEvent]) -> None:
         self._sql.executemany(
-            "INSERT INTO route_history (at, source, destination, class, decider, before, after, reason, route)"
+            "INSERT INTO route_history"
+            " (at, source, destination, class, decider, before, after, reason, route)"
             " VALUES (?,?,?,?,?,?,?,?,?)",
             (
                 (
@@ -267,7 +274,9 @@ class Store:
         ).fetchall()
 
     def prune(self, before: float) -> None:
-        """Forget history and frames older than ``before`` (Unix seconds), and tokens that can no longer be used."""
+        """Forget history and frames older than ``before`` (Unix seconds), and tokens that can no longer
+        be used.
+        """
         self._sql.execute("DELETE FROM route_history WHERE at < ?", (before,))
         self._sql.execute("DELETE FROM link_frames WHERE at < ?", (before,))
         self._sql.execute("DELETE FROM tokens WHERE expires_at < ?", (int(before),))

@@ -1,9 +1,9 @@
 """Samples of all directed links as dense arrays: node i's reports about node j stand at [i, j]. Pure.
 
-Two views of the same telemetry are kept: the *latest* fresh sample of each link, and a *history* of time bins, one per
-telemetry interval. Frames that fall into one bin (an urgent one before the regular one) are pooled by their sample
-counts, so that a burst of urgent frames does not push history out. A frame without a sample leaves nothing: what a dead
-peer last measured must not look like news.
+Two views of the same telemetry are kept: the *latest* fresh sample of each link, and a *history* of time
+bins, one per telemetry interval. Frames that fall into one bin (an urgent one before the regular one)
+are pooled by their sample counts, so that a burst of urgent frames does not push history out. A frame
+without a sample leaves nothing: what a dead peer last measured must not look like news.
 """
 
 import math
@@ -28,7 +28,8 @@ MAX_RTT_MS = 60_000.0
 DEFAULT_BIN_NS = 15_000_000_000
 DEFAULT_BINS = 20
 FRESH_BINS = 3
-"""A link whose last sample is older than this many bins is no evidence."""
+FRESH_AT_LEAST_NS = 15_000_000_000
+"""A link whose last sample is older than this many bins, and this, is no evidence."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +44,9 @@ class Vertex:
 
 @dataclass(frozen=True, slots=True)
 class Observation:
-    """What one telemetry frame changed. ``went_down`` and ``came_up`` are indices of peers; ``refused`` counts bad entries."""
+    """What one telemetry frame changed. ``went_down`` and ``came_up`` are indices of peers; ``refused``
+    counts bad entries.
+    """
 
     reporter: int
     went_down: tuple[int, ...]
@@ -54,9 +57,11 @@ class Observation:
 
 @dataclass(slots=True)
 class Latest:
-    """The newest fresh sample of each link, [reporter, peer]; NaN and :data:`NEVER` where there was none yet.
+    """The newest fresh sample of each link, [reporter, peer]; NaN and :data:`NEVER` where there was none
+    yet.
 
-    ``up`` is 1, 0 or −1 (never said); ``at_ns`` is when the sample arrived, ``said_ns`` when the reporter last spoke of it.
+    ``up`` is 1, 0 or −1 (never said); ``at_ns`` is when the sample arrived, ``said_ns`` when the
+    reporter last spoke of it.
     """
 
     rtt_ms: F32
@@ -83,7 +88,9 @@ class Latest:
 
 @dataclass(slots=True)
 class History:
-    """Pooled samples per bin, [reporter, peer, bin]; ``bin_of`` [reporter, bin] tells which bin a column holds (−1: none)."""
+    """Pooled samples per bin, [reporter, peer, bin]; ``bin_of`` [reporter, bin] tells which bin a column
+    holds (−1: none).
+    """
 
     rtt_ms: F32
     jitter_ms: F32
@@ -110,7 +117,10 @@ class Topology:
     vertices: list[Vertex] = field(default_factory=list[Vertex])
     index: dict[NodeId, int] = field(default_factory=dict[NodeId, int])
     latest: Latest = field(default_factory=lambda: Latest.empty(0))
-    history: History = field(default_factory=lambda: History.empty(0, DEFAULT_BINS))
+    history: History = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.history = History.empty(0, self.bins)
 
     def __len__(self) -> int:
         return len(self.vertices)
@@ -118,7 +128,7 @@ class Topology:
     @property
     def fresh_ns(self) -> int:
         """A sample older than this is no evidence."""
-        return FRESH_BINS * self.bin_ns
+        return max(FRESH_BINS * self.bin_ns, FRESH_AT_LEAST_NS)
 
     def add(self, vertices: Sequence[Vertex]) -> None:
         """Take nodes in; one that is known is changed in place."""
@@ -141,7 +151,9 @@ class Topology:
             self.history.bin_of[:before] = old_history.bin_of
 
     def remove(self, node: NodeId) -> int | None:
-        """Forget a node; later indices move down by one. Returns the index it had, None if it was not known."""
+        """Forget a node; later indices move down by one. Returns the index it had, None if it was not
+        known.
+        """
         gone = self.index.get(node)
         if gone is None:
             return None
@@ -159,7 +171,8 @@ class Topology:
     def observe(self, node: NodeId, telemetry: Telemetry, now_ns: int) -> Observation | None:
         """Take in what ``node`` says of its links; None from a node that is not known.
 
-        Entries about unknown peers or about itself, and figures that no link can have, are left out and counted.
+        Entries about unknown peers or about itself, and figures that no link can have, are left out and
+        counted.
         """
         reporter = self.index.get(node)
         if reporter is None:
@@ -206,6 +219,12 @@ class Topology:
         """Return for each [reporter, peer] whether the reporter lately said that the link is down."""
         return (self.latest.up == 0) & ((now_ns - self.latest.said_ns) <= self.fresh_ns)
 
+    def reporting(self, now_ns: int) -> Bool:
+        """Return for each node whether it lately spoke of any link."""
+        if not len(self):
+            return np.zeros(0, np.bool_)
+        return (now_ns - self.latest.said_ns.max(axis=1)) <= self.fresh_ns
+
     def valid_bins(self, now_ns: int) -> Bool:
         """Return [reporter, bin]: which columns of the history lie within the window that ends now."""
         now_bin = now_ns // self.bin_ns
@@ -227,7 +246,9 @@ class Topology:
         return int(column)
 
     def _take(self, reporter: int, column: int, good: NDArray[np.float64], now_ns: int) -> tuple[int, ...]:
-        """Make checked rows the latest samples and pool them into the open bin; return peers that are measured at last."""
+        """Make checked rows the latest samples and pool them into the open bin; return peers that are
+        measured at last.
+        """
         latest, history = self.latest, self.history
         peers, count = good[:, 0].astype(np.intp), good[:, 2]
         first = peers[latest.at_ns[reporter, peers] == NEVER]

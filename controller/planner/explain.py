@@ -1,0 +1,239 @@
+"""Decisions in words: the route of a pair with every path that was weighed, forecast beside measured. Pure.
+
+Figures are those the decision was made with. Called for routes that changed, and for any when asked.
+"""
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+
+from controller.planner.plan import Plan
+from controller.planner.search import ABSENT, NONE
+from controller.policy.costs import RELAY_MS
+from controller.topology.links import Vertex
+from overlayd.model.ids import ClassId, Path
+from overlayd.model.route import Candidate, Route, Verdict
+from overlayd.model.service import Objective, ServiceClass
+
+REJECTED = 3
+"""How many rejected paths a route tells of: the direct one, and the best others."""
+
+
+class Explainer:
+    """Explains one plan."""
+
+    def __init__(self, plan: Plan, vertices: Sequence[Vertex], services: Sequence[ServiceClass]) -> None:
+        self.plan = plan
+        self.vertices = vertices
+        self.services = services
+        self._relays = np.array([i for i, vertex in enumerate(vertices) if vertex.relay], np.intp)
+        self.figures = _Figures(plan)
+        self._ids = [vertex.id for vertex in vertices]
+
+    def route(
+        self, number: int, source: int, destination: int, unix_s: float, rejected: int = REJECTED
+    ) -> Route | None:
+        """Return the route of a class and pair of indices; None if there is none yet."""
+        relays = self.plan.table.relays[number, source, destination]
+        chosen = [_indices(path, destination) for path in relays.tolist() if path[0] != ABSENT]
+        if not chosen:
+            return None
+        weigh = _Weighing(self, number, source, destination)
+        primary = weigh.path(chosen[0])
+        why = weigh.why_primary(primary)
+        candidates = [weigh.candidate(primary, Verdict.PRIMARY, why)]
+        for path in map(weigh.path, chosen[1:]):
+            candidates.append(weigh.candidate(path, Verdict.BACKUP, weigh.why_backup(path, primary)))
+        for path in map(weigh.path, self._others(number, source, destination, chosen, rejected)):
+            candidates.append(weigh.candidate(path, Verdict.REJECTED, weigh.why_rejected(path, primary)))
+        return Route(
+            destination=self.vertices[destination].id,
+            class_id=ClassId(number),
+            paths=tuple(self.nodes(path) for path in chosen),
+            candidates=tuple(candidates),
+            reason=weigh.why_left() + why,
+            decided_at=unix_s,
+        )
+
+    def nodes(self, path: Sequence[int]) -> Path:
+        """Return a path of indices as ids."""
+        return tuple([self._ids[index] for index in path])
+
+    def _others(
+        self, number: int, source: int, destination: int, chosen: Sequence[Sequence[int]], limit: int
+    ) -> list[tuple[int, ...]]:
+        """Return the direct path and the cheapest relayed ones that were not chosen."""
+        taken = {tuple(path) for path in chosen}
+        ideal = self.plan.classes[number].ideal.relays[source, destination].tolist()
+        costs = self.plan.classes[number].costs
+        single = costs.link[source, self._relays] + costs.link[self._relays, destination]
+        cheapest = np.argsort(single, kind="stable")[: limit + len(chosen)]
+        found: list[tuple[int, ...]] = [(destination,)]
+        if ideal[0] != ABSENT:
+            found.append(_indices(ideal, destination))
+        found += [(int(self._relays[k]), destination) for k in cheapest if np.isfinite(single[k])]
+        others = [path for path in dict.fromkeys(found) if path not in taken]
+        return others[:limit]
+
+
+class _Figures:
+    """The matrices that figures are taken from, as lists: single elements are read by the thousand."""
+
+    def __init__(self, plan: Plan) -> None:
+        forecast = plan.forecast
+        self.rtt: list[list[float]] = forecast.rtt_q80_ms.tolist()
+        self.loss: list[list[float]] = forecast.loss_q90.tolist()
+        self.measured_rtt: list[list[float]] = forecast.measured_rtt_ms.tolist()
+        self.measured_loss: list[list[float]] = forecast.measured_loss.tolist()
+        self.bare: list[list[list[float]]] = [chosen.costs.bare.tolist() for chosen in plan.classes]
+        unsound = ~forecast.usable | ~forecast.confirmed
+        self.unsound: list[list[bool]] = unsound.tolist()
+
+
+class _Path:
+    """A path under discussion: its links as pairs of indices, its bare cost and its sums."""
+
+    __slots__ = ("bare", "indices", "links", "loss", "measured_loss", "measured_rtt", "rtt")
+
+    def __init__(
+        self, indices: Sequence[int], source: int, bare: list[list[float]], relay: float, figures: _Figures
+    ) -> None:
+        self.indices = tuple(indices)
+        self.links = list(zip((source, *indices), indices, strict=False))
+        relays = len(indices) - 1
+        self.bare, self.rtt, self.measured_rtt = relay * relays, RELAY_MS * relays, 0.0
+        kept = measured_kept = 1.0
+        for a, b in self.links:
+            self.bare += bare[a][b]
+            self.rtt += figures.rtt[a][b]
+            self.measured_rtt += figures.measured_rtt[a][b]
+            kept *= 1.0 - figures.loss[a][b]
+            measured_kept *= 1.0 - figures.measured_loss[a][b]
+        self.loss, self.measured_loss = 1.0 - kept, 1.0 - measured_kept
+
+
+class _Weighing:
+    """One class and pair."""
+
+    def __init__(self, explainer: Explainer, number: int, source: int, destination: int) -> None:
+        plan = explainer.plan
+        self._explainer = explainer
+        self._vertices = explainer.vertices
+        self._service = explainer.services[number]
+        self._chosen = plan.classes[number]
+        self._forecast = plan.forecast
+        self._figures = explainer.figures
+        self._bare = explainer.figures.bare[number]
+        self._source, self._destination = source, destination
+
+    def path(self, indices: Sequence[int]) -> _Path:
+        return _Path(indices, self._source, self._bare, self._chosen.costs.relay, self._figures)
+
+    def candidate(self, path: _Path, verdict: Verdict, reason: str) -> Candidate:
+        return Candidate(
+            path=self._explainer.nodes(path.indices),
+            verdict=verdict,
+            reason=reason,
+            cost=_rounded(path.bare, 4),
+            forecast_rtt_ms=_rounded(path.rtt, 2),
+            measured_rtt_ms=_rounded(path.measured_rtt, 2),
+            forecast_loss_ratio=_rounded(path.loss, 5),
+            measured_loss_ratio=_rounded(path.measured_loss, 5),
+        )
+
+    def why_left(self) -> str:
+        """Return why the old primary was left, if it was."""
+        before = self._chosen.before[self._source, self._destination].tolist()
+        if not self._chosen.moved[self._source, self._destination] or before[0] == ABSENT:
+            return ""
+        left = self.path(_indices(before, self._destination))
+        problem = self._problem(left) or f"now {self._value(left.bare)}"
+        return f"left {self._named(left)} ({problem}): "
+
+    def why_primary(self, path: _Path) -> str:
+        if (problem := self._problem(path)) is not None:
+            return f"nothing better is left, although {problem}"
+        if len(path.indices) == 1:
+            return f"direct, {self._value(path.bare)}: no relayed path is better by {self._worth()}"
+        direct = self.path((self._destination,))
+        against = self._problem(direct) or self._value(direct.bare)
+        return f"{self._named(path)}, {self._value(path.bare)}; direct: {against}"
+
+    def why_backup(self, path: _Path, primary: _Path) -> str:
+        shared = "shares no relay with the primary"
+        if (problem := self._problem(path)) is not None:
+            return f"{shared}; the best that is left, although {problem}"
+        return f"{shared}; {self._difference(path, primary)}"
+
+    def why_rejected(self, path: _Path, primary: _Path) -> str:
+        if (problem := self._problem(path)) is not None:
+            return problem
+        held_s = self._held_s(path)
+        held = f"; held down for {held_s:.0f} s more after it degraded" if held_s > 0 else ""
+        if path.bare >= primary.bare or self._problem(primary) is not None:
+            return self._difference(path, primary) + held
+        if self._chosen.dwelling[self._source, self._destination]:
+            return f"{self._difference(path, primary)}, but the route changed less than a minute ago{held}"
+        return f"{self._difference(path, primary)}: a change has to be worth {self._worth()}{held}"
+
+    def _problem(self, path: _Path) -> str | None:
+        """Return what speaks against a path in itself; None if nothing does."""
+        figures, bound = self._figures, self._service.bound.link_loss_ratio
+        for a, b in path.links:
+            if figures.unsound[a][b] and (problem := self._unsound(a, b, relayed=len(path.links) > 1)):
+                return problem
+            if bound is not None and figures.loss[a][b] > bound:
+                loss = f"{100 * figures.loss[a][b]:.1f} % loss on {self._link(a, b)}"
+                return f"{loss} is above the bound of {100 * bound:g} %"
+        caps = self._chosen.costs.rtt_cap_ms
+        cap = np.inf if caps is None else float(caps[self._source, self._destination])
+        if path.rtt > cap:
+            return f"RTT of {path.rtt:.1f} ms is above the cap of {cap:.1f} ms"
+        return None
+
+    def _unsound(self, a: int, b: int, relayed: bool) -> str | None:
+        if self._forecast.down[a, b]:
+            return f"{self._link(a, b)} is down"
+        if not self._forecast.known[a, b]:
+            return f"no fresh sample of {self._link(a, b)}"
+        return f"only one end vouches for {self._link(a, b)}" if relayed else None
+
+    def _link(self, a: int, b: int) -> str:
+        return f"{self._vertices[a].name} → {self._vertices[b].name}"
+
+    def _difference(self, path: _Path, primary: _Path) -> str:
+        more = path.bare - primary.bare
+        than = "more" if more >= 0 else "less"
+        return f"{self._value(abs(more))} {than} than the primary ({self._value(primary.bare)})"
+
+    def _held_s(self, path: _Path) -> float:
+        return max(float(self._forecast.held_ns[link]) for link in path.links) / 1e9
+
+    def _worth(self) -> str:
+        gain = self._chosen.costs.gain
+        return f"{100 * gain.share:g} % and {self._value(gain.least)}"
+
+    def _named(self, path: _Path) -> str:
+        if len(path.indices) == 1:
+            return "direct"
+        return "via " + ", ".join(self._vertices[index].name for index in path.indices[:-1])
+
+    def _value(self, cost: float) -> str:
+        match self._service.objective:
+            case Objective.LATENCY:
+                return f"{cost:.1f} ms"
+            case Objective.JITTER:
+                return f"{cost:.1f} ms of variation"
+            case Objective.RELIABILITY:
+                return f"{cost:.1f} lost of a thousand"
+            case Objective.COST:
+                return f"{cost:.2f} per GB"
+
+
+def _indices(relays: Sequence[int], destination: int) -> tuple[int, ...]:
+    return (*(relay for relay in relays if relay > NONE), destination)
+
+
+def _rounded(value: float, digits: int) -> float | None:
+    return round(value, digits) if math.isfinite(value) else None

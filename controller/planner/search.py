@@ -1,0 +1,181 @@
+"""The cheapest path of at most two relays for every pair of nodes at once. Pure.
+
+Exact over all single relays, and over all pairs whose second relay is among the ``second`` most useful ones
+(Seattle and PlanetLab: two relays add 1–5 points, so a subset loses little). Relays that a pair must not use
+again are masked, which is how disjoint back-ups are found: by successive removal.
+"""
+
+from dataclasses import dataclass
+from typing import TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from controller.policy.costs import OUT_OF_BOUND, RELAY_MS, Costs
+from controller.topology.links import F32, Bool
+
+Relays: TypeAlias = NDArray[np.int16]
+"""[..., 2]: the relays of a path as indices, :data:`NONE` where there is none; (ABSENT, NONE): no path."""
+
+NONE = -1
+ABSENT = -2
+SECOND_RELAYS = 16
+
+
+@dataclass(frozen=True, slots=True)
+class Paths:
+    """For each pair [from, to] the cheapest path; ``cost`` infinite and relays ABSENT where there is none."""
+
+    cost: F32
+    relays: Relays
+
+
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """What a pair [from, to] must not use: relays [from, to, node], and the direct path."""
+
+    relays: Bool
+    direct: Bool
+
+    @classmethod
+    def nothing(cls, n: int) -> "Taken":
+        return cls(np.zeros((n, n, n), np.bool_), np.zeros((n, n), np.bool_))
+
+    def add(self, relays: Relays) -> None:
+        """Take the relays of one more path per pair, or the direct path where it has none."""
+        n = len(self.direct)
+        rows, columns = np.indices((n, n))
+        for position in (0, 1):
+            relay = relays[..., position]
+            used = relay >= 0
+            self.relays[rows[used], columns[used], relay[used]] = True
+        np.logical_or(self.direct, relays[..., 0] == NONE, out=self.direct)
+
+    def free(self, relays: Relays) -> Bool:
+        """Return where a path uses nothing that is taken."""
+        n = len(self.direct)
+        rows, columns = np.indices((n, n))
+        first, second = np.maximum(relays[..., 0], 0), np.maximum(relays[..., 1], 0)
+        used = (relays[..., 0] >= 0) & self.relays[rows, columns, first]
+        used |= (relays[..., 1] >= 0) & self.relays[rows, columns, second]
+        used |= (relays[..., 0] == NONE) & self.direct
+        return ~used & (relays[..., 0] != ABSENT)
+
+
+class Search:
+    """One class's costs, prepared. ``relays`` are the indices of nodes that may be relays.
+
+    Arrays have the destination first and relays last, so that the minimum runs along memory.
+    """
+
+    def __init__(self, costs: Costs, relays: NDArray[np.intp], second: int = SECOND_RELAYS) -> None:
+        self._costs = costs
+        self._relays = relays
+        self._second = self._most_useful(second)
+        middle = np.ix_(relays, relays[self._second])
+        # [to, relay] and [to, first, second]: from the (first) relay on.
+        self._last = np.ascontiguousarray(costs.link[relays].T) + np.float32(costs.relay)
+        between = costs.link[middle] + np.float32(costs.relay)
+        self._tail = between[None] + self._last[:, None, self._second]
+        if costs.rtt_cap_ms is not None:
+            last_rtt = np.ascontiguousarray(costs.rtt_ms[relays].T) + np.float32(RELAY_MS)
+            between_rtt = costs.rtt_ms[middle] + np.float32(RELAY_MS)
+            self._last_rtt = last_rtt
+            self._tail_rtt = between_rtt[None] + last_rtt[:, None, self._second]
+        # Fresh arrays of this size cost more (page faults) than what is done with them.
+        self._two, self._two_rtt = np.empty_like(self._tail), np.empty_like(self._tail)
+
+    def best(self, taken: Taken | None = None) -> Paths:
+        """Return the cheapest path of every pair that uses nothing that is taken."""
+        costs = self._costs
+        n = len(costs.direct)
+        cost = costs.direct.copy()
+        if costs.rtt_cap_ms is not None:
+            _penalize(cost, costs.rtt_ms, costs.rtt_cap_ms)
+        if taken is not None:
+            cost[taken.direct] = np.inf
+        np.fill_diagonal(cost, np.inf)
+        relays = np.full((n, n, 2), NONE, np.int16)
+        if len(self._relays):
+            for source in range(n):
+                self._by_relays(source, taken, cost[source], relays[source])
+        relays[~np.isfinite(cost), 0] = ABSENT
+        return Paths(cost, relays)
+
+    def _by_relays(self, source: int, taken: Taken | None, cost: F32, chosen: Relays) -> None:
+        """Put relayed paths into ``cost`` and ``chosen`` [to] where they beat what is there."""
+        costs, relays, second = self._costs, self._relays, self._second
+        everyone = np.arange(len(cost))
+        # A relay must be neither end, nor taken; [to, relay].
+        barred = np.zeros((len(cost), len(relays)), np.float32)
+        barred[:, relays == source] = np.inf
+        barred[relays, np.arange(len(relays))] = np.inf
+        barred[source] = np.inf
+        if taken is not None:
+            barred[taken.relays[source][:, relays]] = np.inf
+        first = barred + costs.link[source, relays]
+        one = first + self._last
+        two = np.add(self._tail, first[:, :, None], out=self._two)
+        to, position = np.nonzero(barred[:, second])
+        two[to, :, position] = np.inf
+        if costs.rtt_cap_ms is not None:
+            first_rtt, cap = costs.rtt_ms[source, relays], costs.rtt_cap_ms[source]
+            _penalize(one, self._last_rtt + first_rtt, cap[:, None])
+            two_rtt = np.add(self._tail_rtt, first_rtt[None, :, None], out=self._two_rtt)
+            _penalize(two, two_rtt, cap[:, None, None])
+        by_one = one.argmin(axis=1)
+        self._take(one[everyone, by_one], relays[by_one], None, cost, chosen)
+        flat = two.reshape(len(cost), -1)
+        by_two = flat.argmin(axis=1)
+        first_of, second_of = np.divmod(by_two, len(second))
+        self._take(flat[everyone, by_two], relays[first_of], relays[second[second_of]], cost, chosen)
+
+    @staticmethod
+    def _take(
+        offered: F32, first: NDArray[np.intp], second: NDArray[np.intp] | None, cost: F32, chosen: Relays
+    ) -> None:
+        better = offered < cost
+        cost[better] = offered[better]
+        chosen[better, 0] = first[better]
+        chosen[better, 1] = NONE if second is None else second[better]
+
+    def _most_useful(self, number: int) -> NDArray[np.intp]:
+        """Return the positions (within the relays) of those that serve most pairs as single relays."""
+        relays = self._relays
+        if len(relays) <= number:
+            return np.arange(len(relays))
+        link = self._costs.link
+        served = np.zeros(len(relays), np.int64)
+        for source in range(len(link)):
+            by = link[source, relays][:, None] + link[relays]
+            winner = by.argmin(axis=0)
+            served += np.bincount(winner[np.isfinite(by.min(axis=0))], minlength=len(relays))
+        return np.sort(np.argsort(-served, kind="stable")[:number])
+
+
+def path_sum(link: F32, direct: F32, relays: Relays, per_relay: float) -> F32:
+    """Return the sum along one path per pair: of ``link`` over relayed paths, of ``direct`` over direct
+    ones; NaN where there is no path.
+    """
+    n = len(direct)
+    rows, columns = np.indices((n, n))
+    first, second = np.maximum(relays[..., 0], 0), np.maximum(relays[..., 1], 0)
+    one = link[rows, first] + link[first, columns] + np.float32(per_relay)
+    two = link[rows, first] + link[first, second] + link[second, columns] + np.float32(2 * per_relay)
+    total = np.where(relays[..., 1] >= 0, two, np.where(relays[..., 0] >= 0, one, direct))
+    return np.where(relays[..., 0] == ABSENT, np.float32(np.nan), total)
+
+
+def path_cost(costs: Costs, relays: Relays) -> F32:
+    """Return the cost of one path per pair; infinite where there is none or it cannot be used."""
+    total = path_sum(costs.link, costs.direct, relays, costs.relay)
+    if costs.rtt_cap_ms is not None:
+        rtt = path_sum(costs.rtt_ms, costs.rtt_ms, relays, RELAY_MS)
+        with np.errstate(invalid="ignore"):
+            _penalize(total, rtt, costs.rtt_cap_ms)
+    return np.where(np.isnan(total), np.float32(np.inf), total)
+
+
+def _penalize(cost: F32, rtt: F32, cap: F32) -> None:
+    """Add to ``cost`` in place where ``rtt`` is above ``cap``."""
+    np.add(cost, np.float32(OUT_OF_BOUND), out=cost, where=rtt > cap)

@@ -1,0 +1,246 @@
+"""The first predictor: quantiles over the last minutes of fresh samples, and episodes on top. Pure.
+
+*Base.* Quantiles of the telemetry bins inside the window (five minutes by default), widened by the
+variation within the bins. A link without a fresh sample is not known at all, whatever it once measured.
+
+*Episodes.* On a level jump nothing beats persistence: a sample far above the window's median opens an
+episode, and from then on the forecast is at least the episode's level. It ends only after a minute of
+health, twice as long with each relapse, so that a link that flaps is not trusted in its good moments.
+
+*Both ends.* Each end measures the same round trip and counts the other's loss; the worse of the two counts,
+so that a node cannot make its links look better than its neighbours find them.
+"""
+
+from dataclasses import dataclass
+from itertools import starmap
+
+import numpy as np
+
+from controller.prediction.forecast import Forecast
+from controller.topology.links import F32, I64, NEVER, Bool, Observation, Topology
+
+QUANTILES = (0.5, 0.8, 0.9)
+WITHIN_BIN = (0.0, 0.8, 1.25)
+"""How many times the bins' own jitter is added to each quantile of their means (a normal spread)."""
+
+JUMP_MS = 5.0
+JUMP_SHARE = 0.25
+JUMP_SPREADS = 2.0
+"""An RTT is a jump above the median by all of: so many ms, such a share, so many times (q90 − q50)."""
+JUMP_LOSS = 0.02
+
+LOSS_PRIOR_SAMPLES = 40.0
+LOSS_PRIOR_RATIO = 0.001
+"""A loss ratio counts as if that many packets of the link's long-run loss had been seen beside it: two lost
+of fifteen probes are no evidence of 13 % loss.
+"""
+DOWN_LOSS = 0.5
+"""The level of an episode that began with the link going down."""
+
+HOLD_NS = 60_000_000_000
+MAX_DOUBLINGS = 4
+FORGIVE_NS = 600_000_000_000
+"""An episode that opens this long after the last one ended is no relapse."""
+
+
+@dataclass(slots=True)
+class Episodes:
+    """[reporter, peer]: when the link was last bad, how bad, and how often it has relapsed."""
+
+    bad_at_ns: I64
+    rtt_ms: F32
+    loss_out: F32
+    loss_in: F32
+    relapses: I64
+
+    @classmethod
+    def empty(cls, n: int) -> "Episodes":
+        def nan() -> F32:
+            return np.full((n, n), np.nan, np.float32)
+
+        never = np.full((n, n), NEVER, np.int64)
+        return cls(never, nan(), nan(), nan(), np.zeros((n, n), np.int64))
+
+    def held(self, now_ns: int) -> Bool:
+        """Return where an episode still counts."""
+        return self.left_ns(now_ns) > 0
+
+    def left_ns(self, now_ns: int) -> I64:
+        """Return how long an episode still counts; not positive where none does."""
+        hold = HOLD_NS * 2 ** np.minimum(self.relapses, MAX_DOUBLINGS)
+        return self.bad_at_ns + hold - now_ns
+
+
+class Predictor:
+    """Fed with every observation, asked for forecasts at any time; keeps only the episodes itself."""
+
+    def __init__(self, topology: Topology) -> None:
+        self._topology = topology
+        self.episodes = Episodes.empty(len(topology))
+
+    def grow(self) -> None:
+        """Nodes were added to the topology."""
+        before, old = len(self.episodes.bad_at_ns), self.episodes
+        self.episodes = Episodes.empty(len(self._topology))
+        for name in Episodes.__slots__:
+            getattr(self.episodes, name)[:before, :before] = getattr(old, name)
+
+    def shrink(self, index: int) -> None:
+        """The node that had ``index`` was removed from the topology."""
+        for name in Episodes.__slots__:
+            array = np.delete(np.delete(getattr(self.episodes, name), index, 0), index, 1)
+            setattr(self.episodes, name, array)
+
+    def observe(self, seen: Observation, now_ns: int) -> bool:
+        """Take note of what a frame showed; return whether an episode opened, worsened by a jump, or a
+        link came up or went down.
+        """
+        row = seen.reporter
+        latest = self._topology.latest
+        news = self._just_now(row, now_ns)
+        base = self._base(row, now_ns)
+        with np.errstate(invalid="ignore"):
+            spread = base.q90 - base.q50
+            ceiling = base.q50 + np.maximum(np.maximum(JUMP_MS, JUMP_SHARE * base.q50), JUMP_SPREADS * spread)
+            slow = news & (latest.rtt_ms[row] > ceiling)
+            out = _shrunk(latest.loss_out[row], latest.count[row], base.loss_out)
+            into = _shrunk(latest.loss_in[row], latest.count[row], base.loss_in)
+            lossy = news & ((out > base.loss_out + JUMP_LOSS) | (into > base.loss_in + JUMP_LOSS))
+        dropped = np.zeros(len(self._topology), np.bool_)
+        dropped[list(seen.went_down)] = True
+        opened = self._note(row, slow | lossy | dropped, now_ns)
+        levels = self.episodes
+        levels.rtt_ms[row, slow] = latest.rtt_ms[row, slow]
+        levels.loss_out[row, lossy] = out[lossy]
+        levels.loss_in[row, lossy] = into[lossy]
+        levels.loss_out[row, dropped] = DOWN_LOSS
+        levels.loss_in[row, dropped] = DOWN_LOSS
+        return bool(opened.any()) or bool(seen.went_down) or bool(seen.came_up)
+
+    def forecast(self, now_ns: int) -> Forecast:
+        """Return what to expect of every link from now on."""
+        topology, latest, history = self._topology, self._topology.latest, self._topology.history
+        fresh = topology.fresh(now_ns)
+        valid = topology.valid_bins(now_ns)[:, None, :]
+        left = self.episodes.left_ns(now_ns)
+        held = left > 0
+        rtt = np.where(valid, history.rtt_ms, np.nan)
+        jitter = _mean(np.where(valid, history.jitter_ms, np.nan))
+        count = np.where(valid, history.count, 0.0)
+        ordered, number = np.sort(rtt, axis=2), (~np.isnan(rtt)).sum(axis=2)
+        # Variation within a bin and the last sample keep a link with a single bin from looking constant.
+        levels = [
+            _at_quantile(ordered, number, q) + share * jitter
+            for q, share in zip(QUANTILES, WITHIN_BIN, strict=True)
+        ]
+        floor = np.where(held, self.episodes.rtt_ms, np.nan)
+        q50, q80, q90 = (_worse_end(np.fmax(level, floor), fresh) for level in levels)
+        loss_out = self._loss(history.loss_out, count, self.episodes.loss_out, held)
+        loss_in = self._loss(history.loss_in, count, self.episodes.loss_in, held)
+        known = fresh | fresh.T
+        np.fill_diagonal(known, False)
+        said_down = topology.said_down(now_ns)
+        return Forecast(
+            rtt_q50_ms=q50,
+            rtt_q80_ms=q80,
+            rtt_q90_ms=q90,
+            loss_q90=np.nan_to_num(_worse_direction(loss_out, loss_in, fresh), nan=0.0),
+            measured_rtt_ms=_worse_end(latest.rtt_ms, fresh),
+            measured_loss=_worse_direction(latest.loss_out, latest.loss_in, fresh),
+            known=known,
+            confirmed=fresh & fresh.T,
+            down=said_down | said_down.T,
+            alive=topology.reporting(now_ns),
+            held_ns=np.maximum(left, left.T),
+        )
+
+    def _just_now(self, row: int, now_ns: int) -> Bool:
+        return self._topology.latest.at_ns[row] == now_ns
+
+    def _note(self, row: int, bad: Bool, now_ns: int) -> Bool:
+        """Mark what is bad now; return where an episode opened."""
+        episodes = self.episodes
+        held = episodes.held(now_ns)[row]
+        quiet_ns = now_ns - episodes.bad_at_ns[row]
+        opened = bad & ~held
+        # Back in trouble after a telemetry interval of health, or soon after its hold ended: a relapse.
+        relapsed = (
+            bad
+            & (quiet_ns > self._topology.bin_ns + self._topology.bin_ns // 2)
+            & (quiet_ns < FORGIVE_NS + HOLD_NS)
+        )
+        episodes.relapses[row] = np.where(
+            relapsed, episodes.relapses[row] + 1, np.where(opened, 0, episodes.relapses[row])
+        )
+        for name in ("rtt_ms", "loss_out", "loss_in"):
+            getattr(episodes, name)[row, opened] = np.nan
+        episodes.bad_at_ns[row, bad] = now_ns
+        return opened
+
+    def _base(self, row: int, now_ns: int) -> "_Base":
+        """What the row's links were like before the bin that is open now; NaN where that is not known."""
+        history = self._topology.history
+        bins = history.bin_of[row]
+        now_bin = now_ns // self._topology.bin_ns
+        past = (bins > now_bin - self._topology.bins) & (bins < now_bin)
+        rtt = np.sort(np.where(past, history.rtt_ms[row], np.nan), axis=1)
+        number = (~np.isnan(rtt)).sum(axis=1)
+        count = np.where(past, history.count[row], 0.0)
+        return _Base(
+            _at_quantile(rtt, number, 0.5),
+            _at_quantile(rtt, number, 0.9),
+            *starmap(_pooled, ((history.loss_out[row], count), (history.loss_in[row], count))),
+        )
+
+    def _loss(self, ratio: F32, count: F32, level: F32, held: Bool) -> F32:
+        """Return the q90 over bins of the shrunk loss, at least the level of an episode that counts."""
+        prior = _pooled(ratio, count)
+        bins = _shrunk(ratio, count, prior[..., None])
+        bins = np.where((count > 0) & ~np.isnan(ratio), bins, np.nan)
+        number = (~np.isnan(bins)).sum(axis=2)
+        base = _at_quantile(np.sort(bins, axis=2), number, 0.9)
+        return np.fmax(base, np.where(held, level, np.nan))
+
+
+@dataclass(frozen=True, slots=True)
+class _Base:
+    q50: F32
+    q90: F32
+    loss_out: F32
+    loss_in: F32
+
+
+def _at_quantile(ordered: F32, number: I64, q: float) -> F32:
+    """Return the ⌈q·m⌉-th smallest of the m values along the last axis (NaNs sorted last); NaN for none."""
+    last = ordered.shape[-1] - 1
+    index = np.clip(np.ceil(q * number).astype(np.int64) - 1, 0, last)
+    return np.take_along_axis(ordered, index[..., None], axis=-1)[..., 0]
+
+
+def _pooled(ratio: F32, count: F32) -> F32:
+    """Return the long-run loss over all bins, at least a small prior."""
+    lost = np.nansum(ratio * count, axis=-1)
+    total = np.sum(np.where(np.isnan(ratio), 0.0, count), axis=-1)
+    pooled = (lost + LOSS_PRIOR_RATIO * LOSS_PRIOR_SAMPLES) / (total + LOSS_PRIOR_SAMPLES)
+    return pooled.astype(np.float32)
+
+
+def _shrunk(ratio: F32, count: F32, prior: F32) -> F32:
+    shrunk = (ratio * count + prior * LOSS_PRIOR_SAMPLES) / (count + LOSS_PRIOR_SAMPLES)
+    return shrunk.astype(np.float32)
+
+
+def _mean(values: F32) -> F32:
+    number = (~np.isnan(values)).sum(axis=-1)
+    return (np.nansum(values, axis=-1) / np.maximum(number, 1)).astype(np.float32)
+
+
+def _worse_end(values: F32, fresh: Bool) -> F32:
+    """Return the larger of what both ends measured of the same round trip; NaN where neither is fresh."""
+    own = np.where(fresh, values, np.nan)
+    return np.fmax(own, own.T)
+
+
+def _worse_direction(sent: F32, received: F32, fresh: Bool) -> F32:
+    """Return the larger of what the sender and the receiver counted of the same direction."""
+    return np.fmax(np.where(fresh, sent, np.nan), np.where(fresh, received, np.nan).T)
