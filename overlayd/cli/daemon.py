@@ -1,0 +1,86 @@
+"""``overlayd``: runs the processes of an edge host. I/O: arguments, environment, exit code.
+
+Each role's modules are imported when it is chosen, so that no process pays for another's.
+"""
+
+import argparse
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+ROLES = {
+    "engine": "forwards packets: TUN, UDP, sessions, repair, switch-over",
+    "agent": "probes, chooses paths, talks to the controller",
+    "run": "both, as two supervised child processes",
+}
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run a role until it ends; return its exit code (2: what was asked for is wrong, 1: failed)."""
+    words = list(sys.argv[1:] if argv is None else argv)
+    arguments = _parser().parse_args(words)
+    from overlayd.daemon.config import load
+    from overlayd.daemon.errors import StartError
+
+    try:
+        flags = [*arguments.set, *([f"log.level={arguments.log_level}"] if arguments.log_level else [])]
+        configuration = load(arguments.config, os.environ, flags)
+        match arguments.role:
+            case "engine":
+                from overlayd.daemon import engine
+
+                return engine.run(configuration)
+            case "agent":
+                from overlayd.daemon import agent
+
+                return agent.run(configuration)
+            case _:
+                from overlayd.daemon import supervise
+
+                return supervise.run(configuration, words[words.index("run") + 1 :])
+    except StartError as error:
+        print(f"overlayd {arguments.role}: {error}", file=sys.stderr)
+        return error.exit_code
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="overlayd", description="Runs this host's part of the overlay network."
+    )
+    parser.add_argument("--version", action=_Version, nargs=0, help="show the version and exit")
+    roles = parser.add_subparsers(dest="role", required=True, metavar="engine|agent|run")
+    for role, purpose in ROLES.items():
+        options = roles.add_parser(role, help=purpose, description=f"{role}: {purpose}")
+        options.add_argument(
+            "--config",
+            type=Path,
+            default=Path("/etc/overlayd/overlayd.toml"),
+            metavar="FILE",
+            help="configuration (default: %(default)s)",
+        )
+        options.add_argument(
+            "--set",
+            action="append",
+            default=[],
+            metavar="SECTION.KEY=VALUE",
+            help="a value that goes before file and environment; may be repeated",
+        )
+        options.add_argument(
+            "--log-level", choices=("debug", "info", "warning", "error"), help="as log.level"
+        )
+    return parser
+
+
+class _Version(argparse.Action):
+    """Imports the native module only if its version is asked for."""
+
+    def __call__(self, parser: argparse.ArgumentParser, *_: object, **__: object) -> None:
+        from overlayd._engine import version
+
+        print(f"overlayd {version()}")
+        parser.exit()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,223 @@
+"""The engine's process: owns TUN, sockets and Noise key, and runs the native packet thread.
+
+What lives here: the order of start and stop, and what a snapshot sets off. Not here: packets (the native
+module), the agent's socket (`engine_server`), files (`engine_state`), the kernel's tables (`host`). Called
+by `overlayd.cli.daemon`. I/O.
+"""
+
+import asyncio
+import contextlib
+import errno
+import ipaddress
+import logging
+import os
+import signal
+import socket
+
+import msgspec
+
+from overlayd._engine import Engine, SnapshotRefused, open_tun, open_udp, public_key, version
+from overlayd.daemon.config import Configuration, UplinkSection
+from overlayd.daemon.engine_server import EngineServer
+from overlayd.daemon.engine_state import EngineState
+from overlayd.daemon.errors import StartError
+from overlayd.daemon.host import Address, Host, endpoint_address
+from overlayd.daemon.log import fields, set_up
+from overlayd.daemon.notify import notify
+from overlayd.protocol import engine
+
+LOG = logging.getLogger(__name__)
+CHECK_S = 2.0
+"""How often the packet thread is looked at; it turns at least once a second."""
+_KEY_LOG = b'{"type":"key_log"'
+
+
+def run(configuration: Configuration) -> int:
+    """Run until told to stop; return the exit code. Raises :class:`StartError`."""
+    set_up("engine", configuration.log.level, configuration.log.format)
+    # Not uvloop: it knows no netlink sockets, and this loop turns a few times a second.
+    asyncio.run(EngineProcess(configuration).run())
+    return 0
+
+
+class EngineProcess:
+    """One engine from start to stop."""
+
+    def __init__(self, configuration: Configuration) -> None:
+        self._configuration = configuration
+        self._snapshot: engine.Snapshot | None = None
+
+    async def run(self) -> None:
+        """Start, serve until SIGTERM or SIGINT, and leave the host as it was. Raises :class:`StartError`."""
+        stopped = asyncio.Event()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            asyncio.get_running_loop().add_signal_handler(number, stopped.set)
+        async with contextlib.AsyncExitStack() as stack:
+            await self._start(stack)
+            notify("READY=1\nSTATUS=forwarding")
+            await stopped.wait()
+            notify("STOPPING=1")
+
+    async def _start(self, stack: contextlib.AsyncExitStack) -> None:
+        """Acquire in this order; ``stack`` releases in the opposite one, also when a step fails."""
+        configuration = self._configuration
+        self._state = EngineState(configuration.engine_dir)
+        stack.callback(self._state.close)
+        private_key = self._state.identity()
+        self._public_key = public_key(private_key).hex()
+        sockets = [_open_uplink(uplink, stack) for uplink in configuration.uplink]
+        tun = _open_interface(configuration.engine.interface, stack)
+        self._boot = self._state.next_boot()
+        self._engine = Engine(
+            tun,
+            sockets,
+            private_key,
+            self._boot,
+            key_log=configuration.engine.key_log,
+            **msgspec.structs.asdict(configuration.offload),
+        )
+        stack.callback(self._engine.stop)
+        self._host = Host(configuration.engine.interface, configuration.engine.mtu, _underlay(configuration))
+        stack.push_async_callback(self._host.close)
+        await self._host.open()
+        loop = asyncio.get_running_loop()
+        loop.add_reader(self._engine.event_fd(), self._report)
+        stack.callback(loop.remove_reader, self._engine.event_fd())
+        await self._resume()
+        self._server = EngineServer(configuration.engine_socket, self._welcome, self._apply)
+        stack.push_async_callback(self._server.close)
+        await self._server.open()
+        watch = asyncio.create_task(self._watch())
+        stack.callback(watch.cancel)
+        LOG.info(
+            "engine started",
+            extra=fields(
+                boot=self._boot, interface=configuration.engine.interface, public_key=self._public_key
+            ),
+        )
+
+    async def _resume(self) -> None:
+        """Come up with the last good snapshot: no agent is needed to forward."""
+        snapshot = self._state.load_snapshot()
+        if snapshot is None:
+            LOG.info("no snapshot yet: waiting for the agent's first")
+            return
+        try:
+            await self._put_in_force(snapshot)
+        except SnapshotRefused as refusal:
+            field, problem = refusal.args
+            LOG.error("stored snapshot refused", extra=fields(field=field, problem=problem))
+
+    async def _apply(self, snapshot: engine.Snapshot) -> engine.Applied | engine.Refused:
+        """Apply what the agent sent; a snapshot that is refused changes nothing."""
+        try:
+            await self._put_in_force(snapshot)
+        except SnapshotRefused as refusal:
+            field, problem = refusal.args
+            LOG.error("snapshot refused", extra=fields(field=field, problem=problem))
+            return engine.Refused(snapshot.generation, field, problem)
+        await asyncio.to_thread(self._state.save_snapshot, msgspec.json.encode(snapshot))
+        return engine.Applied(snapshot.generation)
+
+    async def _put_in_force(self, snapshot: engine.Snapshot) -> None:
+        """Tables first, then the host: what is routed here must find its way. Raises SnapshotRefused."""
+        self._engine.apply(msgspec.json.encode(snapshot))
+        self._snapshot = snapshot
+        await self._host.apply(snapshot)
+        LOG.info(
+            "snapshot applied",
+            extra=fields(
+                generation=snapshot.generation, peers=len(snapshot.peers), links=len(snapshot.links)
+            ),
+        )
+
+    def _welcome(self) -> engine.Welcome:
+        return engine.Welcome(
+            protocol=engine.PROTOCOL,
+            version=version(),
+            public_key=self._public_key,
+            boot=self._boot,
+            generation=self._snapshot.generation if self._snapshot else 0,
+            interface=self._configuration.engine.interface,
+            uplinks=tuple(
+                engine.EngineUplink(uplink.name, uplink.address, uplink.port)
+                for uplink in self._configuration.uplink
+            ),
+        )
+
+    def _report(self) -> None:
+        """Pass events on. Session keys stay here: they are for the key log's file alone."""
+        for event in self._engine.events():
+            if event.startswith(_KEY_LOG):
+                self._state.log_key(event)
+            else:
+                self._server.report(event)
+
+    async def _watch(self) -> None:
+        """Tell systemd that packets are served, for as long as they are; say which offloads were given up."""
+        ticks, given_up = 0, 0
+        while True:
+            await asyncio.sleep(CHECK_S)
+            seen = self._engine.ticks()
+            if seen == ticks:
+                LOG.critical("the packet thread stands still", extra=fields(seconds=CHECK_S))
+                continue
+            ticks = seen
+            notify("WATCHDOG=1")
+            shell: dict[str, int] = msgspec.json.decode(self._engine.counters())["shell"]
+            now = {name: count for name, count in shell.items() if name.endswith("_step_downs") and count}
+            if sum(now.values()) > given_up:
+                given_up = sum(now.values())
+                LOG.warning(
+                    "the kernel failed at an offload, which is not used any more", extra=fields(**now)
+                )
+
+
+def _open_uplink(uplink: UplinkSection, stack: contextlib.ExitStack | contextlib.AsyncExitStack) -> int:
+    try:
+        descriptor = open_udp(uplink.address, uplink.port)
+    except OSError as error:
+        where = f"uplink {uplink.name!r}"
+        match error.errno:
+            case errno.EADDRINUSE:
+                problem = f"UDP port {uplink.port} on {uplink.address} is in use by another program"
+            case errno.EADDRNOTAVAIL:
+                problem = f"no interface of this host has the address {uplink.address}"
+            case errno.EAFNOSUPPORT:
+                problem = (
+                    f"this host has no {'IPv6' if ':' in uplink.address else 'IPv4'} for {uplink.address}"
+                )
+            case _:
+                problem = f"{uplink.address} port {uplink.port}: {error.strerror}"
+        raise StartError(f"{where}: {problem}") from error
+    stack.callback(os.close, descriptor)
+    return descriptor
+
+
+def _open_interface(name: str, stack: contextlib.ExitStack | contextlib.AsyncExitStack) -> int:
+    # A second engine would else silently take a share of the first one's packets: the TUN has several queues.
+    with contextlib.suppress(OSError):
+        socket.if_nametoindex(name)
+        raise StartError(
+            f"interface {name} exists already: is another engine running? [engine] interface names another"
+        )
+    try:
+        descriptor = open_tun(name)
+    except OSError as error:
+        match error.errno:
+            case errno.ENOENT | errno.ENODEV | errno.ENXIO:
+                problem = "there is no /dev/net/tun: modprobe tun, or give the container the device"
+            case errno.EPERM | errno.EACCES:
+                problem = "CAP_NET_ADMIN is missing: run as root, or as the unit in packaging/systemd does"
+            case _:
+                problem = error.strerror or str(error)
+        raise StartError(f"interface {name} cannot be made: {problem}") from error
+    stack.callback(os.close, descriptor)
+    return descriptor
+
+
+def _underlay(configuration: Configuration) -> set[Address]:
+    """The addresses at which this host stands in the underlay, as far as they are configured."""
+    bound = {ipaddress.ip_address(uplink.address) for uplink in configuration.uplink}
+    seen = {endpoint_address(uplink.endpoint) for uplink in configuration.uplink if uplink.endpoint}
+    return {address for address in bound | seen if not address.is_unspecified}

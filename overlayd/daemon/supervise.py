@@ -1,0 +1,97 @@
+"""Engine and agent as two children of one process, for a plain host or a lab; systemd runs them as two units.
+
+A child that dies is started again and the other never notices. Called by `overlayd.cli.daemon`. I/O:
+processes.
+"""
+
+import asyncio
+import contextlib
+import ctypes
+import logging
+import signal
+import sys
+import time
+from collections.abc import Sequence
+
+from overlayd.daemon.config import Configuration
+from overlayd.daemon.log import fields, set_up
+
+LOG = logging.getLogger(__name__)
+FIRST_BACK_OFF_S = 0.2
+LAST_BACK_OFF_S = 5.0
+WELL_AFTER_S = 10.0
+"""A child that has run for so long begins with the first back-off again."""
+STOP_WAIT_S = 5.0
+_USAGE = 2
+_PR_SET_PDEATHSIG = 1
+
+
+def run(configuration: Configuration, arguments: Sequence[str]) -> int:
+    """Run both children with ``arguments`` until told to stop; return the exit code."""
+    set_up("run", configuration.log.level, configuration.log.format)
+    command = [sys.executable, "-m", "overlayd.cli.daemon"]
+    children = [Child(role, [*command, role, *arguments]) for role in ("engine", "agent")]
+    return asyncio.run(supervise(children))
+
+
+class Child:
+    """A command that is kept running."""
+
+    def __init__(self, name: str, command: Sequence[str]) -> None:
+        self.name = name
+        self._command = command
+        self._process: asyncio.subprocess.Process | None = None
+
+    async def keep_running(self) -> int:
+        """Start again and again; return only with exit code 2, which the next start would end with, too."""
+        back_off_s = FIRST_BACK_OFF_S
+        while True:
+            started = time.monotonic()
+            code = await self._run_once()
+            if code == _USAGE:
+                return code
+            if time.monotonic() - started >= WELL_AFTER_S:
+                back_off_s = FIRST_BACK_OFF_S
+            LOG.error(f"{self.name} ended", extra=fields(exit=code, again_in_s=back_off_s))
+            await asyncio.sleep(back_off_s)
+            back_off_s = min(2 * back_off_s, LAST_BACK_OFF_S)
+
+    async def stop(self) -> None:
+        """Ask the process to end; insist after a while."""
+        process = self._process
+        if process is None or process.returncode is not None:
+            return
+        with contextlib.suppress(ProcessLookupError):
+            process.terminate()
+            try:
+                await asyncio.wait_for(process.wait(), STOP_WAIT_S)
+            except TimeoutError:
+                LOG.error(f"{self.name} does not end; killing it")
+                process.kill()
+                await process.wait()
+
+    async def _run_once(self) -> int:
+        self._process = await asyncio.create_subprocess_exec(*self._command, preexec_fn=_die_with_parent)
+        LOG.info(f"{self.name} started", extra=fields(pid=self._process.pid))
+        return await self._process.wait()
+
+
+async def supervise(children: Sequence[Child]) -> int:
+    """Keep ``children`` running until SIGTERM or SIGINT (0), or until one is misconfigured (2)."""
+    stopped = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stopped.set)
+    kept = [asyncio.create_task(child.keep_running()) for child in children]
+    told = asyncio.create_task(stopped.wait())
+    done, _ = await asyncio.wait([*kept, told], return_when=asyncio.FIRST_COMPLETED)
+    for task in (*kept, told):
+        task.cancel()
+    # The agent goes first: it says farewell to the controller while packets still pass.
+    for child in reversed(children):
+        await child.stop()
+    return 0 if told in done else _USAGE
+
+
+def _die_with_parent() -> None:
+    """Else a supervisor that is killed would leave an engine behind that the next one cannot replace."""
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
