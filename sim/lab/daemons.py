@@ -27,6 +27,7 @@ INTERFACE = "overlay0"
 _READY_S = 30.0
 _PAUSE_S = 0.05
 _REQUEST_S = 30.0
+_LAST_LINES = 8
 
 
 def start(place: Folder, state: LabState, overlay: Overlay, tell: Tell) -> Iterator[Process]:
@@ -53,8 +54,8 @@ def start(place: Folder, state: LabState, overlay: Overlay, tell: Tell) -> Itera
         tell(f"{edge.node} joins")
         token = _token(namespace, served, edge)
         socket_file = agent_socket(place, edge.node)
-        _wait_answering(place, running, socket_file)
-        ask(socket_file, "join", {"token": token})
+        _wait_ready(place, running, socket_file)
+        _join(place, running, socket_file, token)
 
 
 def agent_socket(place: Folder, node: str) -> Path:
@@ -134,20 +135,32 @@ def _wait_listening(place: Folder, namespace: str, running: Process, controller:
     raise LabError(f"the controller does not listen at {controller.listen}{_last_words(place, running)}")
 
 
-def _wait_answering(place: Folder, running: Process, file: Path) -> None:
+def _wait_ready(place: Folder, running: Process, file: Path) -> None:
+    """Wait until an agent answers and has its engine."""
     deadline = time.monotonic() + _READY_S
+    missing = "its agent does not answer"
     while time.monotonic() < deadline and process.alive(running):
         try:
-            ask(file, "status", {})
-            return
+            if msgspec.convert(ask(file, "status", {}), Status).engine.connected:
+                return
+            missing = "its agent has no engine"
         except OSError:
-            time.sleep(_PAUSE_S)
-    raise LabError(f"{running.name}: its agent does not answer{_last_words(place, running)}")
+            pass
+        time.sleep(_PAUSE_S)
+    raise LabError(f"{running.name}: {missing}{_last_words(place, running)}")
+
+
+def _join(place: Folder, running: Process, file: Path, token: str) -> None:
+    try:
+        ask(file, "join", {"token": token})
+    except (LabError, OSError) as error:
+        raise LabError(f"{running.name}: {error}{_last_words(place, running)}") from error
 
 
 def _last_words(place: Folder, running: Process) -> str:
+    """The end of a process's log, which goes when the lab is taken down."""
     lines = place.log(running.name).read_text(errors="replace").strip().splitlines()
-    return f": {lines[-1]}" if lines else ""
+    return "".join(f"\n  {line}" for line in lines[-_LAST_LINES:])
 
 
 def _program(name: str) -> str:
