@@ -41,8 +41,7 @@ class Explainer:
             return None
         weigh = _Weighing(self, number, source, destination)
         primary = weigh.path(chosen[0])
-        why = weigh.why_primary(primary)
-        candidates = [weigh.candidate(primary, Verdict.PRIMARY, why)]
+        candidates = [weigh.candidate(primary, Verdict.PRIMARY, weigh.why_primary(primary))]
         for path in map(weigh.path, chosen[1:]):
             candidates.append(weigh.candidate(path, Verdict.BACKUP, weigh.why_backup(path, primary)))
         for path in map(weigh.path, self._others(number, source, destination, chosen, rejected)):
@@ -52,7 +51,7 @@ class Explainer:
             class_id=ClassId(number),
             paths=tuple(self.nodes(path) for path in chosen),
             candidates=tuple(candidates),
-            reason=weigh.why_left() + why,
+            reason=weigh.why_route(primary),
             decided_at=unix_s,
         )
 
@@ -142,23 +141,26 @@ class _Weighing:
             measured_loss_ratio=_rounded(path.measured_loss, 5),
         )
 
-    def why_left(self) -> str:
-        """Return why the old primary was left, if it was."""
+    def why_route(self, primary: _Path) -> str:
+        """Return why this primary is in force, and if it is new, why the old one was left."""
         before = self._chosen.before[self._source, self._destination].tolist()
-        if not self._chosen.moved[self._source, self._destination] or before[0] == ABSENT:
-            return ""
+        if not self._chosen.moved[self._source, self._destination]:
+            return self.why_primary(primary)
         left = self.path(_indices(before, self._destination))
         problem = self._problem(left) or f"now {self._value(left.bare)}"
-        return f"left {self._named(left)} ({problem}): "
+        why = self.why_primary(primary, beside_direct=len(left.indices) > 1)
+        return f"left {self._named(left)} ({problem}): {why}"
 
-    def why_primary(self, path: _Path) -> str:
+    def why_primary(self, path: _Path, *, beside_direct: bool = True) -> str:
         if (problem := self._problem(path)) is not None:
-            return f"nothing better is left, although {problem}"
+            return f"{self._named(path)}: nothing better is left, although {problem}"
         if len(path.indices) == 1:
             return f"direct, {self._value(path.bare)}: no relayed path is better by {self._worth()}"
+        said = f"{self._named(path)}, {self._value(path.bare)}"
+        if not beside_direct:
+            return said
         direct = self.path((self._destination,))
-        against = self._problem(direct) or self._value(direct.bare)
-        return f"{self._named(path)}, {self._value(path.bare)}; direct: {against}"
+        return f"{said}; direct: {self._problem(direct) or self._value(direct.bare)}"
 
     def why_backup(self, path: _Path, primary: _Path) -> str:
         shared = "shares no relay with the primary"

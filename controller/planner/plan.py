@@ -3,6 +3,7 @@
 A primary is left for one that is predicted to be better by more than a share and more than a least amount
 (`policy.costs.GAINS`), and not within the dwell time of its last change. A primary that is dead or outside
 its class's bound is left at once. Where nobody reports on a path any more, nothing is concluded: it stays.
+The routes of a node that does not report itself stay as they are: there is nobody to take new ones.
 """
 
 from collections.abc import Sequence
@@ -13,6 +14,7 @@ from numpy.typing import NDArray
 
 from controller.planner.search import (
     ABSENT,
+    NONE,
     SECOND_RELAYS,
     Paths,
     Relays,
@@ -47,7 +49,6 @@ class ClassPlan:
     costs: Costs
     ideal: Paths
     before: Relays
-    before_cost: F32
     dwelling: Bool
     moved: Bool
 
@@ -94,8 +95,10 @@ def plan(
 
 def _quickest(forecast: Forecast, relays: NDArray[np.intp], second_relays: int) -> F32:
     """Return the RTT of the quickest path of each pair, whatever it loses."""
-    rtt = np.where(forecast.usable, forecast.rtt_q80_ms, np.inf).astype(np.float32)
-    costs = Costs(rtt, rtt, rtt, RELAY_MS, rtt, None, GAINS[Objective.LATENCY])
+    direct = np.where(forecast.usable, forecast.rtt_q80_ms, np.inf).astype(np.float32)
+    # What only one end vouches for must not set the standard for others.
+    link = np.where(forecast.confirmed, direct, np.float32(np.inf))
+    costs = Costs(link, link, link, direct, RELAY_MS, direct, None, GAINS[Objective.LATENCY])
     return Search(costs, relays, second_relays).best().cost
 
 
@@ -108,8 +111,13 @@ def _choose(
     table: RouteTable,
     now_ns: int,
 ) -> ClassPlan:
-    """Put primaries into ``table``: those in force, or the ideal where that is worth the change."""
+    """Put primaries into ``table``: those in force, or the ideal where that is worth the change.
+
+    Who has no route yet is taken to be on the direct path: it is left for as much as any other.
+    """
     before = table.relays[number, :, :, 0].copy()
+    in_force = before[..., 0] != ABSENT
+    before[~in_force & np.isfinite(costs.direct) & forecast.alive[:, None]] = NONE
     here = path_cost(costs, before)
     rtt = path_sum(costs.rtt_ms, costs.rtt_ms, before, RELAY_MS)
     dwelling = now_ns - table.changed_ns[number] < DWELL_NS + _spread_ns(number, len(before))
@@ -121,11 +129,10 @@ def _choose(
         enough = (gain > costs.gain.share * here) & (gain > costs.gain.least)
     unusable = ~np.isfinite(here) & ~_unheard(forecast, before)
     move = np.isfinite(ideal.cost) & (unusable | (enough & (broken | ~dwelling)))
-    move &= (ideal.relays != before).any(axis=-1)
+    move &= (ideal.relays != before).any(axis=-1) & forecast.alive[:, None]
     table.relays[number, :, :, 0] = np.where(move[..., None], ideal.relays, before)
-    left = move & (before[..., 0] != ABSENT)
-    table.changed_ns[number][left] = now_ns
-    return ClassPlan(costs, ideal, before, here, dwelling & ~broken, move)
+    table.changed_ns[number][move & in_force] = now_ns
+    return ClassPlan(costs, ideal, before, dwelling & ~broken, move & in_force)
 
 
 def _back_up(number: int, costs: Costs, search: Search, forecast: Forecast, table: RouteTable) -> None:
@@ -149,7 +156,8 @@ def _back_up(number: int, costs: Costs, search: Search, forecast: Forecast, tabl
             good &= taken.free(kept)
             relays = np.where(good[..., None], kept, relays)
             cost = np.where(good, kept_cost, cost)
-        paths[:, :, position] = relays
+        asked = forecast.alive[:, None, None]
+        paths[:, :, position] = np.where(asked, relays, old[position - 1])
 
 
 def _publish(forecast: Forecast, table: RouteTable, changed: Bool) -> Bool:

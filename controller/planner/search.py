@@ -167,8 +167,8 @@ def path_sum(link: F32, direct: F32, relays: Relays, per_relay: float) -> F32:
 
 
 def path_cost(costs: Costs, relays: Relays) -> F32:
-    """Return the cost of one path per pair; infinite where there is none or it cannot be used."""
-    total = path_sum(costs.link, costs.direct, relays, costs.relay)
+    """Return the cost of one path in force per pair; infinite where there is none or it cannot be used."""
+    total = path_sum(costs.kept, costs.direct, relays, costs.relay)
     if costs.rtt_cap_ms is not None:
         rtt = path_sum(costs.rtt_ms, costs.rtt_ms, relays, RELAY_MS)
         with np.errstate(invalid="ignore"):

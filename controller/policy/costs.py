@@ -53,13 +53,15 @@ GAINS = {
 class Costs:
     """The matrices of one class, [from, to]; infinite where a link cannot be used.
 
-    ``link`` is the cost of a link inside a relayed path, ``direct`` of the direct path, ``bare`` of
-    either without penalties; ``relay`` is added per relay. A path whose RTT (``rtt_ms`` summed, and
-    :data:`RELAY_MS` per relay) is above ``rtt_cap_ms`` (of its ends) costs :data:`OUT_OF_BOUND` more.
+    ``direct`` is the cost of a link as the direct path, ``link`` inside a relayed path that would be new,
+    ``kept`` inside one that is in force, ``bare`` without any penalty; ``relay`` is added per relay. A path
+    whose RTT (``rtt_ms`` summed, and :data:`RELAY_MS` per relay) is above ``rtt_cap_ms`` (of its ends) costs
+    :data:`OUT_OF_BOUND` more.
     """
 
     bare: F32
     link: F32
+    kept: F32
     direct: F32
     relay: float
     rtt_ms: F32
@@ -92,10 +94,13 @@ def costs_of(service: ServiceClass, forecast: Forecast, price: F32, best_rtt_ms:
     if bound.rtt_ms is not None:
         cap = np.minimum(np.inf if cap is None else cap, np.full_like(rtt, bound.rtt_ms))
     direct = np.where(forecast.usable, link, np.inf).astype(np.float32)
-    inside = direct + np.where(forecast.confirmed, 0.0, UNCONFIRMED).astype(np.float32)
+    unconfirmed = np.where(forecast.confirmed, 0.0, UNCONFIRMED).astype(np.float32)
+    # A path in force is not suspected because one of its nodes has not reported lately.
+    suspected = np.where(forecast.alive[:, None] & forecast.alive[None, :], unconfirmed, np.float32(0.0))
     return Costs(
         bare=bare,
-        link=inside,
+        link=direct + unconfirmed,
+        kept=direct + suspected,
         direct=direct,
         relay=relay,
         rtt_ms=np.where(forecast.usable, rtt, np.inf).astype(np.float32),

@@ -5,7 +5,8 @@ variation within the bins. A link without a fresh sample is not known at all, wh
 
 *Episodes.* On a level jump nothing beats persistence: a sample far above the window's median opens an
 episode, and from then on the forecast is at least the episode's level. It ends only after a minute of
-health, twice as long with each relapse, so that a link that flaps is not trusted in its good moments.
+health, twice as long with each relapse, so that a link that flaps is not trusted in its good moments. What
+was measured until then is forgotten: it says nothing about the level that the link has found.
 
 *Both ends.* Each end measures the same round trip and counts the other's loss; the worse of the two counts,
 so that a node cannot make its links look better than its neighbours find them.
@@ -121,16 +122,17 @@ class Predictor:
         """Return what to expect of every link from now on."""
         topology, latest, history = self._topology, self._topology.latest, self._topology.history
         fresh = topology.fresh(now_ns)
-        valid = topology.valid_bins(now_ns)[:, None, :]
         left = self.episodes.left_ns(now_ns)
         held = left > 0
+        begin = np.where(held, NEVER, self.episodes.bad_at_ns) // topology.bin_ns
+        valid = topology.valid_bins(now_ns)[:, None, :] & (history.bin_of[:, None, :] > begin[:, :, None])
         rtt = np.where(valid, history.rtt_ms, np.nan)
         jitter = _mean(np.where(valid, history.jitter_ms, np.nan))
         count = np.where(valid, history.count, 0.0)
         ordered, number = np.sort(rtt, axis=2), (~np.isnan(rtt)).sum(axis=2)
-        # Variation within a bin and the last sample keep a link with a single bin from looking constant.
+        # Variation within the bins keeps a link with a single one from looking constant.
         levels = [
-            _at_quantile(ordered, number, q) + share * jitter
+            np.where(number > 0, _at_quantile(ordered, number, q) + share * jitter, latest.rtt_ms)
             for q, share in zip(QUANTILES, WITHIN_BIN, strict=True)
         ]
         floor = np.where(held, self.episodes.rtt_ms, np.nan)

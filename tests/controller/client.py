@@ -1,4 +1,6 @@
-"""A small agent for tests of the controller's shell: joins and speaks over real TLS. Knows the protocol and nothing else."""
+"""A small agent for tests of the controller's shell: joins and speaks over real TLS. Knows the protocol
+and nothing else.
+"""
 
 import asyncio
 import hashlib
