@@ -50,16 +50,12 @@ impl Node {
     ) -> Result<(), DropReason> {
         self.end_run();
         let view = self.admit(origin, packet)?;
-        let place = if partial_checksum {
-            checksum::place(&view)
-        } else {
-            None
-        };
+        let partial_checksum = checksum_place(&view, packet.len(), partial_checksum)?;
         self.push(
             origin,
             packet,
             Offload {
-                partial_checksum: place,
+                partial_checksum,
                 segment: None,
             },
         );
@@ -72,16 +68,12 @@ impl Node {
             return Ok(());
         }
         self.end_run();
-        let place = if run.partial_checksum {
-            checksum::place(&view)
-        } else {
-            None
-        };
+        let partial_checksum = checksum_place(&view, run.packet.len(), run.partial_checksum)?;
         self.push(
             origin,
             run.packet,
             Offload {
-                partial_checksum: place,
+                partial_checksum,
                 segment: None,
             },
         );
@@ -153,6 +145,9 @@ impl Node {
             return None;
         }
         let header = transport + usize::from(tcp[TCP_LENGTH] >> 4) * 4;
+        if header < transport + 20 {
+            return None;
+        }
         let size = run
             .packet
             .len()
@@ -210,6 +205,20 @@ impl Node {
         }
         true
     }
+}
+
+/// Where a kernel has to complete the checksum of a packet, if it has to.
+fn checksum_place(
+    view: &InnerPacket<'_>,
+    length: usize,
+    partial: bool,
+) -> Result<Option<(u16, u16)>, DropReason> {
+    if !partial {
+        return Ok(None);
+    }
+    let place = checksum::place(view);
+    let inside = place.filter(|(start, offset)| usize::from(start + offset) + 2 <= length);
+    inside.map(Some).ok_or(DropReason::BadInner)
 }
 
 fn tcp_seq(tcp: &[u8]) -> u32 {

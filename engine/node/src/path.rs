@@ -338,3 +338,108 @@ impl Samples {
         self.rtt_sum += rtt;
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MINUTE: Nanos = 60_000_000_000;
+
+    /// Paths to node 9, of which the first hop is node (and place) n.
+    fn set(paths: &[&[u16]]) -> PathSet {
+        let paths = paths.iter().map(|path| path.to_vec()).collect();
+        let route = Route {
+            destination: 9,
+            class: 0,
+            paths,
+        };
+        PathSet::new(&route, 1, 0, usize::from)
+    }
+
+    fn switch(set: &mut PathSet, now: Nanos, up: &[usize]) -> Option<(u16, SwitchReason)> {
+        let switched = set.choose(now, |via| up.contains(&via))?;
+        Some((switched.to[0], switched.reason))
+    }
+
+    #[test]
+    fn a_relapse_doubles_the_time_of_health_that_is_asked_for() {
+        let mut set = set(&[&[9], &[3, 9]]);
+        assert_eq!(switch(&mut set, 0, &[9, 3]), None);
+        let mut now = MINUTE;
+        for minutes in [1, 2, 4, 8, 16, 32, 60, 60] {
+            assert_eq!(switch(&mut set, now, &[3]), Some((3, SwitchReason::Dead)));
+            assert_eq!(switch(&mut set, now + 1, &[9, 3]), None);
+            let returns = now + 1 + minutes * MINUTE;
+            assert_eq!(set.poll_timeout(), Some(returns));
+            assert_eq!(switch(&mut set, returns - 1, &[9, 3]), None);
+            assert_eq!(
+                switch(&mut set, returns, &[9, 3]),
+                Some((9, SwitchReason::Recovered))
+            );
+            now = returns + 1;
+        }
+    }
+
+    #[test]
+    fn health_has_to_be_unbroken() {
+        let mut set = set(&[&[9], &[3, 9]]);
+        switch(&mut set, 0, &[9, 3]);
+        switch(&mut set, 1, &[3]);
+        switch(&mut set, 2, &[9, 3]);
+        switch(&mut set, MINUTE, &[3]);
+        assert_eq!(switch(&mut set, MINUTE + 1, &[9, 3]), None);
+        assert_eq!(switch(&mut set, MINUTE + 3, &[9, 3]), None);
+        assert_eq!(set.poll_timeout(), Some(2 * MINUTE + 1));
+    }
+
+    #[test]
+    fn a_path_in_hold_down_is_better_than_a_dead_one() {
+        let mut set = set(&[&[9], &[3, 9]]);
+        switch(&mut set, 0, &[9, 3]);
+        switch(&mut set, 1, &[3]);
+        assert_eq!(switch(&mut set, 2, &[9]), Some((9, SwitchReason::Dead)));
+    }
+
+    #[test]
+    fn where_nothing_lives_the_primary_is_used() {
+        let mut set = set(&[&[9], &[3, 9], &[4, 9]]);
+        switch(&mut set, 0, &[9, 3, 4]);
+        switch(&mut set, 1, &[3, 4]);
+        assert_eq!(switch(&mut set, 2, &[]), Some((9, SwitchReason::Dead)));
+        assert!(set.is_stranded());
+        assert_eq!(switch(&mut set, 3, &[4]), Some((4, SwitchReason::Dead)));
+        assert!(!set.is_stranded());
+    }
+
+    #[test]
+    fn a_primary_that_was_only_late_at_the_start_is_taken_at_once() {
+        let mut set = set(&[&[9], &[3, 9]]);
+        assert_eq!(switch(&mut set, 0, &[3]), Some((3, SwitchReason::Dead)));
+        assert_eq!(
+            switch(&mut set, 1, &[9, 3]),
+            Some((9, SwitchReason::Recovered))
+        );
+    }
+
+    #[test]
+    fn the_same_order_again_keeps_what_was_decided() {
+        let mut before = set(&[&[9], &[3, 9]]);
+        switch(&mut before, 0, &[9, 3]);
+        switch(&mut before, 1, &[3]);
+        let mut after = set(&[&[9], &[3, 9]]);
+        assert!(after.inherit(before, 2, |_| true).is_none());
+        assert_eq!(after.active().nodes, [3, 9]);
+        assert_eq!(switch(&mut after, 3, &[9, 3]), None, "it is held");
+    }
+
+    #[test]
+    fn another_order_takes_effect_at_once_unless_its_first_is_dead() {
+        for (up, active) in [(&[9, 3, 4][..], 4), (&[9, 3], 3)] {
+            let mut before = set(&[&[9], &[3, 9]]);
+            switch(&mut before, 0, &[9, 3]);
+            let mut after = set(&[&[4, 9], &[3, 9], &[9]]);
+            let switched = after.inherit(before, 2, |via| up.contains(&via));
+            assert_eq!(switched.map(|switched| switched.to[0]), Some(active));
+        }
+    }
+}

@@ -195,7 +195,8 @@ impl Direction {
         }
         sums.sent += u64::from(sent);
         sums.received += u64::from(received.min(sent));
-        sums.jitter += told.transit.wrapping_sub(last.transit).unsigned_abs();
+        let change = told.transit.wrapping_sub(last.transit).unsigned_abs();
+        sums.jitter = sums.jitter.saturating_add(change);
         sums.jitters += 1;
         Some((sent, received.min(sent)))
     }
@@ -238,7 +239,7 @@ struct RateWindow {
 impl RateWindow {
     fn add(&mut self, bytes: f64, elapsed: Nanos) {
         self.bytes += bytes;
-        self.elapsed += elapsed;
+        self.elapsed = self.elapsed.saturating_add(elapsed);
     }
 
     fn turn(&mut self) -> u64 {

@@ -92,3 +92,55 @@ impl Pieces {
         });
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn take(
+        pieces: &mut Pieces,
+        now: Nanos,
+        id: u16,
+        second: bool,
+        bytes: &[u8],
+    ) -> (Joined, Vec<u8>) {
+        let mut out = Vec::new();
+        let joined = pieces.take(now, Piece { second, id, bytes }, &mut out);
+        (joined, out)
+    }
+
+    #[test]
+    fn two_pieces_join_in_either_order() {
+        let mut pieces = Pieces::default();
+        assert_eq!(take(&mut pieces, 0, 1, false, b"ab").0, Joined::Waits);
+        assert_eq!(take(&mut pieces, 0, 2, true, b"yz").0, Joined::Waits);
+        assert_eq!(
+            take(&mut pieces, 1, 1, true, b"cd"),
+            (Joined::Whole, b"abcd".to_vec())
+        );
+        assert_eq!(
+            take(&mut pieces, 1, 2, false, b"wx"),
+            (Joined::Whole, b"wxyz".to_vec())
+        );
+        assert!(pieces.waiting.is_empty());
+    }
+
+    #[test]
+    fn a_piece_joins_neither_its_copy_nor_one_of_long_ago() {
+        let mut pieces = Pieces::default();
+        take(&mut pieces, 0, 1, false, b"ab");
+        let refused = Joined::Refused(DropReason::PieceMismatch);
+        assert_eq!(take(&mut pieces, 1, 1, false, b"ab").0, refused);
+        assert_eq!(take(&mut pieces, PATIENCE, 1, true, b"cd").0, Joined::Waits);
+    }
+
+    #[test]
+    fn memory_is_bounded_whatever_arrives() {
+        let mut pieces = Pieces::default();
+        for id in 0..1000 {
+            take(&mut pieces, 0, id, false, b"ab");
+        }
+        assert_eq!(pieces.waiting.len(), WAITING_MAX);
+        assert!(pieces.spare.len() <= 1);
+    }
+}

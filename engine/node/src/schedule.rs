@@ -232,3 +232,76 @@ impl Pacer {
 fn cost(length: usize) -> u128 {
     length as u128 * 8_000_000_000
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MS: Nanos = 1_000_000;
+
+    fn send(
+        pacer: &mut Pacer,
+        now: Nanos,
+        output: &mut Output,
+        length: usize,
+    ) -> Result<(), DropReason> {
+        let start = output.bytes.len();
+        output.bytes.resize(start + length, 0);
+        pacer.send(
+            now,
+            (0, SocketAddr::from(([192, 0, 2, 1], 1)), 0),
+            output,
+            start,
+        )
+    }
+
+    /// Offers `length` bytes each `gap`, and releases as the pacer asks; bytes sent until `end`.
+    fn run(pacer: &mut Pacer, gap: Nanos, length: usize, end: Nanos) -> (usize, usize) {
+        let (mut sent, mut dropped, mut next) = (0, 0, 0);
+        let mut now = 0;
+        while now < end {
+            let mut output = Output::default();
+            if pacer.poll_timeout().is_some_and(|at| at <= now) {
+                pacer.release(now, 0, &mut output);
+            }
+            if next <= now {
+                dropped += usize::from(send(pacer, now, &mut output, length).is_err());
+                next += gap;
+            }
+            sent += output
+                .datagrams
+                .iter()
+                .map(|datagram| datagram.range.len())
+                .sum::<usize>();
+            now = pacer
+                .poll_timeout()
+                .map_or(next, |at| at.clamp(now + 1, next.max(now + 1)));
+        }
+        (sent, dropped)
+    }
+
+    #[test]
+    fn without_a_rate_all_leaves_at_once() {
+        let mut pacer = Pacer::default();
+        assert_eq!(run(&mut pacer, MS / 10, 1000, 100 * MS), (1000 * 1000, 0));
+    }
+
+    #[test]
+    fn a_rate_is_kept_and_the_queue_is_bounded() {
+        let mut pacer = Pacer::default();
+        pacer.set_rate(Some(8_000_000));
+        let (sent, dropped) = run(&mut pacer, MS / 10, 1000, 1000 * MS);
+        assert!((990_000..=1_010_000).contains(&sent), "{sent}");
+        assert!(dropped > 8000, "{dropped}");
+        assert!(pacer.bytes.len() <= 50_000);
+        assert!(pacer.is_congested());
+    }
+
+    #[test]
+    fn below_the_rate_nothing_waits() {
+        let mut pacer = Pacer::default();
+        pacer.set_rate(Some(8_000_000));
+        assert_eq!(run(&mut pacer, 2 * MS, 1000, 1000 * MS), (500_000, 0));
+        assert_eq!(pacer.wait(), 0);
+    }
+}

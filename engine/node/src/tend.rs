@@ -80,6 +80,10 @@ impl Node {
             .ok_or(DropReason::NoSession)?;
         if link.challenge_answered(nonce) {
             link.probe_at = now;
+            let remote = link.exit.remote;
+            if let Some(remote) = remote {
+                self.sessions.set_remote(arrival.link as u16, remote);
+            }
         }
         self.touch(arrival.link);
         Ok(())

@@ -5,6 +5,7 @@
 mod mesh;
 
 use mesh::*;
+use overlayd_node::{Offload, Segment, SegmentKind};
 
 #[test]
 fn two_nodes_exchange_packets() {
@@ -194,4 +195,153 @@ fn classes_follow_the_first_classifier_that_matches() {
         !used.is_empty() && used.iter().all(|class| *class == 1),
         "{used:?}"
     );
+}
+
+/// A TCP super-packet of `payload` bytes as a kernel hands it over: partial checksum, to be cut each `size` bytes.
+fn super_packet(v6: bool, payload: usize, size: u16) -> (Vec<u8>, Offload) {
+    let (from, to) = if v6 {
+        (overlay_v6(1), overlay_v6(2))
+    } else {
+        (overlay(1), overlay(2))
+    };
+    let network = if v6 { 40 } else { 20 };
+    let header = network + 32;
+    let mut packet = udp(from, to, 1, header + payload);
+    packet[if v6 { 6 } else { 9 }] = 6;
+    let tcp = &mut packet[network..];
+    tcp[..32].fill(0);
+    tcp[1] = 80;
+    tcp[3] = 81;
+    tcp[4..8].copy_from_slice(&0xffff_f000u32.to_be_bytes());
+    tcp[12] = 8 << 4;
+    tcp[13] = 0x10 | 0x08;
+    for (place, byte) in tcp[32..].iter_mut().enumerate() {
+        *byte = (place * 7 % 251) as u8;
+    }
+    let kind = if v6 {
+        SegmentKind::TcpV6
+    } else {
+        SegmentKind::TcpV4
+    };
+    let offload = Offload {
+        partial_checksum: Some((network as u16, 16)),
+        segment: Some(Segment {
+            kind,
+            header_len: header as u16,
+            size,
+        }),
+    };
+    set_checksums(&mut packet, network);
+    (packet, offload)
+}
+
+/// Header checksum, and the sum of the pseudo-header in the place of the transport's.
+fn set_checksums(packet: &mut [u8], network: usize) {
+    let sum = |bytes: &[u8]| -> u32 {
+        bytes
+            .chunks(2)
+            .map(|pair| u32::from(pair[0]) << 8 | u32::from(*pair.get(1).unwrap_or(&0)))
+            .sum()
+    };
+    let fold = |sum: u32| ((sum & 0xffff) + (sum >> 16)) as u16;
+    let addresses = if network == 20 {
+        sum(&packet[12..20])
+    } else {
+        sum(&packet[8..40])
+    };
+    let partial = fold(addresses + 6 + (packet.len() - network) as u32);
+    packet[network + 16..network + 18].copy_from_slice(&partial.to_be_bytes());
+    if network == 20 {
+        packet[10..12].fill(0);
+        let checksum = !fold(sum(&packet[..20]));
+        packet[10..12].copy_from_slice(&checksum.to_be_bytes());
+    }
+}
+
+#[test]
+fn a_super_packet_is_cut_and_joined_again() {
+    for v6 in [false, true] {
+        for paths in [&[&[2u16][..]][..], &[&[3, 2]]] {
+            let mut mesh = Mesh::triangle(1, delay(5), paths);
+            mesh.run_for(SECOND);
+            mesh.send(1, &udp(overlay(1), overlay(2), 1, 100));
+            mesh.run_for(SECOND);
+            mesh.hosts.get_mut(&2).unwrap().delivered.clear();
+            let (packet, offload) = super_packet(v6, 40_000, 1300);
+            mesh.batch = true;
+            mesh.send_with(1, &packet, offload);
+            mesh.run_for(SECOND);
+            let delivered = &mesh.hosts[&2].delivered;
+            assert_eq!(delivered.len(), 1, "{:?}", mesh.drops(2));
+            assert_eq!(delivered[0].offload, offload);
+            assert!(delivered[0].bytes == packet, "other bytes came out");
+        }
+    }
+}
+
+#[test]
+fn packets_of_a_run_that_arrive_alone_are_what_a_kernel_would_have_cut() {
+    let mut mesh = Mesh::pair(1, delay(5));
+    mesh.run_for(SECOND);
+    let (packet, offload) = super_packet(false, 3000, 1300);
+    mesh.send_with(1, &packet, offload);
+    mesh.run_for(SECOND);
+    let delivered = &mesh.hosts[&2].delivered;
+    assert_eq!(delivered.len(), 3);
+    let mut payload = Vec::new();
+    for (index, single) in delivered.iter().enumerate() {
+        let tcp = &single.bytes[20..];
+        let seq = u32::from_be_bytes(tcp[4..8].try_into().unwrap());
+        assert_eq!(seq, 0xffff_f000u32.wrapping_add(index as u32 * 1300));
+        assert_eq!(tcp[13], if index == 2 { 0x18 } else { 0x10 });
+        assert_eq!(
+            u16::from_be_bytes([single.bytes[4], single.bytes[5]]),
+            index as u16
+        );
+        let mut expected = single.bytes.clone();
+        set_checksums(&mut expected, 20);
+        assert_eq!(single.bytes[10..12], expected[10..12], "header checksum");
+        assert_eq!(tcp[16..18], expected[36..38], "partial checksum");
+        assert_eq!(
+            single.offload,
+            Offload {
+                partial_checksum: Some((20, 16)),
+                segment: None
+            }
+        );
+        payload.extend_from_slice(&tcp[32..]);
+    }
+    assert!(payload == packet[52..]);
+}
+
+#[test]
+fn a_partial_checksum_arrives_as_one() {
+    let mut mesh = Mesh::pair(1, delay(5));
+    mesh.run_for(SECOND);
+    let offload = Offload {
+        partial_checksum: Some((20, 6)),
+        segment: None,
+    };
+    mesh.send_with(1, &numbered(1, 2, 1, 500), offload);
+    mesh.run_for(SECOND);
+    assert_eq!(mesh.hosts[&2].delivered[0].offload, offload);
+}
+
+#[test]
+fn congestion_of_the_underlay_reaches_an_ecn_capable_packet() {
+    let mut mesh = Mesh::pair(1, delay(5));
+    mesh.run_for(SECOND);
+    mesh.mark_ce = true;
+    for tos in [0, 2] {
+        let mut packet = numbered(1, 2, 1, 100);
+        packet[1] = tos;
+        mesh.send(1, &packet);
+    }
+    mesh.run_for(SECOND);
+    let marks: Vec<u8> = mesh.hosts[&2]
+        .delivered
+        .iter()
+        .map(|packet| packet.bytes[1] & 3)
+        .collect();
+    assert_eq!(marks, [0, 3]);
 }

@@ -35,6 +35,10 @@ pub struct Mesh {
     pub rewritten: BTreeMap<SocketAddr, SocketAddr>,
     /// Every byte that crossed a wire, in order, when asked for.
     pub record: Option<Vec<(Ends, Vec<u8>)>>,
+    /// Hand over in one call what arrives at one time.
+    pub batch: bool,
+    /// Routers mark ECN-capable datagrams.
+    pub mark_ce: bool,
 }
 
 pub struct Host {
@@ -187,6 +191,8 @@ impl Mesh {
             seed,
             rewritten: BTreeMap::new(),
             record: None,
+            batch: false,
+            mark_ce: false,
         }
     }
 
@@ -345,36 +351,42 @@ impl Mesh {
     }
 
     fn arrive(&mut self) {
-        let Some((_, flying)) = self.flying.pop_first() else {
+        let Some((key, flying)) = self.flying.pop_first() else {
             return;
         };
+        let to = flying.to;
+        let mut arriving = vec![flying];
+        while self.batch
+            && let Some(next) = self.flying.first_entry()
+            && next.key().0 == key.0
+            && next.get().to == to
+        {
+            arriving.push(next.remove());
+        }
         let found = self.hosts.iter().find_map(|(id, host)| {
-            let uplink = host
-                .uplinks
-                .iter()
-                .position(|address| *address == flying.to)?;
+            let uplink = host.uplinks.iter().position(|address| *address == to)?;
             (!host.dead).then_some((*id, uplink as u8))
         });
         let Some((id, uplink)) = found else { return };
-        let Flying {
-            from,
-            ecn,
-            mut bytes,
-            ..
-        } = flying;
-        let remote = self.rewritten.get(&from).copied().unwrap_or(from);
-        let datagram = Datagram {
-            uplink,
-            remote,
-            ecn,
-            bytes: &mut bytes,
-        };
-        let now = self.now;
+        let (rewritten, mark) = (&self.rewritten, self.mark_ce);
+        let mut datagrams: Vec<Datagram<'_>> = arriving
+            .iter_mut()
+            .map(
+                |Flying {
+                     from, ecn, bytes, ..
+                 }| Datagram {
+                    uplink,
+                    remote: rewritten.get(from).copied().unwrap_or(*from),
+                    ecn: if mark && *ecn != 0 { 3 } else { *ecn },
+                    bytes,
+                },
+            )
+            .collect();
         self.hosts
             .get_mut(&id)
             .unwrap()
             .node
-            .handle_datagrams(now, &mut [datagram]);
+            .handle_datagrams(self.now, &mut datagrams);
         self.drain(id);
     }
 

@@ -1,0 +1,150 @@
+//! In the steady state a packet costs no allocation: not at the ingress, not at a relay, not at the egress.
+
+#![allow(
+    clippy::unwrap_used,
+    unsafe_code,
+    reason = "a global allocator is unsafe by its trait"
+)]
+
+mod mesh;
+
+use std::alloc::{GlobalAlloc, Layout, System};
+use std::cell::Cell;
+
+use mesh::*;
+use overlayd_node::{Datagram, Node, Offload, Packet};
+
+struct Counting;
+
+thread_local! {
+    static ALLOCATIONS: Cell<u64> = const { Cell::new(0) };
+}
+
+// SAFETY: passes everything on to the system's allocator.
+unsafe impl GlobalAlloc for Counting {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        let _ = ALLOCATIONS.try_with(|count| count.set(count.get() + 1));
+        // SAFETY: as our caller promises.
+        unsafe { System.alloc(layout) }
+    }
+
+    unsafe fn dealloc(&self, memory: *mut u8, layout: Layout) {
+        // SAFETY: as our caller promises.
+        unsafe { System.dealloc(memory, layout) }
+    }
+
+    unsafe fn realloc(&self, memory: *mut u8, layout: Layout, size: usize) -> *mut u8 {
+        let _ = ALLOCATIONS.try_with(|count| count.set(count.get() + 1));
+        // SAFETY: as our caller promises.
+        unsafe { System.realloc(memory, layout, size) }
+    }
+}
+
+#[global_allocator]
+static COUNTING: Counting = Counting;
+
+/// Allocations within one call.
+fn counted(call: impl FnOnce()) -> u64 {
+    let before = ALLOCATIONS.get();
+    call();
+    ALLOCATIONS.get() - before
+}
+
+/// Hands the datagrams of one node's output to another; allocations of the receiver.
+fn pass(from: &mut Node, to: &mut Node, remote: u16, now: u64) -> u64 {
+    let output = from.output();
+    let mut bytes = output.bytes.clone();
+    let ranges: Vec<_> = output
+        .datagrams
+        .iter()
+        .map(|datagram| datagram.range.clone())
+        .collect();
+    output.clear();
+    let mut rest = bytes.as_mut_slice();
+    let mut datagrams = Vec::new();
+    for range in ranges {
+        let (datagram, after) = rest.split_at_mut(range.len());
+        rest = after;
+        datagrams.push(Datagram {
+            uplink: 0,
+            remote: address(remote, 0),
+            ecn: 0,
+            bytes: datagram,
+        });
+    }
+    counted(|| to.handle_datagrams(now, &mut datagrams))
+}
+
+fn allocations_per_packet(mut mesh: Mesh, way: &[u16], repair: bool) -> [u64; 3] {
+    if repair {
+        for id in way {
+            mesh.change(*id, |tables| {
+                let row = overlayd_node::snapshot::RepairRow {
+                    loss_ratio: 1.0,
+                    repair_ratio: 0.2,
+                };
+                tables.classes[0].repair = vec![row];
+            });
+        }
+    }
+    mesh.run_for(SECOND);
+    for number in 0..2000 {
+        mesh.send(1, &numbered(1, 2, number, 1000));
+        mesh.run_for(MS);
+    }
+    let now = mesh.now;
+    let mut hosts: Vec<Node> = way
+        .iter()
+        .map(|id| mesh.hosts.remove(id).unwrap().node)
+        .collect();
+    let packets: Vec<Vec<u8>> = (0..32).map(|number| numbered(1, 2, number, 1000)).collect();
+    let mut counts = [0; 3];
+    for round in 0..20 {
+        let batch: Vec<Packet<'_>> = packets
+            .iter()
+            .map(|bytes| Packet {
+                bytes,
+                offload: Offload::default(),
+            })
+            .collect();
+        let mut step = [0; 3];
+        step[0] = counted(|| hosts[0].handle_packets(now, &batch));
+        for hop in 1..hosts.len() {
+            let (before, after) = hosts.split_at_mut(hop);
+            step[hop] = pass(&mut before[hop - 1], &mut after[0], way[hop - 1], now);
+        }
+        let last = hosts.len() - 1;
+        let output = hosts[last].output();
+        // With loss, frames of before may be restored beside those of the batch.
+        assert!(output.packets.len() >= 32);
+        for host in &mut hosts {
+            host.output().clear();
+        }
+        // The first rounds let buffers grow to the size of a batch.
+        if round >= 4 {
+            counts
+                .iter_mut()
+                .zip(step)
+                .for_each(|(sum, count)| *sum += count);
+        }
+    }
+    counts
+}
+
+#[test]
+fn a_direct_path_allocates_nothing() {
+    let mesh = Mesh::pair(1, delay(5));
+    assert_eq!(allocations_per_packet(mesh, &[1, 2], false), [0; 3]);
+}
+
+#[test]
+fn a_relayed_path_allocates_nothing() {
+    let mesh = Mesh::triangle(1, delay(5), &[&[3, 2]]);
+    assert_eq!(allocations_per_packet(mesh, &[1, 3, 2], false), [0; 3]);
+}
+
+#[test]
+fn repair_allocates_nothing() {
+    let mesh = Mesh::triangle(1, lossy(5, 0.03), &[&[3, 2]]);
+    assert_eq!(allocations_per_packet(mesh, &[1, 3, 2], true), [0; 3]);
+}
