@@ -3,7 +3,16 @@
 from collections.abc import Sequence
 from typing import final
 
-__all__ = ["Engine", "LinkEmulator", "SnapshotRefused", "open_tun", "open_udp", "public_key", "version"]
+__all__ = [
+    "Engine",
+    "LinkEmulator",
+    "SimulatedWorld",
+    "SnapshotRefused",
+    "open_tun",
+    "open_udp",
+    "public_key",
+    "version",
+]
 
 def version() -> str:
     """The version of the engine, the same as the distribution's."""
@@ -75,3 +84,51 @@ class Engine:
 
     def stop(self) -> None:
         """End the packet thread. Again: nothing."""
+
+@final
+class SimulatedWorld:
+    """Nodes, wires and streams in virtual time: nanoseconds since the start. A run follows from `seed`
+    and the calls.
+
+    ValueError for faulty arguments (of a snapshot: `field: problem`), KeyError for a node, wire or
+    stream that does not exist.
+    """
+
+    def __new__(cls, seed: int) -> SimulatedWorld: ...
+    def add_node(self, private_key: bytes, uplinks: list[str]) -> int:
+        """Add and start a node with a UDP socket per endpoint such as `10.0.0.1:51900`; its index."""
+
+    def set_wire(self, source: str, destination: str, settings: str) -> None:
+        """Lay a wire from one endpoint to another, or change it; `settings` is JSON as of the link
+        emulator.
+        """
+
+    def wire_counters(self, source: str, destination: str) -> str:
+        """Counters of a wire as a JSON object."""
+
+    def apply(self, node: int, snapshot: str) -> None:
+        """Hand a node its tables: JSON of `overlayd.protocol.engine.Snapshot`."""
+
+    def stop(self, node: int) -> None:
+        """The host dies."""
+
+    def start(self, node: int) -> None:
+        """The host comes back with an empty engine."""
+
+    def add_stream(self, stream: str) -> int:
+        """Start a stream described by JSON; its index."""
+
+    def stream_report(self, stream: int, from_ns: int, until_ns: int) -> str:
+        """The receiver's account of the packets sent in `[from_ns, until_ns)`, a JSON object."""
+
+    def counters(self, node: int) -> str:
+        """Totals of a node's engine, a JSON object."""
+
+    def run_until(self, until_ns: int) -> list[tuple[int, int, bytes]]:
+        """Let time pass; what nodes reported: (time, node, JSON of an event)."""
+
+    def now_ns(self) -> int:
+        """Time since the start."""
+
+    def digest(self) -> str:
+        """A hash of all deliveries and events so far, in hex."""
