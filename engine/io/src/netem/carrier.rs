@@ -14,9 +14,9 @@ use super::socket::{
 use super::vnet::VnetHeader;
 use overlayd_netem::{Counters, Link, Settings, SettingsError};
 use std::collections::BTreeMap;
-use std::io;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender};
+use std::{io, mem};
 
 /// Bytes on their way over all links; beyond it packets are dropped and counted, before memory runs out.
 const BYTES_MAX: usize = 1 << 30;
@@ -68,6 +68,8 @@ pub(super) struct Carrier {
     /// When the last round ended, and whether the next one was put off after it.
     round_ns: u64,
     rested: bool,
+    /// Whether more frames wait than one batch took.
+    more: bool,
     /// How late the thread usually wakes up.
     lead_ns: u64,
 }
@@ -126,6 +128,7 @@ impl Carrier {
             quantum_ns: config.quantum_ns,
             round_ns: 0,
             rested: false,
+            more: false,
             lead_ns: 0,
         })
     }
@@ -183,11 +186,11 @@ impl Carrier {
     /// Keeps two rounds apart by the quantum, once they come that close.
     ///
     /// Dense traffic is then carried in small groups, at a fraction of the wake-ups: of this thread, and of the
-    /// receivers. A packet that comes alone finds the thread ready.
+    /// receivers. A packet that comes alone finds the thread ready, and what did not fit a batch finds no rest.
     fn rest(&mut self) {
         let next_ns = self.round_ns + self.quantum_ns;
         self.round_ns = monotonic_ns();
-        self.rested = self.round_ns < next_ns;
+        self.rested = self.round_ns < next_ns && !mem::take(&mut self.more);
         if self.rested {
             sleep_until(next_ns);
             self.round_ns = next_ns;
@@ -197,7 +200,7 @@ impl Carrier {
     /// Takes what waits at one entry, up to a batch, so that no link starves another.
     fn receive(&mut self, index: usize) -> io::Result<()> {
         let way = &mut self.ways[index];
-        way.from.receive(&mut self.batch)?;
+        self.more |= way.from.receive(&mut self.batch)? == BATCH;
         let now_ns = monotonic_ns();
         for (age_ns, header, bytes) in self.batch.frames() {
             // Late reading must not lengthen the delay; within one way, time never goes back.
