@@ -91,6 +91,8 @@ impl<'a> Response<'a> {
 /// The two macs at the end of an init or a response, and what they cover.
 #[derive(Clone, Copy, Debug)]
 pub struct Macs<'a> {
+    /// The bytes before the Noise message.
+    pub header: &'a [u8; HEADER_LEN],
     pub mac1: &'a [u8; MAC_LEN],
     /// Zero without a cookie.
     pub mac2: &'a [u8; MAC_LEN],
@@ -107,6 +109,7 @@ impl<'a> Macs<'a> {
             .checked_sub(2 * MAC_LEN)
             .ok_or(WireError::Truncated)?;
         Ok(Self {
+            header: message.first_chunk().ok_or(WireError::Truncated)?,
             mac1: reader.array()?,
             mac2: reader.array()?,
             before_mac1: message.get(..length).ok_or(WireError::Truncated)?,

@@ -68,6 +68,7 @@ proptest! {
         prop_assert_eq!(&view.noise[..], &noise[..116]);
         prop_assert_eq!((&view.macs.mac1[..], &view.macs.mac2[..]), (&noise[116..132], &noise[132..]));
         prop_assert_eq!((view.macs.before_mac1, view.macs.before_mac2), (&message[..128], &message[..144]));
+        prop_assert_eq!(&view.macs.header[..], &message[..12]);
 
         let mut message = Response::header(capabilities, sender, network).to_vec();
         message.extend(&noise[..96]);

@@ -35,7 +35,9 @@ pub(super) const REKEY_COUNTER: u32 = 1 << 26;
 pub(super) const PREVIOUS_LIFE: Nanos = 10 * SECOND;
 /// An accepted init that its sender does not confirm is forgotten.
 pub(super) const NEXT_LIFE: Nanos = 10 * SECOND;
-/// Sent for this long without hearing anything: the peer may have lost the session.
+/// Replaced sessions that are listened to at a time: a peer that renews in a hurry must not fill our memory.
+const PREVIOUS_MOST: usize = 3;
+/// Went on sending for this long without hearing anything: the peer may have lost the session.
 pub(super) const SILENCE: Nanos = 5 * SECOND;
 /// How often a session is looked at.
 const CHECK: Nanos = 5 * SECOND;
@@ -65,6 +67,7 @@ pub(super) struct Session {
     pub(super) via: Via,
     pub(super) observed_port: Option<u16>,
     used: Nanos,
+    sealed: Nanos,
     /// First thing sealed since the last was opened.
     unanswered: Option<Nanos>,
     check_at: Nanos,
@@ -103,6 +106,7 @@ impl Session {
             via: made.via,
             observed_port: made.observed_port,
             used: now,
+            sealed: now,
             unanswered: None,
             check_at: now + CHECK,
         }))
@@ -117,7 +121,7 @@ impl Session {
         }
         self.counter += 1;
         self.seal.seal(counter, self.remote, datagram)?;
-        self.used = now;
+        (self.used, self.sealed) = (now, now);
         self.unanswered.get_or_insert(now);
         Ok(counter)
     }
@@ -149,22 +153,28 @@ impl Session {
         now >= self.established + LIFETIME || self.counter >= COUNTER_END
     }
 
-    /// Whether new keys should be made. Sessions that nobody uses are left to die.
-    fn wants_renewal(&self, now: Nanos, leads: bool) -> bool {
-        let age = REKEY_AGE + if leads { 0 } else { REKEY_GRACE };
-        let old = now >= self.established + age && now < self.used + REKEY_AGE;
-        let silent = self.unanswered.is_some_and(|since| now >= since + SILENCE);
+    /// Whether new keys should be made. What nobody uses is left to die, unless it is to be `kept`.
+    fn wants_renewal(&self, now: Nanos, leads: bool, kept: bool) -> bool {
+        let old = now >= self.renewal_at(leads) && (kept || now < self.used + REKEY_AGE);
+        let silent = self
+            .silent_at()
+            .is_some_and(|at| now >= at && self.sealed + SECOND >= at);
         old || silent || self.counter >= REKEY_COUNTER
     }
 
-    /// When to look again: at the age of renewal exactly, else every few seconds.
+    /// When to look again: at the age of renewal and the end of patience exactly, else every few seconds.
     fn next_check(&self, now: Nanos, leads: bool) -> Nanos {
-        let renewal = self.established + REKEY_AGE + if leads { 0 } else { REKEY_GRACE };
-        if now < renewal {
-            renewal.min(now + CHECK)
-        } else {
-            now + CHECK
-        }
+        let exact = [Some(self.renewal_at(leads)), self.silent_at()];
+        let soon = exact.into_iter().flatten().filter(|at| *at > now).min();
+        soon.unwrap_or(Nanos::MAX).min(now + CHECK)
+    }
+
+    fn renewal_at(&self, leads: bool) -> Nanos {
+        self.established + REKEY_AGE + if leads { 0 } else { REKEY_GRACE }
+    }
+
+    fn silent_at(&self) -> Option<Nanos> {
+        self.unanswered.map(|since| since + SILENCE)
     }
 
     #[cfg(test)]
@@ -288,6 +298,13 @@ impl Association {
             .map(|session| (session, false))
     }
 
+    /// The init that is out, where it has this index.
+    pub(super) fn attempt_at(&mut self, local: u32) -> Option<&mut Attempt> {
+        self.attempt
+            .as_mut()
+            .filter(|attempt| attempt.local == local)
+    }
+
     /// Somebody wants to send here. A session, an attempt or a planned start is enough.
     pub(super) fn want(&mut self, now: Nanos) {
         self.wanted = Some(now);
@@ -313,7 +330,11 @@ impl Association {
         };
         let first = place.learned.or(place.configured)?;
         let other = place.configured.unwrap_or(first);
-        let remote = if tries % 2 == 0 { first } else { other };
+        let remote = if tries.is_multiple_of(2) {
+            first
+        } else {
+            other
+        };
         Some(Via::Underlay {
             uplink: place.uplink,
             remote,
@@ -371,10 +392,11 @@ impl Association {
     /// Drops what is over and finds what is due.
     pub(super) fn look(&mut self, now: Nanos) -> Todo {
         let mut todo = Todo::default();
-        while self
-            .previous
-            .first()
-            .is_some_and(|(until, _)| *until <= now)
+        while self.previous.len() > PREVIOUS_MOST
+            || self
+                .previous
+                .first()
+                .is_some_and(|(until, _)| *until <= now)
         {
             todo.released.push(self.previous.remove(0).1.local);
         }
@@ -402,13 +424,13 @@ impl Association {
         {
             self.start_at.get_or_insert(now);
         }
-        let leads = self.leads;
+        let (leads, kept) = (self.leads, self.place.is_some() && self.wanted.is_some());
         if let Some(session) = self
             .current
             .as_mut()
             .filter(|session| session.check_at <= now)
         {
-            todo.initiate |= self.attempt.is_none() && session.wants_renewal(now, leads);
+            todo.initiate |= self.attempt.is_none() && session.wants_renewal(now, leads, kept);
             session.check_at = session.next_check(now, leads);
         }
         if self.start_at.take_if(|at| *at <= now).is_some() {
@@ -427,7 +449,9 @@ impl Association {
 
     /// When to look next.
     pub(super) fn next_due(&self) -> Option<Nanos> {
-        let previous = self.previous.first().map(|(until, _)| *until);
+        let too_many = self.previous.len() > PREVIOUS_MOST;
+        let previous = self.previous.first();
+        let previous = previous.map(|(until, _)| if too_many { 0 } else { *until });
         let next = self.next.as_ref().map(|next| next.expires);
         let attempt = self.attempt.as_ref().map(|attempt| attempt.retry_at);
         let current = self

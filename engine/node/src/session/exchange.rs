@@ -143,11 +143,7 @@ impl Sessions {
         stale: bool,
     ) -> Result<(), DropReason> {
         let (hello, layer) = (responder.payload, scope.layer());
-        let suite = self
-            .agreement
-            .as_ref()
-            .ok_or(DropReason::WrongNetwork)?
-            .suite;
+        let agreement = self.agreement.as_ref().ok_or(DropReason::WrongNetwork)?;
         let association = self
             .associations
             .get_mut(scope)
@@ -170,9 +166,10 @@ impl Sessions {
             observed_port: None,
         };
         let answered = responder
-            .respond(&association.keys, local, receiver, payload)
+            .respond(agreement, &association.keys, local, receiver, payload)
             .and_then(|(bytes, keys)| {
-                Ok((bytes, Session::new(now, layer, suite, &keys, made)?, keys))
+                let session = Session::new(now, layer, agreement.suite, &keys, made)?;
+                Ok((bytes, session, keys))
             });
         let (bytes, session, keys) = match answered {
             Ok(answered) => answered,
@@ -214,33 +211,31 @@ impl Sessions {
         ) {
             return Err(DropReason::BadMac);
         }
-        let suite = self
-            .agreement
-            .as_ref()
-            .ok_or(DropReason::WrongNetwork)?
-            .suite;
-        let (scope, association) = self.attempting(via, response.receiver)?;
-        let peer = association.peer;
-        let attempt = association
-            .attempt
-            .as_mut()
+        let agreement = self.agreement.as_ref().ok_or(DropReason::WrongNetwork)?;
+        let scope = self.asked(via, response.receiver)?;
+        let association = self
+            .associations
+            .get_mut(scope)
             .ok_or(DropReason::UnexpectedAnswer)?;
-        let (payload, keys) = attempt.initiator.read(&response)?;
+        let attempt = association
+            .attempt_at(response.receiver)
+            .ok_or(DropReason::UnexpectedAnswer)?;
+        let (payload, keys) = attempt.initiator.read(agreement, &response)?;
+        let (via, peer) = (attempt.via, association.peer);
         if payload.node != peer {
             return Err(DropReason::UnknownPeer);
         }
         let (local, remote) = (response.receiver, response.sender);
         let observed_port = Some(payload.observed_port).filter(|port| *port != 0);
-        // Where the init went, whatever address the answer bears: nobody but the peer can have answered it there.
-        let via = attempt.via;
         let made = Made {
             local,
             remote,
             boot: payload.boot,
+            // Where the init went, whatever address the answer bears: nobody but the peer can have answered it there.
             via,
             observed_port,
         };
-        let session = Session::new(now, scope.layer(), suite, &keys, made)?;
+        let session = Session::new(now, scope.layer(), agreement.suite, &keys, made)?;
         let had_next = association.next.is_some();
         let first = association.establish(now, session);
         if had_next {
@@ -258,11 +253,18 @@ impl Sessions {
         message: &[u8],
     ) -> Result<(), DropReason> {
         let reply = CookieReply::parse(message)?;
-        let (_, association) = self.attempting(via, reply.receiver)?;
-        let attempt = association
+        let scope = self.asked(via, reply.receiver)?;
+        let association = self
+            .associations
+            .get_mut(scope)
+            .ok_or(DropReason::UnexpectedAnswer)?;
+        let Some(attempt) = association
             .attempt
             .as_mut()
-            .ok_or(DropReason::UnexpectedAnswer)?;
+            .filter(|attempt| attempt.local == reply.receiver)
+        else {
+            return Err(DropReason::UnexpectedAnswer);
+        };
         let cookie = cookie::open_reply(&association.keys, &attempt.initiator.mac1(), &reply)
             .ok_or(DropReason::BadTag)?;
         association.cookie = Some((cookie, now));
@@ -275,31 +277,14 @@ impl Sessions {
         Ok(())
     }
 
-    /// The association whose init has this index, where the answer came the way that the init could go.
-    fn attempting(
-        &mut self,
-        via: Via,
-        index: u32,
-    ) -> Result<(Scope, &mut Association), DropReason> {
-        let unexpected = DropReason::UnexpectedAnswer;
-        let scope = self.slots.find(index).ok_or(unexpected)?;
-        let fits = match via {
-            Via::Route { peer } => scope == Scope::EndToEnd(peer),
+    /// The scope whose init has this index, where the answer came the way that the init could go.
+    fn asked(&self, via: Via, index: u32) -> Result<Scope, DropReason> {
+        let fits = |scope: &Scope| match via {
+            Via::Route { peer } => *scope == Scope::EndToEnd(peer),
             Via::Underlay { .. } => scope.layer() == Layer::Hop,
         };
-        let association = self
-            .associations
-            .get_mut(scope)
-            .filter(|_| fits)
-            .ok_or(unexpected)?;
-        if association
-            .attempt
-            .as_ref()
-            .is_none_or(|attempt| attempt.local != index)
-        {
-            return Err(unexpected);
-        }
-        Ok((scope, association))
+        let scope = self.slots.find(index).filter(fits);
+        scope.ok_or(DropReason::UnexpectedAnswer)
     }
 
     /// Sends a new init, in the place of one that is out.

@@ -1,6 +1,9 @@
 //! Noise IKpsk2 and the messages around it: what an initiator and a responder say, and the keys that follow. Pure.
 //!
 //! Randomness: the ephemeral key is drawn by the caller. `snow` never sees a generator, only that one key.
+//!
+//! Noise does not cover what stands before its messages (version, capabilities, indices). The pre-shared key that is mixed in is therefore one
+//! derived from both of these headers: who changes a bit of them on the way makes the handshake fail, and nothing worse.
 
 use overlayd_wire::handshake::{
     HEADER_LEN, INIT_LEN, INIT_NOISE_LEN, MAC_LEN, RESPONSE_LEN, RESPONSE_NOISE_LEN,
@@ -13,7 +16,7 @@ use snow::{Builder, HandshakeState};
 use zeroize::Zeroizing;
 
 use super::Layer;
-use super::crypto::{Identity, Key, PublicKeys};
+use super::crypto::{Identity, Key, PublicKeys, mac256};
 use crate::DropReason;
 use crate::snapshot::Suite;
 
@@ -79,7 +82,7 @@ impl Initiator {
         ephemeral: Key,
     ) -> Result<Self, DropReason> {
         let prologue = agreement.prologue(layer);
-        let mut noise = builder(&prologue, &identity.private, &agreement.psk, ephemeral)?
+        let mut noise = builder(&prologue, &identity.private, ephemeral)?
             .remote_public_key(&peer.key)
             .and_then(Builder::build_initiator)
             .map_err(|_| REFUSED)?;
@@ -107,8 +110,11 @@ impl Initiator {
     /// Reads an answer. One that does not fit changes nothing: a better one may follow.
     pub(super) fn read(
         &mut self,
+        agreement: &Agreement,
         response: &Response<'_>,
     ) -> Result<(ResponsePayload, Keys), DropReason> {
+        let init = self.message.first_chunk().ok_or(REFUSED)?;
+        mix_psk(&mut self.noise, agreement, init, response.macs.header)?;
         let mut payload = [0; RESPONSE_NOISE_LEN];
         let length = self
             .noise
@@ -122,6 +128,7 @@ impl Initiator {
 /// An init that was received and is authentic as far as Noise can tell: a replay is not yet ruled out.
 pub(super) struct Responder {
     noise: HandshakeState,
+    init: [u8; HEADER_LEN],
     pub(super) payload: InitPayload,
     /// Static public key of the initiator.
     pub(super) peer: Key,
@@ -136,7 +143,7 @@ impl Responder {
         ephemeral: Key,
     ) -> Result<Self, DropReason> {
         let prologue = agreement.prologue(layer);
-        let mut noise = builder(&prologue, &identity.private, &agreement.psk, ephemeral)?
+        let mut noise = builder(&prologue, &identity.private, ephemeral)?
             .build_responder()
             .map_err(|_| REFUSED)?;
         let mut payload = [0; INIT_NOISE_LEN];
@@ -150,6 +157,7 @@ impl Responder {
             .ok_or(REFUSED)?;
         Ok(Self {
             noise,
+            init: *init.macs.header,
             payload,
             peer,
         })
@@ -157,13 +165,16 @@ impl Responder {
 
     pub(super) fn respond(
         mut self,
+        agreement: &Agreement,
         peer: &PublicKeys,
         index: u32,
         receiver: u32,
         payload: ResponsePayload,
     ) -> Result<([u8; RESPONSE_LEN], Keys), DropReason> {
+        let header = Response::header(CAPABILITIES, index, receiver);
+        mix_psk(&mut self.noise, agreement, &self.init, &header)?;
         let mut message = [0; RESPONSE_LEN];
-        message[..HEADER_LEN].copy_from_slice(&Response::header(CAPABILITIES, index, receiver));
+        message[..HEADER_LEN].copy_from_slice(&header);
         self.noise
             .write_message(
                 &payload.to_bytes(),
@@ -176,6 +187,17 @@ impl Responder {
     }
 }
 
+/// Sets the pre-shared key of this one handshake.
+fn mix_psk(
+    noise: &mut HandshakeState,
+    agreement: &Agreement,
+    init: &[u8; HEADER_LEN],
+    response: &[u8; HEADER_LEN],
+) -> Result<(), DropReason> {
+    let psk = Zeroizing::new(mac256(&agreement.psk, &[init, response]));
+    noise.set_psk(2, &psk[..]).map_err(|_| REFUSED)
+}
+
 /// mac1 over all before it; the 16 bytes behind it are left for mac2.
 fn put_mac1<const N: usize>(message: &mut [u8; N], receiver: &PublicKeys) {
     let (before, macs) = message.split_at_mut(N - 2 * MAC_LEN);
@@ -185,7 +207,6 @@ fn put_mac1<const N: usize>(message: &mut [u8; N], receiver: &PublicKeys) {
 fn builder<'a>(
     prologue: &'a [u8],
     private: &'a Zeroizing<Key>,
-    psk: &'a Key,
     ephemeral: Key,
 ) -> Result<Builder<'a>, DropReason> {
     let pattern = PATTERN.parse().map_err(|_| REFUSED)?;
@@ -195,7 +216,6 @@ fn builder<'a>(
     )
     .prologue(prologue)
     .and_then(|builder| builder.local_private_key(&private[..]))
-    .and_then(|builder| builder.psk(2, psk))
     .map_err(|_| REFUSED)
 }
 

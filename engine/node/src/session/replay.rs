@@ -52,7 +52,7 @@ impl Window {
         let mut counter = from;
         while counter <= to {
             let word = self.word(counter);
-            if counter % 64 == 0 && to - counter >= 63 {
+            if counter.is_multiple_of(64) && to - counter >= 63 {
                 self.ring[word] = 0;
                 counter += 64;
             } else {
@@ -64,7 +64,7 @@ impl Window {
 
     #[inline]
     fn word(&self, counter: u32) -> usize {
-        counter as usize / 64 & (self.ring.len() - 1)
+        (counter as usize / 64) & (self.ring.len() - 1)
     }
 }
 

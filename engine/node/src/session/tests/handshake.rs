@@ -32,17 +32,19 @@ fn noise_messages_and_keys_are_those_of_the_published_vector() {
     let init_ephemeral = hex("893e28b9dc6ca8d611ab664754b8ceb7bac5117349a4439a6b0569da977c464a");
     let resp_ephemeral = hex("bbdb4cdbd309f1a1f2e1456967fe288cadd6f712d65dc7b7793d5e63da6b375b");
 
-    let mut initiator = builder(&prologue, &init_static, &psk, init_ephemeral)
+    let mut initiator = builder(&prologue, &init_static, init_ephemeral)
         .unwrap()
         .remote_public_key(&resp_public)
         .unwrap()
         .build_initiator()
         .unwrap();
-    let mut responder = builder(&prologue, &resp_static, &psk, resp_ephemeral)
+    let mut responder = builder(&prologue, &resp_static, resp_ephemeral)
         .unwrap()
         .build_responder()
         .unwrap();
 
+    initiator.set_psk(2, &psk).unwrap();
+    responder.set_psk(2, &psk).unwrap();
     let (mut message, mut payload) = ([0; 256], [0; 256]);
     let length = initiator
         .write_message(&hex::<16>("4c756477696720766f6e204d69736573"), &mut message)
@@ -152,11 +154,11 @@ fn both_ends_learn_the_same_keys_and_each_other() {
         (HELLO, a.identity.public.key)
     );
     let (message, keys_b) = responder
-        .respond(&a.identity.public, 0xbb, 0xaa, ANSWER)
+        .respond(&b.agreement, &a.identity.public, 0xbb, 0xaa, ANSWER)
         .unwrap();
     let response = Response::parse(&message).unwrap();
     assert_eq!((response.sender, response.receiver), (0xbb, 0xaa));
-    let (payload, keys_a) = initiator.read(&response).unwrap();
+    let (payload, keys_a) = initiator.read(&a.agreement, &response).unwrap();
     assert_eq!(payload, ANSWER);
     assert_eq!(
         (&keys_a.send, &keys_a.receive),
@@ -203,9 +205,13 @@ fn another_pre_shared_key_is_found_by_the_initiator() {
     b.agreement.psk = Zeroizing::new([8; 32]);
     let mut initiator = initiate(&a, &b, Layer::Hop);
     let responder = receive(&b, &initiator.message, Layer::Hop).unwrap();
-    let (message, _) = responder.respond(&a.identity.public, 1, 2, ANSWER).unwrap();
+    let (message, _) = responder
+        .respond(&b.agreement, &a.identity.public, 1, 2, ANSWER)
+        .unwrap();
     assert_eq!(
-        initiator.read(&Response::parse(&message).unwrap()).err(),
+        initiator
+            .read(&a.agreement, &Response::parse(&message).unwrap())
+            .err(),
         Some(REFUSED)
     );
 }
@@ -215,15 +221,21 @@ fn a_forged_answer_does_not_spoil_the_true_one() {
     let (a, b) = (end(1), end(2));
     let mut initiator = initiate(&a, &b, Layer::Hop);
     let responder = receive(&b, &initiator.message, Layer::Hop).unwrap();
-    let (message, keys) = responder.respond(&a.identity.public, 1, 2, ANSWER).unwrap();
-    for at in [12, 43, 44, 75] {
+    let (message, keys) = responder
+        .respond(&b.agreement, &a.identity.public, 1, 2, ANSWER)
+        .unwrap();
+    for at in [2, 4, 7, 8, 11, 12, 43, 44, 75] {
         let mut forged = message;
         forged[at] ^= 1;
         assert_eq!(
-            initiator.read(&Response::parse(&forged).unwrap()).err(),
+            initiator
+                .read(&a.agreement, &Response::parse(&forged).unwrap())
+                .err(),
             Some(REFUSED)
         );
     }
-    let (_, read) = initiator.read(&Response::parse(&message).unwrap()).unwrap();
+    let (_, read) = initiator
+        .read(&a.agreement, &Response::parse(&message).unwrap())
+        .unwrap();
     assert_eq!(read.send, keys.receive);
 }
