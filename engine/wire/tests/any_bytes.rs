@@ -36,7 +36,7 @@ fn ask_all(bytes: &[u8]) {
             assert_eq!(header.to_bytes(), bytes[..Protected::LEN]);
             assert!(!rest.is_empty());
         }
-        Ok(Frame::Feedback(feedback)) => assert!(feedback.missing().all(|i| i < 512)),
+        Ok(Frame::Feedback(feedback)) => assert!(feedback.missing().all(|i| i < 8192)),
         _ => {}
     }
     if let Ok(Body::Bundle(bundle)) = Body::parse(bytes) {

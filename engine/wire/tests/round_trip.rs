@@ -114,7 +114,7 @@ proptest! {
     }
 
     #[test]
-    fn feedback_round_trips_and_lists_what_is_missing(class in 0u8..16, next in seq(), base in seq(), answers_tail: bool, bitmap in vec(any::<u8>(), 0..=64)) {
+    fn feedback_round_trips_and_lists_what_is_missing(class in 0u8..16, next in seq(), base in seq(), answers_tail: bool, bitmap in vec(any::<u8>(), 0..=1024)) {
         let feedback = Feedback { class, next, base, answers_tail, bitmap: &bitmap };
         let frame = Frame::Feedback(feedback);
         let bytes = emit_frame(&frame);

@@ -293,9 +293,9 @@ pub(crate) fn refused() -> Vec<Vector> {
             edit(feedback(false, &[]), 7, 2),
         ),
         Vector(
-            "feedback with 65 bytes of bitmap",
+            "feedback with 1025 bytes of bitmap",
             frame,
-            feedback(false, &[0; 65]),
+            feedback(false, &[0; 1025]),
         ),
         Vector("tail, long", frame, vec![0x50, 0, 0, 1, 0]),
         Vector(
