@@ -151,8 +151,8 @@ impl Node {
             ..
         } = link;
         let scope = Scope::Hop(place as u16);
+        let mut bitmap = [0; Feedback::BITMAP_MAX];
         for class in classes {
-            let mut bitmap = [0; Feedback::BITMAP_MAX];
             if let Some(recoverer) = recoverers[usize::from(class)].as_deref_mut()
                 && let Some(feedback) = recoverer.feedback(now, class, rtt, &mut bitmap)
             {

@@ -6,8 +6,8 @@ use overlayd_wire::{Budget, Feedback, frame};
 use super::{Policy, nearest};
 use crate::Nanos;
 
-/// Frames kept for retransmission: at 10,000 frames/s four tenths of a second.
-const HISTORY: usize = 4096;
+/// Frames kept for retransmission: as many as one feedback frame can ask for.
+const HISTORY: usize = 8 * Feedback::BITMAP_MAX;
 /// Frames that a repair symbol sums up: what is sent in half the deadline, within these bounds.
 const WINDOW_MIN: usize = 8;
 const WINDOW: usize = overlayd_fec::WINDOW_LIMIT;
