@@ -13,7 +13,6 @@ so that a node cannot make its links look better than its neighbours find them.
 """
 
 from dataclasses import dataclass
-from itertools import starmap
 
 import numpy as np
 
@@ -46,13 +45,21 @@ FORGIVE_NS = 600_000_000_000
 
 @dataclass(slots=True)
 class Episodes:
-    """[reporter, peer]: when the link was last bad, how bad, and how often it has relapsed."""
+    """[reporter, peer]: when the link was last bad, how bad, and how often it has relapsed.
+
+    ``normal`` is what the link was like before, and ``began_ns`` when it last left that: the window's own
+    figures are soon those of the episode.
+    """
 
     bad_at_ns: I64
+    began_ns: I64
     rtt_ms: F32
     loss_out: F32
     loss_in: F32
     relapses: I64
+    normal_rtt_ms: F32
+    normal_loss_out: F32
+    normal_loss_in: F32
 
     @classmethod
     def empty(cls, n: int) -> "Episodes":
@@ -60,7 +67,8 @@ class Episodes:
             return np.full((n, n), np.nan, np.float32)
 
         never = np.full((n, n), NEVER, np.int64)
-        return cls(never, nan(), nan(), nan(), np.zeros((n, n), np.int64))
+        relapses = np.zeros((n, n), np.int64)
+        return cls(never, never.copy(), nan(), nan(), nan(), relapses, nan(), nan(), nan())
 
     def held(self, now_ns: int) -> Bool:
         """Return where an episode still counts."""
@@ -97,25 +105,22 @@ class Predictor:
         link came up or went down.
         """
         row = seen.reporter
-        latest = self._topology.latest
-        news = self._just_now(row, now_ns)
-        base = self._base(row, now_ns)
+        latest, episodes = self._topology.latest, self.episodes
+        news = latest.at_ns[row] == now_ns
+        normal = self._normal(row, now_ns)
         with np.errstate(invalid="ignore"):
-            spread = base.q90 - base.q50
-            ceiling = base.q50 + np.maximum(np.maximum(JUMP_MS, JUMP_SHARE * base.q50), JUMP_SPREADS * spread)
-            slow = news & (latest.rtt_ms[row] > ceiling)
-            out = _shrunk(latest.loss_out[row], latest.count[row], base.loss_out)
-            into = _shrunk(latest.loss_in[row], latest.count[row], base.loss_in)
-            lossy = news & ((out > base.loss_out + JUMP_LOSS) | (into > base.loss_in + JUMP_LOSS))
+            slow = news & (latest.rtt_ms[row] > normal.rtt_ms)
+            out = _shrunk(latest.loss_out[row], latest.count[row], normal.loss_out)
+            into = _shrunk(latest.loss_in[row], latest.count[row], normal.loss_in)
+            lossy = news & ((out > normal.loss_out + JUMP_LOSS) | (into > normal.loss_in + JUMP_LOSS))
         dropped = np.zeros(len(self._topology), np.bool_)
         dropped[list(seen.went_down)] = True
-        opened = self._note(row, slow | lossy | dropped, now_ns)
-        levels = self.episodes
-        levels.rtt_ms[row, slow] = latest.rtt_ms[row, slow]
-        levels.loss_out[row, lossy] = out[lossy]
-        levels.loss_in[row, lossy] = into[lossy]
-        levels.loss_out[row, dropped] = DOWN_LOSS
-        levels.loss_in[row, dropped] = DOWN_LOSS
+        opened = self._note(row, slow | lossy | dropped, normal, now_ns)
+        episodes.rtt_ms[row, slow] = latest.rtt_ms[row, slow]
+        episodes.loss_out[row, lossy] = out[lossy]
+        episodes.loss_in[row, lossy] = into[lossy]
+        episodes.loss_out[row, dropped] = DOWN_LOSS
+        episodes.loss_in[row, dropped] = DOWN_LOSS
         return bool(opened.any()) or bool(seen.went_down) or bool(seen.came_up)
 
     def forecast(self, now_ns: int) -> Forecast:
@@ -156,42 +161,43 @@ class Predictor:
             held_ns=np.maximum(left, left.T),
         )
 
-    def _just_now(self, row: int, now_ns: int) -> Bool:
-        return self._topology.latest.at_ns[row] == now_ns
-
-    def _note(self, row: int, bad: Bool, now_ns: int) -> Bool:
-        """Mark what is bad now; return where an episode opened."""
-        episodes = self.episodes
+    def _note(self, row: int, bad: Bool, normal: "_Normal", now_ns: int) -> Bool:
+        """Mark what is bad now; return where an episode opened or a link relapsed."""
+        episodes, topology = self.episodes, self._topology
         held = episodes.held(now_ns)[row]
         quiet_ns = now_ns - episodes.bad_at_ns[row]
         opened = bad & ~held
-        # Back in trouble after a telemetry interval of health, or soon after its hold ended: a relapse.
-        relapsed = (
-            bad
-            & (quiet_ns > self._topology.bin_ns + self._topology.bin_ns // 2)
-            & (quiet_ns < FORGIVE_NS + HOLD_NS)
-        )
-        episodes.relapses[row] = np.where(
-            relapsed, episodes.relapses[row] + 1, np.where(opened, 0, episodes.relapses[row])
-        )
+        # Bad again after more than a frame of health, or soon after its hold ended.
+        relapsed = bad & (quiet_ns > topology.bin_ns * 3 // 2) & (quiet_ns < HOLD_NS + FORGIVE_NS)
+        relapses = episodes.relapses[row]
+        episodes.relapses[row] = np.where(relapsed, relapses + 1, np.where(opened, 0, relapses))
         for name in ("rtt_ms", "loss_out", "loss_in"):
             getattr(episodes, name)[row, opened] = np.nan
+            getattr(episodes, f"normal_{name}")[row, opened] = getattr(normal, name)[opened]
+        episodes.began_ns[row, opened | relapsed] = now_ns
         episodes.bad_at_ns[row, bad] = now_ns
-        return opened
+        return opened | relapsed
 
-    def _base(self, row: int, now_ns: int) -> "_Base":
-        """What the row's links were like before the bin that is open now; NaN where that is not known."""
-        history = self._topology.history
-        bins = history.bin_of[row]
-        now_bin = now_ns // self._topology.bin_ns
-        past = (bins > now_bin - self._topology.bins) & (bins < now_bin)
+    def _normal(self, row: int, now_ns: int) -> "_Normal":
+        """Return what is normal for the row's links; NaN where that is not known.
+
+        That is what the window was like before the bin that is open now; but where an episode counts that
+        began inside the window, what was normal before it.
+        """
+        topology, history, episodes = self._topology, self._topology.history, self.episodes
+        bins, now_bin = history.bin_of[row], now_ns // topology.bin_ns
+        past = (bins > now_bin - topology.bins) & (bins < now_bin)
         rtt = np.sort(np.where(past, history.rtt_ms[row], np.nan), axis=1)
         number = (~np.isnan(rtt)).sum(axis=1)
         count = np.where(past, history.count[row], 0.0)
-        return _Base(
-            _at_quantile(rtt, number, 0.5),
-            _at_quantile(rtt, number, 0.9),
-            *starmap(_pooled, ((history.loss_out[row], count), (history.loss_in[row], count))),
+        q50, q90 = _at_quantile(rtt, number, 0.5), _at_quantile(rtt, number, 0.9)
+        reach = np.maximum(np.maximum(JUMP_MS, JUMP_SHARE * q50), JUMP_SPREADS * (q90 - q50))
+        young = now_ns - episodes.began_ns[row] < topology.bins * topology.bin_ns
+        frozen = episodes.held(now_ns)[row] & young
+        return _Normal(
+            np.where(frozen, episodes.normal_rtt_ms[row], q50 + reach),
+            np.where(frozen, episodes.normal_loss_out[row], _pooled(history.loss_out[row], count)),
+            np.where(frozen, episodes.normal_loss_in[row], _pooled(history.loss_in[row], count)),
         )
 
     def _loss(self, ratio: F32, count: F32, level: F32, held: Bool) -> F32:
@@ -205,9 +211,10 @@ class Predictor:
 
 
 @dataclass(frozen=True, slots=True)
-class _Base:
-    q50: F32
-    q90: F32
+class _Normal:
+    """The highest RTT that is no jump, and the long-run losses."""
+
+    rtt_ms: F32
     loss_out: F32
     loss_in: F32
 

@@ -296,7 +296,7 @@ def test_a_decision_about_nodes_that_changed_meanwhile_is_made_again() -> None:
     assert world.paths("ab") == ["ab"]
 
 
-def telemetry(world: World, name: str, links: list[LinkSample]):  # noqa: ANN201
+def telemetry(world: World, name: str, links: list[LinkSample]):
     from controller.core.messages import Received
     from overlayd.protocol.controller import Telemetry
 
