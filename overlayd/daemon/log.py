@@ -49,7 +49,8 @@ class RateLimit(logging.Filter):
         started, count = self._sites.get(site, (time.monotonic(), 0))
         if time.monotonic() - started >= self._period_s:
             if count > self._burst:
-                getattr(record, _FIELDS, {})["left_out"] = count - self._burst
+                said: dict[str, Any] = getattr(record, _FIELDS, {})
+                setattr(record, _FIELDS, {**said, "left_out": count - self._burst})
             started, count = time.monotonic(), 0
         self._sites[site] = (started, count + 1)
         return count < self._burst
