@@ -22,6 +22,8 @@ mod cut;
 mod deliver;
 mod egress;
 mod event;
+#[cfg(test)]
+mod hostile;
 mod link;
 mod liveness;
 mod meet;
@@ -58,3 +60,7 @@ pub use snapshot::{Snapshot, SnapshotError};
 
 /// Nanoseconds of a monotonic clock.
 pub type Nanos = u64;
+
+/// Lets tests inside the crate share what the tests outside use.
+#[cfg(test)]
+extern crate self as overlayd_node;

@@ -18,7 +18,7 @@ const REORDER_GUARD: Nanos = 2_000_000;
 const ASK_INTERVAL_MIN: Nanos = 5_000_000;
 /// Frames after which a busy sender hears that all is well.
 const CONFIRM_EVERY: u32 = 128;
-/// A class without a deadline gives a frame up after this and four round trips.
+/// A class without a deadline gives a frame up after this.
 const PATIENCE: Nanos = 2_000_000_000;
 /// A sender that starts anew counts from 0; a number below this is its start, the frames before it were lost.
 const START_MAX: u32 = 64;
@@ -170,7 +170,7 @@ impl Recoverer {
         let expiry = self
             .missing
             .front()
-            .map(|oldest| oldest.since + self.patience(0));
+            .map(|oldest| oldest.since + self.patience());
         [self.feedback_at, expiry].into_iter().flatten().min()
     }
 
@@ -182,7 +182,7 @@ impl Recoverer {
         rtt: Nanos,
         bitmap: &'a mut [u8; Feedback::BITMAP_MAX],
     ) -> Option<Feedback<'a>> {
-        self.give_up(now, rtt);
+        self.give_up(now);
         if self.feedback_at.is_none_or(|at| now < at) {
             return None;
         }
@@ -278,8 +278,8 @@ impl Recoverer {
         }
     }
 
-    fn give_up(&mut self, now: Nanos, rtt: Nanos) {
-        let patience = self.patience(rtt);
+    fn give_up(&mut self, now: Nanos) {
+        let patience = self.patience();
         while self
             .missing
             .front()
@@ -290,8 +290,8 @@ impl Recoverer {
         }
     }
 
-    fn patience(&self, rtt: Nanos) -> Nanos {
-        self.policy.deadline.unwrap_or(PATIENCE + 4 * rtt)
+    fn patience(&self) -> Nanos {
+        self.policy.deadline.unwrap_or(PATIENCE)
     }
 
     fn is_marked(&self, seq: u64) -> bool {

@@ -404,7 +404,7 @@ impl Mesh {
         }
     }
 
-    fn drain(&mut self, id: u16) {
+    pub fn drain(&mut self, id: u16) {
         let now = self.now;
         let host = self.hosts.get_mut(&id).unwrap();
         let output = host.node.output();
