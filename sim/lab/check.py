@@ -39,7 +39,7 @@ def check(name: str, tell: Tell = lambda _: None) -> list[Finding]:
     expectations = read_expectations(file, list(state.namespaces))
     deadline = time.monotonic() + expectations.settle_ns / 1e9
     for assertion in expectations.assertions:
-        _wait_for_answers(state, assertion, deadline)
+        _wait_until_settled(state, assertion, deadline)
     findings: list[Finding] = []
     for assertion in expectations.assertions:
         tell(assertion.name)
@@ -66,17 +66,23 @@ def address_of(state: LabState, node: str, over: Over) -> str:
     return min(found)[1]
 
 
-def _wait_for_answers(state: LabState, assertion: Assertion, deadline: float) -> None:
-    """Probe until everything is answered or the time to settle is over; the judgement comes later, whatever
-    is found.
+def _wait_until_settled(state: LabState, assertion: Assertion, deadline: float) -> None:
+    """Wait until probes are answered, by the path if one is asserted, or until the time to settle is over.
+
+    Judgement comes later, whatever was found here.
     """
     while time.monotonic() < deadline:
         try:
-            if not _measure(state, assertion, _SETTLE_PROBES, None).loss_ratio:
+            answered = not _measure(state, assertion, _SETTLE_PROBES, None).loss_ratio
+            if answered and assertion.path in (None, _path(state, assertion)):
                 return
         except LabError:
-            pass  # no overlay address yet
+            pass  # no overlay address yet, or no agent
         time.sleep(_SETTLE_PAUSE_S)
+
+
+def _path(state: LabState, assertion: Assertion) -> tuple[str, ...]:
+    return daemons.path(folder(state.name), assertion.source, assertion.target)
 
 
 def _judge(state: LabState, assertion: Assertion) -> list[Finding]:
@@ -96,8 +102,11 @@ def _judge(state: LabState, assertion: Assertion) -> list[Finding]:
         add("loss", assertion.loss, met.loss_ratio, lambda ratio: f"{ratio * 100:.2f}%")
         add("outage", assertion.outage, met.outage_ns, lambda ns: f"{ns / 1e6:.0f}ms")
     if assertion.path:
-        path = daemons.path(folder(state.name), assertion.source, assertion.target)
-        wanted, taken = " > ".join(assertion.path), " > ".join(path)
+        wanted = " > ".join(assertion.path)
+        try:
+            taken = " > ".join(_path(state, assertion))
+        except LabError as error:
+            taken = str(error)
         findings.append(Finding(assertion.name, "path", wanted, taken, wanted == taken))
     return findings
 

@@ -65,7 +65,10 @@ def agent_socket(place: Folder, node: str) -> Path:
 
 def path(place: Folder, source: str, target: str) -> tuple[str, ...]:
     """The nodes that unmarked traffic passes now, from source to target. Raises :class:`LabError`."""
-    status = msgspec.convert(ask(agent_socket(place, source), "status", {}), Status)
+    try:
+        status = msgspec.convert(ask(agent_socket(place, source), "status", {}), Status)
+    except OSError as error:
+        raise LabError(f"the agent of {source} does not answer: {error.strerror or error}") from error
     for peer in status.peers:
         if peer.node == target:
             return (source, *peer.path)
@@ -109,16 +112,10 @@ def _start_edge(place: Folder, state: LabState, edge: Edge) -> Process:
 
 
 def _token(namespace: str, served: Path, edge: Edge) -> str:
-    command = [
-        _program("overlayd-controller"),
-        "token",
-        "create",
-        "--state",
-        str(served),
-        "--name",
-        edge.node,
-    ]
-    return process.run(namespace, [*command, "--relay"] if edge.relay else command).strip()
+    create = [_program("overlayd-controller"), "token", "create", "--state", str(served), "--name", edge.node]
+    relay = ["--relay"] if edge.relay else []
+    prefixes = [f"--prefix={prefix}" for prefix in edge.prefixes]
+    return process.run(namespace, [*create, *relay, *prefixes]).strip()
 
 
 def _wait_listening(place: Folder, namespace: str, running: Process, controller: Controller) -> None:
