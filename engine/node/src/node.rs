@@ -15,6 +15,9 @@ use crate::tables::Tables;
 use crate::transit::HandshakeBucket;
 use crate::{Counters, Nanos, Output, Snapshot, SnapshotError};
 
+/// A timer that is served later than this was late for want of a processor.
+const STALL: Nanos = 10_000_000;
+
 /// What a node is born with. Everything else comes by snapshot.
 #[derive(Clone)]
 pub struct NodeConfig {
@@ -64,6 +67,8 @@ pub struct Node {
     pub(crate) routes: Routes,
     pub(crate) random: Random,
     pub(crate) relayed_handshakes: HandshakeBucket,
+    /// This call is so late that no verdict on liveness may fall.
+    pub(crate) stalled: bool,
     pub(crate) reports_at: Nanos,
     pub(crate) reports: u64,
     /// Reused for what is copied once more: restored frames, joined pieces, repair symbols.
@@ -97,6 +102,7 @@ impl Node {
             random,
             relayed_handshakes: HandshakeBucket::default(),
             reports_at: now + crate::report::INTERVAL,
+            stalled: false,
             reports: 0,
             scratch: Vec::new(),
             restored: Restored::default(),
@@ -141,6 +147,7 @@ impl Node {
 
     /// Does what is due: probes, retransmissions, liveness, rekeying, paced sends, reports.
     pub fn handle_timeout(&mut self, now: Nanos) {
+        self.note_stall(now);
         self.sessions.handle_timeout(now);
         self.meet(now);
         self.tend_links(now);
@@ -149,6 +156,13 @@ impl Node {
         self.report(now);
         self.end_run();
         self.settle(now);
+    }
+
+    /// A host that was busy elsewhere finds timers long overdue, and the answers that would have stopped them unread in its sockets: no verdict
+    /// falls on that call, so that the shell can read first. Two late calls in a row are no excuse.
+    fn note_stall(&mut self, now: Nanos) {
+        let late = self.poll_timeout().is_some_and(|due| now > due + STALL);
+        self.stalled = late && !self.stalled;
     }
 
     /// When `handle_timeout` wants to be called next.

@@ -195,16 +195,14 @@ impl Node {
             return;
         };
         let was_up = link.liveness.is_up();
-        let fell = link.liveness.check(now);
+        let fell = !self.stalled && link.liveness.check(now);
         if fell && was_up {
             self.link_changed(now, place, LinkState::Down);
         }
         let Some(link) = self.links[place].as_deref_mut().filter(|link| link.ready) else {
             return;
         };
-        link.exit
-            .pacer
-            .release(now, link.exit.uplink, &mut self.output);
+        link.exit.release(now, &mut self.output);
         if let Err(reason) = self
             .send_feedback(now, place)
             .and_then(|()| self.probe(now, place))

@@ -74,7 +74,9 @@ impl Node {
                 continue;
             }
             let state = &mut self.routes.sets[place].paths[path];
-            state.liveness.check(now);
+            if !self.stalled {
+                state.liveness.check(now);
+            }
             if state.liveness.is_suspect(now) {
                 state.probe_at = state.probe_at.min(now + FAST);
             }
@@ -231,7 +233,6 @@ impl Node {
         peer: usize,
         reply: &PathProbeReply,
     ) -> Result<(), DropReason> {
-        self.peers[peer].told(reply.sent, reply.received);
         let rtt = now
             .checked_sub(reply.sent_ns)
             .and_then(|rtt| rtt.checked_sub(reply.hold_ns.into()));
@@ -241,6 +242,7 @@ impl Node {
             return Ok(()); // a path of an older snapshot
         };
         let state = &mut self.routes.sets[place].paths[path];
+        state.counts.told(reply.sent, reply.received);
         if reply.seq & PADDED != 0 {
             state.mtu.answered(now, reply.seq & !PADDED, u16::MAX);
             return Ok(());

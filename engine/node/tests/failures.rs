@@ -341,3 +341,15 @@ fn one_seed_one_history() {
     assert!(first == run(5), "the same seed gave other bytes");
     assert!(first != run(6), "another seed gave the same bytes");
 }
+
+#[test]
+fn a_host_that_was_busy_elsewhere_does_not_blame_its_links() {
+    let mut mesh = Mesh::triangle(3, delay(10), &[&[2], &[3, 2]]);
+    mesh.run_for(SECOND);
+    stream(&mut mesh, 0..1000, MS);
+    mesh.hosts.get_mut(&1).unwrap().events.clear();
+    // Its process sleeps while answers pile up; timers are served first.
+    mesh.stall(1, 300 * MS);
+    stream(&mut mesh, 1000..2000, MS);
+    assert!(mesh.switches(1).is_empty(), "{:?}", mesh.switches(1));
+}

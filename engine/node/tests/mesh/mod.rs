@@ -267,6 +267,34 @@ impl Mesh {
         self.hosts.get_mut(&id).unwrap().dead = true;
     }
 
+    /// Nothing of a node runs for a while; then its timers are served, then what has arrived for it.
+    pub fn stall(&mut self, id: u16, duration: u64) {
+        let end = self.now + duration;
+        let uplinks = self.hosts[&id].uplinks.clone();
+        let mut waiting = Vec::new();
+        self.hosts.get_mut(&id).unwrap().dead = true;
+        while self.now < end {
+            self.run_for(MS);
+            let soon = self.now + MS;
+            let arriving = |flying: &Flying| uplinks.contains(&flying.to);
+            let keys: Vec<_> = self
+                .flying
+                .iter()
+                .filter(|((at, _), flying)| *at <= soon && arriving(flying))
+                .map(|(key, _)| *key)
+                .collect();
+            waiting.extend(keys.into_iter().filter_map(|key| self.flying.remove(&key)));
+        }
+        let host = self.hosts.get_mut(&id).unwrap();
+        host.dead = false;
+        host.node.handle_timeout(end);
+        self.drain(id);
+        for flying in waiting {
+            self.sent += 1;
+            self.flying.insert((end, self.sent), flying);
+        }
+    }
+
     /// Sets the wire between two addresses, in one direction.
     pub fn set_wire(&mut self, from: SocketAddr, to: SocketAddr, settings: Settings) {
         let now = self.now;

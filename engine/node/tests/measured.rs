@@ -1,0 +1,122 @@
+//! What a node reports of links and paths is what the network did to it, not what it did itself.
+
+#![allow(clippy::unwrap_used, reason = "tests fail by panicking")]
+
+mod mesh;
+
+use mesh::*;
+use overlayd_node::Event;
+
+/// The worst loss that was reported of the links of a node.
+fn link_loss(mesh: &Mesh, id: u16) -> f64 {
+    let events = mesh.hosts[&id].events.iter();
+    let losses = events.filter_map(|(_, event)| match event {
+        Event::Links { links, .. } => Some(links.iter().filter_map(|link| link.loss_out_ratio)),
+        _ => None,
+    });
+    losses.flatten().fold(0.0, f64::max)
+}
+
+/// The losses that were reported of the path in use.
+fn path_losses(mesh: &Mesh, id: u16) -> Vec<f64> {
+    let events = mesh.hosts[&id].events.iter();
+    let losses = events.filter_map(|(_, event)| match event {
+        Event::Paths { paths, .. } => Some(
+            paths
+                .iter()
+                .filter(|path| path.active)
+                .filter_map(|path| path.loss_ratio),
+        ),
+        _ => None,
+    });
+    losses.flatten().collect()
+}
+
+/// Runs of packets, each of which fills the queue of a paced link and overflows it now and then.
+fn send_in_runs(mesh: &mut Mesh, seconds: u64) {
+    for run in 0..seconds * 10 {
+        for number in 0..[20, 90, 40][run as usize % 3] {
+            mesh.send(1, &numbered(1, 2, number, 1000));
+        }
+        mesh.run_for(100 * MS);
+    }
+}
+
+fn pace(mesh: &mut Mesh, id: u16, rate_bps: u64) {
+    mesh.change(id, |tables| {
+        for link in &mut tables.links {
+            link.rate_bps = Some(rate_bps);
+        }
+    });
+}
+
+#[test]
+fn a_queue_of_ones_own_is_no_loss_of_the_link() {
+    let mut mesh = Mesh::pair(1, delay(10));
+    pace(&mut mesh, 1, 8_000_000);
+    mesh.run_for(SECOND);
+    send_in_runs(&mut mesh, 10);
+    assert!(
+        mesh.drops(1)["queue_full"] > 0,
+        "the queue never overflowed"
+    );
+    assert!(link_loss(&mesh, 1) < 0.002, "{}", link_loss(&mesh, 1));
+}
+
+#[test]
+fn a_queue_of_ones_own_is_no_loss_of_the_path() {
+    let mut mesh = Mesh::triangle(1, delay(10), &[&[3, 2]]);
+    pace(&mut mesh, 1, 8_000_000);
+    mesh.run_for(SECOND);
+    send_in_runs(&mut mesh, 10);
+    assert!(
+        mesh.drops(1)["queue_full"] > 0,
+        "the queue never overflowed"
+    );
+    let losses = path_losses(&mesh, 1);
+    assert!(losses.len() > 5, "{losses:?}");
+    assert!(losses.iter().all(|loss| *loss < 0.002), "{losses:?}");
+}
+
+#[test]
+fn probes_of_a_faster_back_up_do_not_make_the_path_in_use_look_lossy() {
+    let mut mesh = two_relays();
+    mesh.run_for(SECOND);
+    send_in_runs(&mut mesh, 10);
+    let losses = path_losses(&mesh, 1);
+    assert!(losses.len() > 5, "{losses:?}");
+    assert!(losses.iter().all(|loss| *loss < 0.005), "{losses:?}");
+}
+
+#[test]
+fn loss_behind_a_relay_is_reported_as_it_is() {
+    let mut mesh = two_relays();
+    for host in [1, 3] {
+        mesh.change(host, |tables| tables.classes[0].retransmit = false);
+    }
+    mesh.set_wires(3, 2, lossy(30, 0.1));
+    mesh.run_for(SECOND);
+    send_in_runs(&mut mesh, 20);
+    let losses = path_losses(&mesh, 1);
+    let mean = losses.iter().sum::<f64>() / losses.len() as f64;
+    assert!((0.07..0.13).contains(&mean), "{losses:?}");
+}
+
+/// From 1 to 2 over 3, or over 4, which is much nearer and the back-up.
+fn two_relays() -> Mesh {
+    let mut mesh = Mesh::new(1, delay(5));
+    let ids = [1, 2, 3, 4];
+    for (id, neighbours, routes) in [
+        (1, vec![3, 4], vec![route(2, &[&[3, 2], &[4, 2]])]),
+        (2, vec![3, 4], vec![route(1, &[&[3, 1], &[4, 1]])]),
+        (3, vec![1, 2], vec![]),
+        (4, vec![1, 2], vec![]),
+    ] {
+        let mut tables = snapshot(id, &ids, &neighbours);
+        tables.routes = routes;
+        mesh.add(tables);
+    }
+    mesh.set_wires(1, 3, delay(30));
+    mesh.set_wires(3, 2, delay(30));
+    mesh
+}
