@@ -7,7 +7,7 @@ I/O: reads one file.
 import difflib
 import tomllib
 from pathlib import Path
-from typing import Annotated, Any, get_args, get_origin
+from typing import Annotated, Any, cast
 
 import msgspec
 
@@ -159,9 +159,8 @@ def _refuse_unknown(table: dict[str, Any], struct: Any, path: Path, prefix: str)
                 f"{path}: unknown key {prefix + key!r}; the nearest known one is {prefix + near[0]!r}"
             )
         inner = known[key]
-        if isinstance(value, dict) and get_origin(inner) is None and not get_args(inner):
-            if issubclass(inner, msgspec.Struct):
-                _refuse_unknown(value, inner, path, f"{prefix}{key}.")
+        if isinstance(value, dict) and isinstance(inner, type) and issubclass(inner, msgspec.Struct):
+            _refuse_unknown(cast("dict[str, Any]", value), inner, path, f"{prefix}{key}.")
 
 
 def _quoted(text: str) -> str:

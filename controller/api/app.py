@@ -1,13 +1,173 @@
-"""Slice."""
+"""The HTTP API: nodes, links, routes, explanations, tokens. I/O by FastAPI; runs on the service's loop.
 
-from fastapi import FastAPI
+Everything under ``/v1`` asks for the admin token as a bearer; ``/healthz`` alone is open. Handlers are
+coroutines, so each sees the service between two events and never half-way through one.
+"""
+
+import hmac
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Depends, FastAPI, HTTPException, Query, Request
+from fastapi.responses import JSONResponse
+from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
+
+from controller.api.models import (
+    Explanation,
+    Health,
+    LinkList,
+    NewTokenModel,
+    NodeList,
+    NodeModel,
+    Problem,
+    RouteList,
+    TokenList,
+    TokenRequest,
+)
+from controller.api.views import View, node_model, token_models
+from controller.enrolment.errors import BadRequest, EnrolmentError, NotAMember
+from controller.registry import timestamp
+from controller.server import membership
+from controller.server.service import Service, now
+from overlayd.model.ids import NodeId
+
+API_VERSION = "1"
+_BEARER = HTTPBearer(auto_error=False, description="The admin token of the controller's state directory.")
+_REASON = "removed through the API"
+_DENIED: dict[int | str, dict[str, Any]] = {401: {"model": Problem}}
+_WRONG: dict[int | str, dict[str, Any]] = {400: {"model": Problem}}
+_MISSING: dict[int | str, dict[str, Any]] = {404: {"model": Problem}}
+
+ClassName = Annotated[str | None, Query(alias="class", description="Name or number of a class of service.")]
+NodeName = Annotated[str, Query(description="Name of a node.")]
+OptionalName = Annotated[str | None, Query(description="Name of a node.")]
 
 
-def create_app(service):
-    app = FastAPI()
+def create_app(service: Service) -> FastAPI:
+    """Return the application over a running service."""
+
+    def require_admin(given: Annotated[HTTPAuthorizationCredentials | None, Depends(_BEARER)]) -> None:
+        expected = service.state.admin_token.encode()
+        if given is None or not hmac.compare_digest(given.credentials.encode(), expected):
+            raise HTTPException(401, "the admin token is needed", {"WWW-Authenticate": "Bearer"})
+
+    app = FastAPI(
+        title="overlayd controller",
+        version=API_VERSION,
+        docs_url=None,
+        redoc_url=None,
+        openapi_url=None,
+        separate_input_output_schemas=False,
+    )
+    router = APIRouter(prefix="/v1", dependencies=[Depends(require_admin)], responses=_DENIED)
+    _add_nodes(router, service)
+    _add_mesh(router, service)
+    _add_tokens(router, service)
 
     @app.get("/healthz")
-    def healthz():
-        return {"status": "ok"}
+    async def healthz() -> Health:
+        """Tell that the process answers."""
+        return Health()
 
+    app.include_router(router)
+    app.add_exception_handler(EnrolmentError, _on_enrolment_error)
+    app.add_exception_handler(HTTPException, _on_http_error)
     return app
+
+
+def _add_nodes(router: APIRouter, service: Service) -> None:
+    @router.get("/nodes")
+    async def list_nodes() -> NodeList:
+        """All members, by id."""
+        return NodeList(items=[node_model(member.node) for _, member in sorted(service.members.items())])
+
+    @router.get("/nodes/{name}", responses=_MISSING)
+    async def read_node(name: str) -> NodeModel:
+        """One member."""
+        return node_model(service.members[_find(service, name)].node)
+
+    @router.delete("/nodes/{name}", responses=_MISSING)
+    async def remove_node(name: str) -> NodeModel:
+        """Revoke a member: its certificate opens nothing from now on, its name is free."""
+        node = _find(service, name)
+        gone = service.members[node].node
+        service.remove(node, _REASON)
+        return node_model(gone)
+
+
+def _add_mesh(router: APIRouter, service: Service) -> None:
+    @router.get("/links")
+    async def list_links() -> LinkList:
+        """All measured links, each direction apart, with forecast and newest sample."""
+        return LinkList(items=View(service, now()).links())
+
+    @router.get("/routes", responses=_MISSING)
+    async def list_routes(
+        src: OptionalName = None, dst: OptionalName = None, class_: ClassName = None
+    ) -> RouteList:
+        """Routes in force."""
+        return RouteList(
+            items=View(service, now()).routes(
+                None if src is None else _find(service, src),
+                None if dst is None else _find(service, dst),
+                None if class_ is None else _find_class(service, class_),
+            )
+        )
+
+    @router.get("/explain", responses=_MISSING)
+    async def explain(src: NodeName, dst: NodeName, class_: ClassName = None) -> Explanation:
+        """Why traffic takes the path it takes: chosen and rejected paths, forecast beside measurement."""
+        number = 0 if class_ is None else _find_class(service, class_)
+        found = View(service, now()).explanation(_find(service, src), _find(service, dst), number)
+        if found is None:
+            raise HTTPException(
+                404, f"there is no route from {src} to {dst} yet; traffic takes the direct path"
+            )
+        return found
+
+
+def _add_tokens(router: APIRouter, service: Service) -> None:
+    @router.get("/tokens")
+    async def list_tokens() -> TokenList:
+        """All tokens, without their secrets, newest first."""
+        return TokenList(items=token_models(service))
+
+    @router.post("/tokens", status_code=201, responses=_WRONG)
+    async def create_token(wanted: TokenRequest) -> NewTokenModel:
+        """Make a token with which one host can join, once."""
+        made = membership.create_token(
+            service.state,
+            wanted.name,
+            relay=wanted.relay,
+            prefixes=tuple(wanted.prefixes),
+            price_per_gb=wanted.price_per_gb,
+            ttl_s=wanted.ttl_seconds,
+        )
+        return NewTokenModel(token=made.text, name=made.grant.name, expires=timestamp(made.grant.expires_at))
+
+
+def _find(service: Service, name: str) -> NodeId:
+    for node, member in service.members.items():
+        if member.node.metadata.name == name:
+            return node
+    raise NotAMember(f"there is no node named {name!r}")
+
+
+def _find_class(service: Service, name: str) -> int:
+    names = [one.name for one in service.core.services]
+    if name in names:
+        return names.index(name)
+    if name.isdecimal() and int(name) < len(names):
+        return int(name)
+    raise HTTPException(404, f"there is no class {name!r}; there are {', '.join(names)}")
+
+
+async def _on_enrolment_error(_: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, EnrolmentError)
+    status = 404 if isinstance(error, NotAMember) else 400 if isinstance(error, BadRequest) else 409
+    return JSONResponse({"code": error.code, "problem": str(error)}, status)
+
+
+async def _on_http_error(_: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, HTTPException)
+    code = {401: "denied", 404: "not-found"}.get(error.status_code, "failed")
+    return JSONResponse({"code": code, "problem": error.detail}, error.status_code, error.headers)

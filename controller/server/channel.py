@@ -14,7 +14,7 @@ import http
 import logging
 import ssl
 from collections.abc import Callable
-from typing import Protocol
+from typing import Any, Protocol
 
 import msgspec
 from websockets.asyncio.server import ServerConnection
@@ -289,8 +289,8 @@ def _binary(frame: str | bytes) -> bytes:
 
 
 def _address(connection: ServerConnection) -> str:
-    peer = connection.remote_address
-    return str(peer[0]) if isinstance(peer, tuple) else "?"
+    peer: Any = connection.remote_address
+    return str(peer[0]) if peer else "?"
 
 
 def _respond(status: http.HTTPStatus, text: str, kind: str = "text/plain; charset=utf-8") -> Response:

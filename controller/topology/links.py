@@ -266,7 +266,7 @@ class Topology:
         share = count / (before + count)
         for name in ("rtt_ms", "jitter_ms", "loss_out", "loss_in"):
             pooled: F32 = getattr(history, name)
-            old = pooled[reporter, peers, column]
+            old: F32 = pooled[reporter, peers, column]
             new: F32 = getattr(latest, name)[reporter, peers]
             mixed = old + share * (new - old)
             pooled[reporter, peers, column] = np.where(

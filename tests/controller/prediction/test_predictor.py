@@ -23,9 +23,16 @@ class Mesh:
         self.now_ns = 1000 * FRAME_NS
 
     def report(
-        self, reporter: int, peer: int, rtt_ms: float | None, *, out: float = 0.0, into: float = 0.0, samples: int = 150,
+        self,
+        reporter: int,
+        peer: int,
+        rtt_ms: float | None,
+        *,
+        out: float = 0.0,
+        into: float = 0.0,
+        samples: int = 150,
         up: bool = True,
-    ) -> bool:  # fmt: skip
+    ) -> bool:
         count = 0 if rtt_ms is None else samples
         link = LinkSample(NodeId(peer + 1), up, count, rtt_ms, rtt_ms, 0.0, out, into, 0)
         seen = self.topology.observe(NodeId(reporter + 1), Telemetry(False, 15.0, (link,)), self.now_ns)

@@ -2,8 +2,6 @@
 
 import asyncio
 import ssl
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from pathlib import Path
 
 import msgspec
@@ -11,10 +9,8 @@ import pytest
 from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidStatus
 
-from controller.config import Config
-from controller.server.membership import create_token
-from controller.server.serve import Running
-from controller.state import State, create_state
+from controller.server import membership
+from controller.state import open_state
 from overlayd.model.node import NodeRecord
 from overlayd.protocol.controller import (
     Denied,
@@ -27,30 +23,17 @@ from overlayd.protocol.controller import (
     Revoked,
 )
 from overlayd.protocol.token import decode_token
-from tests.controller.client import SUBPROTOCOLS, Identity, agent, ask_to_join, engine_key, join, make_csr
-
-
-class Mesh1:
-    """A running controller and what tests need of it."""
-
-    def __init__(self, state: State, running: Running) -> None:
-        self.state = state
-        self.running = running
-        self.url = f"wss://127.0.0.1:{running.agent_port}"
-
-    def token(self, name: str, **options: object) -> str:
-        return create_token(self.state, name, **options).text  # type: ignore[arg-type]
-
-    async def join(self, name: str, **options: object) -> Identity:
-        return await join(self.url, self.token(name, **options), name)
-
-
-@asynccontextmanager
-async def controller(folder: Path) -> AsyncIterator[Mesh1]:
-    config = Config(listen="127.0.0.1:0", advertise=("wss://127.0.0.1:1",), api="127.0.0.1:0")
-    state = create_state(folder / "state", "test", config)
-    async with Running(state) as running:
-        yield Mesh1(state, running)
+from tests.controller.client import (
+    SUBPROTOCOLS,
+    Agent,
+    Identity,
+    agent,
+    ask_to_join,
+    engine_key,
+    make_csr,
+    sample,
+)
+from tests.controller.running import controller
 
 
 def test_a_token_buys_a_certificate_and_a_signed_record(tmp_path: Path) -> None:
@@ -251,9 +234,6 @@ def test_a_join_request_above_64_kib_is_not_read(tmp_path: Path) -> None:
 
 
 def test_a_node_removed_by_another_process_is_noticed(tmp_path: Path) -> None:
-    from controller.server import membership
-    from controller.state import open_state
-
     async def story() -> None:
         async with controller(tmp_path) as mesh:
             paris = await mesh.join("paris")
@@ -282,6 +262,54 @@ def test_the_second_channel_of_a_node_replaces_the_first(tmp_path: Path) -> None
                         while True:
                             await first.hear()
                     assert mesh.running.service.members[paris.id].node.connected
+
+    asyncio.run(story())
+
+
+def test_reports_become_routes_that_leave_a_degraded_path(tmp_path: Path) -> None:
+    async def story() -> None:
+        async with controller(tmp_path) as mesh:
+            a, b, k = [await mesh.join(name, relay=True) for name in ("a", "b", "k")]
+            async with agent(mesh.url, a) as at_a, agent(mesh.url, b) as at_b, agent(mesh.url, k) as at_k:
+                for one in (at_a, at_b, at_k):
+                    await one.hello()
+                    await one.hear_mesh()
+                await at_a.report(sample(b.id, 20), sample(k.id, 15))
+                await at_b.report(sample(a.id, 20), sample(k.id, 15))
+                await at_k.report(sample(a.id, 15), sample(b.id, 15))
+                assert await next_path(at_a, b) == (b.id,)
+                await at_a.report(sample(b.id, 100, loss=0.08), urgent=True)
+                await at_b.report(sample(a.id, 100, loss=0.08), urgent=True)
+                assert await next_path(at_a, b) == (k.id, b.id)
+
+    asyncio.run(story())
+
+
+async def next_path(at: Agent, destination: Identity) -> tuple[int, ...]:
+    """Wait for the next interactive route to ``destination`` and return its primary."""
+    while True:
+        for route in (await at.hear_mesh()).routes:
+            if route.destination == destination.id and route.class_id == 0:
+                return route.paths[0]
+
+
+def test_routes_outlive_a_restart_of_the_controller(tmp_path: Path) -> None:
+    async def story() -> None:
+        async with controller(tmp_path) as mesh:
+            a, b = await mesh.join("a"), await mesh.join("b")
+            async with agent(mesh.url, a) as at_a:
+                await at_a.hello()
+                await at_a.hear_mesh()
+                await at_a.report(sample(b.id, 20))
+                assert await next_path(at_a, b) == (b.id,)
+                held = at_a.generation
+        async with controller(tmp_path) as mesh, agent(mesh.url, a) as at_a:
+            await at_a.hello(holds=held)
+            again = await at_a.hear_mesh()
+            assert again.base == 0 and again.generation > held
+            assert {route.class_id: route.paths for route in again.routes} == {
+                n: ((b.id,),) for n in range(4)
+            }
 
     asyncio.run(story())
 

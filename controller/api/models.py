@@ -1,0 +1,211 @@
+"""What the HTTP API says and takes: pydantic models, from which the OpenAPI document is made. Pure.
+
+JSON keys are camelCase. Times are RFC 3339 in UTC, RTTs milliseconds, ratios 0..1. Every answer names its
+schema and version.
+"""
+
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+from pydantic.alias_generators import to_camel
+
+
+def _json_key(name: str) -> str:
+    """Return ``class_`` as ``class`` and ``rtt_ms`` as ``rttMs``."""
+    return to_camel(name.rstrip("_"))
+
+
+class Model(BaseModel):
+    model_config = ConfigDict(
+        alias_generator=_json_key, validate_by_name=True, validate_by_alias=True, extra="forbid"
+    )
+
+
+class Health(Model):
+    status: Literal["ok"] = "ok"
+
+
+class Problem(Model):
+    """``code`` is for programs, ``problem`` for people."""
+
+    code: str
+    problem: str
+
+
+class MetadataModel(Model):
+    name: str
+    uid: str
+    creation_timestamp: str
+    generation: int
+    resource_version: str
+    labels: dict[str, str]
+
+
+class NodeSpecModel(Model):
+    id: int
+    public_key: str
+    addresses: list[str]
+    relay: bool
+    prefixes: list[str]
+    price_per_gb: float
+
+
+class ConditionModel(Model):
+    type: str
+    status: str
+    reason: str
+    message: str
+    last_transition_time: str
+
+
+class UplinkModel(Model):
+    name: str
+    endpoint: str | None
+    mtu: int
+    rate_bps: int | None
+
+
+class NodeStatusModel(Model):
+    conditions: list[ConditionModel]
+    uplinks: list[UplinkModel]
+    announced: list[str]
+    version: str | None
+    last_seen: str | None
+    certificate_not_after: str | None
+
+
+class NodeModel(Model):
+    """A node, shaped like a Kubernetes object."""
+
+    api_version: str
+    kind: str
+    metadata: MetadataModel
+    spec: NodeSpecModel
+    status: NodeStatusModel
+
+
+class NodeList(Model):
+    schema_: Literal["overlayd.nodes/1"] = "overlayd.nodes/1"
+    items: list[NodeModel]
+
+
+class LinkModel(Model):
+    """One direction of a link. ``known``: there is a fresh sample; ``confirmed``: both ends have one.
+
+    Forecasts are for the next minutes; ``held_down_seconds`` is how long a past degradation still counts.
+    """
+
+    source: str
+    destination: str
+    known: bool
+    confirmed: bool
+    down: bool
+    measured_rtt_ms: float | None
+    measured_loss_ratio: float | None
+    forecast_rtt_q50_ms: float | None
+    forecast_rtt_q80_ms: float | None
+    forecast_rtt_q90_ms: float | None
+    forecast_loss_ratio: float | None
+    held_down_seconds: float
+
+
+class LinkList(Model):
+    schema_: Literal["overlayd.links/1"] = "overlayd.links/1"
+    items: list[LinkModel]
+
+
+class RouteModel(Model):
+    """Paths are the names of the nodes after the source: relays, then the destination; best path first."""
+
+    source: str
+    destination: str
+    class_: str
+    paths: list[list[str]]
+    reason: str
+    decider: str
+    decided_at: str
+
+
+class RouteList(Model):
+    schema_: Literal["overlayd.routes/1"] = "overlayd.routes/1"
+    items: list[RouteModel]
+
+
+class EndToEnd(Model):
+    """What the source measured along the path; loss after repair."""
+
+    rtt_ms: float | None
+    loss_ratio: float | None
+    active: bool
+    age_seconds: float
+
+
+class CandidateModel(Model):
+    """A path that was weighed, with the figures of the decision; losses before repair."""
+
+    path: list[str]
+    verdict: Literal["primary", "backup", "rejected"]
+    reason: str
+    cost: float | None
+    forecast_rtt_ms: float | None
+    measured_rtt_ms: float | None
+    forecast_loss_ratio: float | None
+    measured_loss_ratio: float | None
+    end_to_end: EndToEnd | None
+
+
+class RouteEventModel(Model):
+    """A change of the primary; ``decider`` is ``controller``, ``agent`` or ``engine``."""
+
+    at: str
+    decider: str
+    before: list[str] | None
+    after: list[str] | None
+    reason: str
+
+
+class Explanation(Model):
+    schema_: Literal["overlayd.explanation/1"] = "overlayd.explanation/1"
+    source: str
+    destination: str
+    class_: str
+    objective: str
+    reason: str
+    decider: str
+    decided_at: str
+    candidates: list[CandidateModel]
+    history: list[RouteEventModel]
+
+
+class TokenModel(Model):
+    """A token without its secret."""
+
+    id: str
+    name: str
+    state: Literal["open", "used", "expired"]
+    relay: bool
+    prefixes: list[str]
+    created: str
+    expires: str
+
+
+class TokenList(Model):
+    schema_: Literal["overlayd.tokens/1"] = "overlayd.tokens/1"
+    items: list[TokenModel]
+
+
+class TokenRequest(Model):
+    name: str
+    relay: bool = False
+    prefixes: list[str] = []
+    price_per_gb: float = Field(0.0, ge=0)
+    ttl_seconds: int = Field(15 * 60, ge=1, le=30 * 86400)
+
+
+class NewTokenModel(Model):
+    """``token`` is shown this once."""
+
+    schema_: Literal["overlayd.token/1"] = "overlayd.token/1"
+    token: str
+    name: str
+    expires: str

@@ -1,0 +1,125 @@
+"""The HTTP API of a running controller."""
+
+import asyncio
+from pathlib import Path
+
+import httpx
+import pytest
+
+from controller.api.app import create_app
+from controller.api.openapi import document
+from tests.controller.client import agent, join, sample
+from tests.controller.running import RunningController, controller
+
+COMMITTED = Path(__file__).parents[3] / "docs" / "openapi.json"
+
+
+def client(mesh: RunningController) -> httpx.AsyncClient:
+    bearer = {"Authorization": f"Bearer {mesh.state.admin_token}"}
+    return httpx.AsyncClient(base_url=mesh.api, headers=bearer, trust_env=False)
+
+
+def test_the_committed_document_is_what_the_program_says() -> None:
+    assert COMMITTED.read_text() == document(), (
+        "renew it: .venv/bin/python -m controller.api.openapi > docs/openapi.json"
+    )
+
+
+def test_every_endpoint_but_health_asks_for_the_admin_token(tmp_path: Path) -> None:
+    async def story() -> None:
+        async with controller(tmp_path) as mesh:
+            routes = [r for r in routes_of(create_app(mesh.running.service))]
+            assert len(routes) >= 9
+            async with httpx.AsyncClient(base_url=mesh.api, trust_env=False) as stranger:
+                for method, path in routes:
+                    for headers in ({}, {"Authorization": "Bearer wrong"}, {"Authorization": "Basic eDp5"}):
+                        url = path.replace("{name}", "paris")
+                        answer = await stranger.request(method, url, headers=headers)
+                        expected = 200 if path == "/healthz" else 401
+                        assert answer.status_code == expected, (method, path)
+
+    asyncio.run(story())
+
+
+def routes_of(app: object) -> list[tuple[str, str]]:
+    document: dict[str, dict[str, object]] = app.openapi()["paths"]  # type: ignore[attr-defined]
+    return [(method.upper(), path) for path, methods in document.items() for method in methods]
+
+
+def test_a_token_from_the_api_lets_a_host_join_and_the_node_is_listed(tmp_path: Path) -> None:
+    async def story() -> None:
+        async with controller(tmp_path) as mesh, client(mesh) as api:
+            made = await api.post(
+                "/v1/tokens", json={"name": "paris", "relay": True, "prefixes": ["10.1.0.0/16"]}
+            )
+            assert made.status_code == 201
+            listed = (await api.get("/v1/tokens")).json()["items"]
+            assert [(t["name"], t["state"]) for t in listed] == [("paris", "open")]
+            await join(mesh.url, made.json()["token"], "paris", ("10.1.0.0/16",))
+            (node,) = (await api.get("/v1/nodes")).json()["items"]
+            assert node["kind"] == "Node" and node["metadata"]["generation"] == 1
+            assert node["spec"]["relay"] is True and node["status"]["announced"] == ["10.1.0.0/16"]
+            assert (await api.get("/v1/nodes/paris")).json() == node
+            assert (await api.get("/v1/tokens")).json()["items"][0]["state"] == "used"
+            assert (await api.delete("/v1/nodes/paris")).status_code == 200
+            assert (await api.get("/v1/nodes/paris")).status_code == 404
+            assert (await api.get("/v1/nodes")).json()["items"] == []
+
+    asyncio.run(story())
+
+
+@pytest.mark.parametrize(
+    ("path", "status", "code"),
+    [
+        ("/v1/nodes/nobody", 404, "not-a-member"),
+        ("/v1/explain?src=nobody&dst=none", 404, "not-a-member"),
+        ("/v1/routes?class=swift", 404, "not-found"),
+    ],
+)
+def test_what_does_not_exist_is_said_so(tmp_path: Path, path: str, status: int, code: str) -> None:
+    async def story() -> None:
+        async with controller(tmp_path) as mesh, client(mesh) as api:
+            answer = await api.get(path)
+            assert (answer.status_code, answer.json()["code"]) == (status, code)
+            bad = await api.post("/v1/tokens", json={"name": "Not A Name"})
+            assert (bad.status_code, bad.json()["code"]) == (400, "bad-request")
+            assert (await api.post("/v1/tokens", json={"name": "x", "colour": 1})).status_code == 422
+
+    asyncio.run(story())
+
+
+def test_links_routes_and_explanations_show_forecast_beside_measurement(tmp_path: Path) -> None:
+    async def story() -> None:
+        async with controller(tmp_path) as mesh, client(mesh) as api:
+            a, b, k = [await mesh.join(name, relay=True) for name in ("a", "b", "k")]
+            async with agent(mesh.url, a) as at_a, agent(mesh.url, b) as at_b, agent(mesh.url, k) as at_k:
+                for one in (at_a, at_b, at_k):
+                    await one.hello()
+                await at_a.report(sample(b.id, 100, loss=0.08), sample(k.id, 15))
+                await at_b.report(sample(a.id, 100, loss=0.08), sample(k.id, 15))
+                await at_k.report(sample(a.id, 15), sample(b.id, 15))
+                explanation = await explained(api, "a", "b", wanted=["k", "b"])
+                assert explanation["class"] == "interactive" and explanation["objective"] == "latency"
+                chosen, direct = explanation["candidates"][:2]
+                assert (chosen["verdict"], chosen["path"]) == ("primary", ["k", "b"])
+                assert chosen["measuredRttMs"] == 30 and 30 < chosen["forecastRttMs"] < 40
+                assert direct["path"] == ["b"] and "% loss on a → b" in direct["reason"]
+                links = {
+                    (x["source"], x["destination"]): x for x in (await api.get("/v1/links")).json()["items"]
+                }
+                assert len(links) == 6
+                assert links["a", "b"]["confirmed"] and links["a", "b"]["measuredLossRatio"] == 0.08
+                routes = (await api.get("/v1/routes", params={"src": "a", "class": "0"})).json()["items"]
+                assert {r["destination"]: r["paths"][0] for r in routes} == {"b": ["k", "b"], "k": ["k"]}
+
+    asyncio.run(story())
+
+
+async def explained(api: httpx.AsyncClient, src: str, dst: str, wanted: list[str]) -> dict[str, object]:
+    """Ask until the primary is the wanted one: decisions take a second."""
+    async with asyncio.timeout(20):
+        while True:
+            answer = await api.get("/v1/explain", params={"src": src, "dst": dst})
+            if answer.status_code == 200 and answer.json()["candidates"][0]["path"] == wanted:
+                return answer.json()
+            await asyncio.sleep(0.1)
