@@ -54,6 +54,7 @@ pub(crate) struct Path {
     /// Of the narrowest hop, as packets of IPv6.
     pub(crate) mtu: MtuSearch,
     pub(crate) samples: Samples,
+    pub(crate) counts: Counts,
     alive: bool,
     /// `None`: it has never been alive.
     healthy_since: Option<Nanos>,
@@ -66,6 +67,40 @@ pub(crate) struct Samples {
     pub(crate) count: u32,
     pub(crate) rtt_min: Option<Nanos>,
     pub(crate) rtt_sum: Nanos,
+}
+
+/// How many end-to-end datagrams were sent to the destination and how many it received, as the replies to this path's own probes tell.
+/// Those keep their place among the datagrams of their path; on another path they overtake them, or are overtaken.
+#[derive(Debug, Default)]
+pub(crate) struct Counts {
+    last: Option<(u32, u32)>,
+    /// Sums of the report interval.
+    sent: u64,
+    received: u64,
+}
+
+impl Counts {
+    /// Both counts as a reply told them.
+    pub(crate) fn told(&mut self, sent: u32, received: u32) {
+        let Some((sent_before, received_before)) = self.last.replace((sent, received)) else {
+            return;
+        };
+        let sent = sent.wrapping_sub(sent_before);
+        let received = received.wrapping_sub(received_before);
+        if sent <= u32::MAX / 2 && received <= u32::MAX / 2 {
+            self.sent += u64::from(sent);
+            self.received += u64::from(received);
+        }
+    }
+
+    /// The loss in the report interval, which ends. More may arrive in an interval than was sent: what repair brought back late.
+    fn take_loss_ratio(&mut self) -> Option<f64> {
+        let (sent, received) = (
+            std::mem::take(&mut self.sent),
+            std::mem::take(&mut self.received),
+        );
+        (sent > 0).then(|| sent.saturating_sub(received) as f64 / sent as f64)
+    }
 }
 
 #[derive(Clone, Copy, Debug, Default)]
@@ -251,10 +286,12 @@ impl PathSet {
         waiting.filter_map(Path::returns_at).min()
     }
 
-    pub(crate) fn report(&mut self, place: usize, loss_ratio: Option<f64>) -> PathReport {
+    /// Ends a report interval of a path. Loss is that of traffic, and so known of the path in use only.
+    pub(crate) fn report(&mut self, place: usize) -> PathReport {
         let active = self.is_active(place);
         let path = &mut self.paths[place];
         let samples = std::mem::take(&mut path.samples);
+        let loss_ratio = path.counts.take_loss_ratio().filter(|_| active);
         PathReport {
             destination: self.destination,
             class: self.class,
@@ -281,6 +318,7 @@ impl Path {
             probe_seq: 0,
             probe_at: 0,
             samples: Samples::default(),
+            counts: Counts::default(),
             alive: false,
             healthy_since: None,
             hold: Hold::default(),

@@ -28,11 +28,9 @@ pub(crate) struct Peer {
     pub(crate) ready: bool,
     /// The way back to it, as its last routed frame came: what answers a peer to which there is no route.
     pub(crate) back: Option<RouteRepr>,
+    /// End-to-end datagrams to and from it, on all paths.
     pub(crate) sent: u32,
     pub(crate) received: u32,
-    /// (sent, received) at the last path probe reply; sums of the report interval.
-    pub(crate) told: Option<(u32, u32)>,
-    pub(crate) interval: (u64, u64),
     pub(crate) pieces: Pieces,
     /// Counts routed handshakes, to try the paths in turn.
     pub(crate) turn: u8,
@@ -58,8 +56,6 @@ impl Peer {
             back: None,
             sent: 0,
             received: 0,
-            told: None,
-            interval: (0, 0),
             pieces: Pieces::default(),
             turn: 0,
             next_piece: 0,
@@ -132,28 +128,8 @@ impl Peer {
         self.up = best.is_some_and(|(down, ..)| !down);
     }
 
-    /// A path probe reply told how many end-to-end datagrams were sent and received so far.
-    pub(crate) fn told(&mut self, sent: u32, received: u32) {
-        let Some((sent_before, received_before)) = self.told.replace((sent, received)) else {
-            return;
-        };
-        let sent = sent.wrapping_sub(sent_before);
-        let received = received.wrapping_sub(received_before);
-        if sent <= u32::MAX / 2 && received <= u32::MAX / 2 {
-            self.interval.0 += u64::from(sent);
-            self.interval.1 += u64::from(received.min(sent));
-        }
-    }
-
-    /// Loss of end-to-end datagrams in the report interval, which ends.
-    pub(crate) fn loss_ratio(&mut self) -> Option<f64> {
-        let (sent, received) = std::mem::take(&mut self.interval);
-        (sent > 0).then(|| (sent - received) as f64 / sent as f64)
-    }
-
     /// The peer started anew: its counts begin again.
     pub(crate) fn restarted(&mut self) {
-        self.told = None;
         self.received = 0;
         self.pieces = Pieces::default();
     }

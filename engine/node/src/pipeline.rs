@@ -30,6 +30,10 @@ impl Node {
         self.protect(now, &way.leg, way.route.is_some(), frame)?; // numbered and kept
         self.seal_hop(now, &way.leg, frame)?; // and scheduled
         self.add_repair(now, &way.leg);
+        if way.route.is_some() {
+            // Only now: what found no room in our own queue is no loss of the path.
+            self.peers[way.peer].sent = self.peers[way.peer].sent.wrapping_add(1);
+        }
         Ok(())
     }
 

@@ -145,8 +145,9 @@ impl Meter {
             let before = before.unwrap_or(told);
             let elapsed = told.at.saturating_sub(before.at);
             if elapsed > 0 && before.bytes > 0 && told.bytes > before.bytes {
-                let arrived = (told.bytes - before.bytes) as f64 * (received as f64 / sent as f64);
-                self.rate.add(arrived.max(0.0), elapsed);
+                let share = (f64::from(received) / f64::from(sent)).min(1.0);
+                let arrived = (told.bytes - before.bytes) as f64 * share;
+                self.rate.add(arrived, elapsed);
             }
         }
         Some(rtt)
@@ -176,7 +177,7 @@ impl Meter {
 }
 
 impl Direction {
-    /// How many were sent and received since the last telling; `None`: first telling, out of order, or the counts began anew.
+    /// How many were sent and received since the last telling, which may be more than were sent: a probe overtook them. `None`: first telling, out of order, or the counts began anew.
     fn advance(&mut self, told: Told, sums: &mut Sums) -> Option<(u32, u32)> {
         let last = self.last.replace(told)?;
         let sent = told.sent.wrapping_sub(last.sent);
@@ -194,11 +195,11 @@ impl Direction {
             return None;
         }
         sums.sent += u64::from(sent);
-        sums.received += u64::from(received.min(sent));
+        sums.received += u64::from(received);
         let change = told.transit.wrapping_sub(last.transit).unsigned_abs();
         sums.jitter = sums.jitter.saturating_add(change);
         sums.jitters += 1;
-        Some((sent, received.min(sent)))
+        Some((sent, received))
     }
 }
 
@@ -215,14 +216,14 @@ impl Fading {
         let faded = (-(now.saturating_sub(self.at) as f64) / LOSS_TAU).exp();
         self.at = now;
         self.sent = self.sent * faded + f64::from(sent);
-        self.lost = self.lost * faded + f64::from(sent - received);
+        self.lost = self.lost * faded + f64::from(sent) - f64::from(received);
     }
 
     fn ratio(&self) -> f64 {
         if self.sent < 1.0 {
             0.0
         } else {
-            self.lost / self.sent
+            (self.lost / self.sent).max(0.0)
         }
     }
 }

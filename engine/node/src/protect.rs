@@ -27,12 +27,9 @@ impl Node {
         route.emit(bytes);
         let inside = Exit::begin(bytes);
         body(bytes);
-        let peer = &mut self.peers[way.peer];
-        let sealed = self
-            .sessions
-            .seal_tail(now, Scope::EndToEnd(peer.id), bytes, inside);
+        let scope = Scope::EndToEnd(self.peers[way.peer].id);
+        let sealed = self.sessions.seal_tail(now, scope, bytes, inside);
         sealed.inspect_err(|_| self.output.bytes.truncate(start))?;
-        peer.sent = peer.sent.wrapping_add(1);
         Ok(start)
     }
 

@@ -47,11 +47,6 @@ impl Node {
     }
 
     fn report_paths(&mut self, now: Nanos) {
-        let losses: Vec<Option<f64>> = self
-            .peers
-            .iter_mut()
-            .map(|peer| peer.loss_ratio())
-            .collect();
         let mut paths = Vec::new();
         for set in self
             .routes
@@ -59,18 +54,7 @@ impl Node {
             .iter_mut()
             .filter(|set| set.watch(now) != Watch::Not)
         {
-            let peer = self
-                .peers
-                .binary_search_by_key(&set.destination, |peer| peer.id);
-            for place in 0..set.paths.len() {
-                let loss_ratio = match peer {
-                    Ok(peer) if set.is_active(place) && !set.paths[place].is_direct() => {
-                        losses[peer]
-                    }
-                    _ => None,
-                };
-                paths.push(set.report(place, loss_ratio));
-            }
+            paths.extend((0..set.paths.len()).map(|place| set.report(place)));
         }
         let (at_ns, generation) = (now, self.tables.generation);
         self.output.events.push(Event::Paths {

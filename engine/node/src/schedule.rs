@@ -28,7 +28,7 @@ pub(crate) struct Exit {
     /// `None`: not learned yet.
     pub(crate) remote: Option<SocketAddr>,
     pub(crate) pacer: Pacer,
-    /// Datagrams and bytes of UDP payload so far.
+    /// Datagrams and bytes of UDP payload that have left so far. What waits is not among them: probes overtake it.
     pub(crate) sent: u64,
     pub(crate) sent_bytes: u64,
 }
@@ -92,16 +92,44 @@ impl Exit {
             return Err(DropReason::NoSession);
         };
         sessions.seal_tail(now, scope, &mut output.bytes, start)?;
-        self.sent += 1;
-        self.sent_bytes += (output.bytes.len() - start) as u64;
-        match turn {
+        let left = match turn {
             Turn::Paced => self
                 .pacer
-                .send(now, (self.uplink, remote, ecn), output, start),
+                .send(now, (self.uplink, remote, ecn), output, start)?,
             Turn::AtOnce => {
+                let length = output.bytes.len() - start;
                 output.push_datagram(self.uplink, remote, ecn, start);
-                Ok(())
+                Left::one(length)
             }
+        };
+        self.count(left);
+        Ok(())
+    }
+
+    /// Sends what has waited long enough.
+    pub(crate) fn release(&mut self, now: Nanos, output: &mut Output) {
+        let left = self.pacer.release(now, self.uplink, output);
+        self.count(left);
+    }
+
+    fn count(&mut self, left: Left) {
+        self.sent += left.datagrams;
+        self.sent_bytes += left.bytes;
+    }
+}
+
+/// What went out just now.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Left {
+    datagrams: u64,
+    bytes: u64,
+}
+
+impl Left {
+    fn one(length: usize) -> Self {
+        Self {
+            datagrams: 1,
+            bytes: length as u64,
         }
     }
 }
@@ -146,17 +174,17 @@ impl Pacer {
     }
 
     /// Takes the datagram that stands at the end of `output.bytes`, from `start` on: sends or queues it.
-    pub(crate) fn send(
+    fn send(
         &mut self,
         now: Nanos,
         (uplink, remote, ecn): (u8, SocketAddr, u8),
         output: &mut Output,
         start: usize,
-    ) -> Result<(), DropReason> {
+    ) -> Result<Left, DropReason> {
         let length = output.bytes.len() - start;
         if self.rate_bps.is_none() || (self.queue.is_empty() && self.spend(now, length)) {
             output.push_datagram(uplink, remote, ecn, start);
-            return Ok(());
+            return Ok(Left::one(length));
         }
         let fits = self.admits(length);
         if fits {
@@ -169,7 +197,7 @@ impl Pacer {
         }
         output.bytes.truncate(start);
         if fits {
-            Ok(())
+            Ok(Left::default())
         } else {
             Err(DropReason::QueueFull)
         }
@@ -180,17 +208,20 @@ impl Pacer {
         self.rate_bps.is_none() || self.bytes.len() + length <= self.queue_bytes()
     }
 
-    /// Sends what has waited long enough.
-    pub(crate) fn release(&mut self, now: Nanos, uplink: u8, output: &mut Output) {
+    fn release(&mut self, now: Nanos, uplink: u8, output: &mut Output) -> Left {
+        let mut left = Left::default();
         while let Some(first) = self.queue.front().copied() {
             if self.rate_bps.is_some() && !self.spend(now, first.length) {
-                return;
+                break;
             }
             self.queue.pop_front();
             let start = output.bytes.len();
             output.bytes.extend(self.bytes.drain(..first.length));
             output.push_datagram(uplink, first.remote, first.ecn, start);
+            left.datagrams += 1;
+            left.bytes += first.length as u64;
         }
+        left
     }
 
     pub(crate) fn poll_timeout(&self) -> Option<Nanos> {
@@ -244,7 +275,7 @@ mod tests {
         now: Nanos,
         output: &mut Output,
         length: usize,
-    ) -> Result<(), DropReason> {
+    ) -> Result<Left, DropReason> {
         let start = output.bytes.len();
         output.bytes.resize(start + length, 0);
         pacer.send(
