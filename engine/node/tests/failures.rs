@@ -344,7 +344,7 @@ fn one_seed_one_history() {
 
 #[test]
 fn a_host_that_was_busy_elsewhere_does_not_blame_its_links() {
-    let mut mesh = Mesh::triangle(3, delay(10), &[&[2], &[3, 2]]);
+    let mut mesh = Mesh::triangle(3, delay(60), &[&[2], &[3, 2]]);
     mesh.run_for(SECOND);
     stream(&mut mesh, 0..1000, MS);
     mesh.hosts.get_mut(&1).unwrap().events.clear();
