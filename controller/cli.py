@@ -131,16 +131,16 @@ def _init(arguments: argparse.Namespace) -> int:
         api=arguments.api or DEFAULT_API,
     )
     pool = arguments.pool or DEFAULT_POOL
-    state = create_state(arguments.state, arguments.network, config, suite=arguments.suite, pool=pool)
-    facts = {
-        "network": state.network.name,
-        "id": state.network.id,
-        "state": str(arguments.state),
-        "pin": state.issuer.authority.pin,
-        "ipv4": state.network.ipv4_pool,
-        "ipv6": str(state.issuer.plan.ipv6),
-        "rootKey": str(arguments.state / ROOT_KEY),
-    }
+    with create_state(arguments.state, arguments.network, config, suite=arguments.suite, pool=pool) as state:
+        facts = {
+            "network": state.network.name,
+            "id": state.network.id,
+            "state": str(arguments.state),
+            "pin": state.issuer.authority.pin,
+            "ipv4": state.network.ipv4_pool,
+            "ipv6": str(state.issuer.plan.ipv6),
+            "rootKey": str(arguments.state / ROOT_KEY),
+        }
     _show(arguments, "overlayd.init/1", [facts])
     print(
         f"Keep {facts['rootKey']} offline: it is needed only to replace the intermediate.\n"
@@ -165,14 +165,15 @@ def _token_create(arguments: argparse.Namespace) -> int:
     from controller.registry import timestamp
     from controller.server.membership import create_token
 
-    made = create_token(
-        _state(arguments),
-        arguments.name,
-        relay=arguments.relay,
-        prefixes=tuple(arguments.prefix),
-        price_per_gb=arguments.price,
-        ttl_s=arguments.ttl,
-    )
+    with _state(arguments) as state:
+        made = create_token(
+            state,
+            arguments.name,
+            relay=arguments.relay,
+            prefixes=tuple(arguments.prefix),
+            price_per_gb=arguments.price,
+            ttl_s=arguments.ttl,
+        )
     if arguments.output == "table":
         print(made.text)
         print(f"for {made.grant.name}, until {timestamp(made.grant.expires_at)}", file=sys.stderr)
@@ -188,6 +189,8 @@ def _token_list(arguments: argparse.Namespace) -> int:
     from controller.registry import timestamp
 
     now = time.time()
+    with _state(arguments) as state:
+        tokens = state.store.tokens()
     rows = [
         {
             "id": token.digest[:12],
@@ -197,13 +200,15 @@ def _token_list(arguments: argparse.Namespace) -> int:
             "prefixes": list(token.prefixes),
             "expires": timestamp(token.expires_at),
         }
-        for token in _state(arguments).store.tokens()
+        for token in tokens
     ]
     _show(arguments, "overlayd.tokens/1", rows)
     return OK
 
 
 def _node_list(arguments: argparse.Namespace) -> int:
+    with _state(arguments) as state:
+        nodes = [member.node for member in state.store.members()]
     rows = [
         {
             "name": node.metadata.name,
@@ -214,7 +219,7 @@ def _node_list(arguments: argparse.Namespace) -> int:
             "connected": node.connected,
             "lastSeen": node.status.last_seen,
         }
-        for node in (member.node for member in _state(arguments).store.members())
+        for node in nodes
     ]
     _show(arguments, "overlayd.nodes/1", rows)
     return OK
@@ -223,8 +228,8 @@ def _node_list(arguments: argparse.Namespace) -> int:
 def _node_remove(arguments: argparse.Namespace) -> int:
     from controller.server.membership import find, remove
 
-    state = _state(arguments)
-    gone = remove(state, find(state, arguments.name).spec.id, arguments.reason)
+    with _state(arguments) as state:
+        gone = remove(state, find(state, arguments.name).spec.id, arguments.reason)
     _show(arguments, "overlayd.node-removed/1", [{"name": gone.metadata.name, "id": gone.spec.id}])
     return OK
 

@@ -51,6 +51,12 @@ class State:
     issuer: Issuer
     admin_token: str
 
+    def __enter__(self) -> "State":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.store.close()
+
 
 def create_state(
     directory: Path, network: str, config: Config, *, suite: str = SUITE, pool: str = DEFAULT_POOL

@@ -1,0 +1,177 @@
+"""``overlayd-controller`` as people call it."""
+
+import json
+import os
+import socket
+import sqlite3
+import subprocess
+import sys
+import urllib.request
+from pathlib import Path
+
+import pytest
+
+from controller.cli import main
+from controller.config import ConfigError, load_config
+from overlayd.protocol.token import decode_token
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+@pytest.fixture
+def state(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Path:
+    """A fresh controller on free ports."""
+    folder = tmp_path / "state"
+    agents, api = free_port(), free_port()
+    arguments = ["--network", "test", "--listen", f"127.0.0.1:{agents}", "--api", f"127.0.0.1:{api}"]
+    assert main(["init", "--state", str(folder), *arguments]) == 0
+    capsys.readouterr()
+    return folder
+
+
+def test_init_writes_secrets_for_their_owner_only(state: Path) -> None:
+    files = [path for path in state.rglob("*") if path.is_file()]
+    assert len(files) >= 8
+    assert {oct(path.stat().st_mode & 0o777) for path in files} == {"0o600"}
+
+
+def test_init_refuses_an_existing_state_and_changes_nothing(
+    state: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    before = {path: path.read_bytes() for path in state.rglob("*") if path.is_file()}
+    assert main(["init", "--state", str(state), "--network", "other", "--listen", "127.0.0.1:1"]) == 7
+    assert "holds a controller already" in capsys.readouterr().err
+    assert before == {path: path.read_bytes() for path in state.rglob("*") if path.is_file()}
+
+
+def test_init_does_not_guess_how_agents_reach_it(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["init", "--state", str(tmp_path / "s"), "--network", "test"]) == 2
+    assert "--advertise" in capsys.readouterr().err
+    assert not (tmp_path / "s").exists()
+
+
+def test_every_command_but_init_says_when_there_is_no_state(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for command in (["serve"], ["token", "list"], ["token", "create", "--name", "a"], ["node", "list"]):
+        assert main([*command, "--state", str(tmp_path / "nothing")]) == 4
+        assert "overlayd-controller init" in capsys.readouterr().err
+
+
+def test_a_token_is_printed_alone_on_stdout(state: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["token", "create", "--state", str(state), "--name", "paris", "--relay"]) == 0
+    printed = capsys.readouterr()
+    token = decode_token(printed.out)
+    assert token.url.startswith("wss://127.0.0.1:") and len(token.pin) == 64 and len(token.secret) == 64
+    assert main(["token", "list", "--state", str(state), "-o", "json"]) == 0
+    listed = json.loads(capsys.readouterr().out)
+    assert listed["schema"] == "overlayd.tokens/1"
+    assert [(item["name"], item["state"], item["relay"]) for item in listed["items"]] == [
+        ("paris", "open", True)
+    ]
+    assert token.secret not in json.dumps(listed)
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [["--name", "Not a name"], ["--name", "a", "--prefix", "10.0.0.1/8"], ["--name", "a", "--prefix", "x"]],
+)
+def test_a_token_for_what_cannot_be_is_a_usage_error(state: Path, arguments: list[str]) -> None:
+    assert main(["token", "create", "--state", str(state), *arguments]) == 2
+
+
+def test_removing_who_is_not_there_is_not_found(state: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["node", "remove", "--state", str(state), "nobody"]) == 4
+    assert "'nobody'" in capsys.readouterr().err
+
+
+def test_an_unknown_key_is_an_error_that_names_the_nearest(state: Path) -> None:
+    file = state / "controller.toml"
+    good = file.read_text()
+    file.write_text(good.replace("listen =", "lisen ="))
+    with pytest.raises(ConfigError, match="unknown key 'lisen'; the nearest known one is 'listen'"):
+        load_config(file)
+    file.write_text(good.replace("minimum_interval", "minimal_interval"))
+    with pytest.raises(ConfigError, match=r"'decisions\.minimal_interval'.*'decisions\.minimum_interval'"):
+        load_config(file)
+    assert main(["serve", "--state", str(state)]) == 2
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("interval = 60.0", "interval = 0.0"),
+        ("interval = 60.0", 'interval = "soon"'),
+        ('level = "info"', 'level = "loud"'),
+        ("listen = ", "listen = [] #"),
+        ("advertise = [", "advertise = [] # ["),
+        ("wss://", "https://"),
+        ("[log]", "[log"),
+    ],
+)
+def test_a_wrong_value_is_refused_with_its_file(state: Path, old: str, new: str) -> None:
+    file = state / "controller.toml"
+    assert old in file.read_text()
+    file.write_text(file.read_text().replace(old, new, 1))
+    with pytest.raises(ConfigError, match=r"controller\.toml"):
+        load_config(file)
+
+
+def test_a_newer_database_stops_every_command(state: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    connection = sqlite3.connect(state / "controller.db")
+    connection.execute("PRAGMA user_version = 99")
+    connection.close()
+    assert main(["node", "list", "--state", str(state)]) == 1
+    assert "schema version 99" in capsys.readouterr().err
+
+
+def test_a_damaged_key_is_told(state: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (state / "signer.key").write_text("nonsense")
+    assert main(["node", "list", "--state", str(state)]) == 1
+    assert "damaged" in capsys.readouterr().err
+
+
+def test_a_port_in_use_is_named(state: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    host, _, port = load_config(state / "controller.toml").listen.rpartition(":")
+    with socket.create_server((host, int(port))):
+        assert main(["serve", "--state", str(state)]) == 1
+    assert f"port {port} is in use" in capsys.readouterr().err
+
+
+def test_serve_tells_systemd_when_it_is_ready_and_stops_on_a_signal(state: Path, tmp_path: Path) -> None:
+    notify = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+    notify.bind(str(tmp_path / "notify"))
+    notify.settimeout(30)
+    environment = {**os.environ, "NOTIFY_SOCKET": str(tmp_path / "notify")}
+    command = [sys.executable, "-m", "controller.cli", "serve", "--state", str(state)]
+    process = subprocess.Popen(command, env=environment, stderr=subprocess.PIPE)
+    try:
+        assert notify.recv(100) == b"READY=1"
+        api = load_config(state / "controller.toml").api
+        with urllib.request.urlopen(f"http://{api}/healthz") as answer:
+            assert json.load(answer) == {"status": "ok"}
+        assert main(["token", "create", "--state", str(state), "--name", "oslo"]) == 0
+        process.terminate()
+        assert notify.recv(100) == b"STOPPING=1"
+        assert process.wait(20) == 0
+    finally:
+        process.kill()
+        process.communicate()
+        notify.close()
+
+
+def test_the_command_line_imports_nothing_heavy_before_it_knows_the_command() -> None:
+    code = "import sys, controller.cli; print({'numpy', 'fastapi', 'sqlite3'}.intersection(sys.modules) or 0)"
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert run.stdout.strip() == "0"
+
+
+@pytest.mark.parametrize("arguments", [["token", "create"], ["frobnicate"], []])
+def test_wrong_usage_exits_with_2(arguments: list[str]) -> None:
+    with pytest.raises(SystemExit) as stopped:
+        main(arguments)
+    assert stopped.value.code == 2
