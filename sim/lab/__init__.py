@@ -1,6 +1,9 @@
 """Labs: a network of namespaces built from a containerlab topology file, impaired by our link emulator.
 
-What lives here, by module: `topology`, `impair`, `units`, `overlay`, `expect` read files (pure); `netns`,
-`process`, `state`, `emulator`, `daemons`, `runner`, `check`, `probe` do things to the machine. Called by
-`overlayctl lab` (through `cli`), by the demo and by tests.
+What lives here, by module: `units`, `impair`, `topology`, `overlay`, `expect` and `toml` are pure (but for
+reading a file); `netns`, `process`, `state`, `wire`, `daemons`, `runner`, `probe` and `check` do things to
+the machine. Called by `overlayctl lab` (through `cli`), by the demo and by tests.
+
+A link of a topology file is a wire between two nodes. Each of its two directions is a link of its own to
+the overlay and to the link model; here it is called a way, and named ``node:interface->node:interface``.
 """

@@ -5,6 +5,7 @@ the link emulator joins them. The daemons of a lab are started by `sim.lab.daemo
 """
 
 import os
+import platform
 import shlex
 import sys
 from collections.abc import Mapping
@@ -149,6 +150,7 @@ def _build(place: Folder, state: LabState, topology: Topology, overlay: Overlay,
         a, b = f"l{index}a", f"l{index}b"
         for end, inner in ((link.a, a), (link.b, b)):
             netns.add_veth((state.namespaces[end.node], end.interface), (state.wire, inner), link.mtu)
+            _cut_udp_where_needed(state.namespaces[end.node], end.interface)
         ways += [(known.there, a, b, link.impairments.there), (known.back, b, a, link.impairments.back)]
     state = _remember(place, state, _start_emulator(place, state, ways))
     for node in topology.nodes:
@@ -160,6 +162,13 @@ def _build(place: Folder, state: LabState, topology: Topology, overlay: Overlay,
     state = msgspec.structs.replace(state, complete=True)
     place.write(state)
     return state
+
+
+def _cut_udp_where_needed(namespace: str, interface: str) -> None:
+    """Before Linux 6.2 the emulator's sockets cannot be told of UDP super-frames: there the sender cuts them."""
+    major, minor = map(int, platform.release().split(".")[:2])
+    if (major, minor) < (6, 2):
+        process.run(namespace, ["ethtool", "-K", interface, "tx-udp-segmentation", "off"])
 
 
 def _remember(place: Folder, state: LabState, started: Process) -> LabState:

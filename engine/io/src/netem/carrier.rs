@@ -8,8 +8,8 @@ use super::frame::{ETHERNET, Frame, HEADER_MAX};
 use super::schedule::{Run, Schedule};
 use super::shell::EmulatorError;
 use super::socket::{
-    BATCH, Outgoing, PacketSocket, Poller, ReceiveBatch, Waker, make_thread_prompt, monotonic_ns,
-    sleep_until,
+    BATCH, Outgoing, PacketSocket, Poller, ReceiveBatch, Received, Waker, make_thread_prompt,
+    monotonic_ns, sleep_until,
 };
 use super::vnet::VnetHeader;
 use overlayd_netem::{Counters, Link, Settings, SettingsError};
@@ -200,7 +200,14 @@ impl Carrier {
     /// Takes what waits at one entry, up to a batch, so that no link starves another.
     fn receive(&mut self, index: usize) -> io::Result<()> {
         let way = &mut self.ways[index];
-        self.more |= way.from.receive(&mut self.batch)? == BATCH;
+        match way.from.receive(&mut self.batch)? {
+            Received::Frames(count) => self.more |= count == BATCH,
+            Received::Indescribable => {
+                way.counters.malformed += 1;
+                self.more = true;
+                return Ok(());
+            }
+        }
         let now_ns = monotonic_ns();
         for (age_ns, header, bytes) in self.batch.frames() {
             // Late reading must not lengthen the delay; within one way, time never goes back.

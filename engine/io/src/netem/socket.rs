@@ -38,6 +38,14 @@ pub(super) struct ReceiveBatch {
     frames: Vec<(usize, u64)>,
 }
 
+/// What came of receiving.
+pub(super) enum Received {
+    /// So many frames are in the batch.
+    Frames(usize),
+    /// The kernel dropped a super-frame that its offload header has no words for.
+    Indescribable,
+}
+
 /// One frame to send: three pieces that follow each other on the wire.
 pub(super) struct Outgoing<'a> {
     pub(super) vnet: [u8; vnet::LEN],
@@ -78,8 +86,8 @@ impl PacketSocket {
         Ok(Self { fd })
     }
 
-    /// Receives what waits, up to one batch; answers how many frames there were.
-    pub(super) fn receive(&self, batch: &mut ReceiveBatch) -> io::Result<usize> {
+    /// Receives what waits, up to one batch.
+    pub(super) fn receive(&self, batch: &mut ReceiveBatch) -> io::Result<Received> {
         // SAFETY: all-zero is a valid value of these plain C structs.
         let mut pieces: [libc::iovec; BATCH] = unsafe { mem::zeroed() };
         // SAFETY: as above.
@@ -109,6 +117,9 @@ impl PacketSocket {
         let count = match check(count) {
             Ok(count) => count as usize,
             Err(error) if is_passing(&error) => 0,
+            Err(error) if error.raw_os_error() == Some(libc::EINVAL) => {
+                return Ok(Received::Indescribable);
+            }
             Err(error) => return Err(error),
         };
         let now_ns = clock_ns(libc::CLOCK_REALTIME);
@@ -118,7 +129,7 @@ impl PacketSocket {
                 timestamp_ns(&message.msg_hdr).map_or(0, |at_ns| now_ns.saturating_sub(at_ns));
             (message.msg_len as usize, age_ns.min(AGE_MAX_NS))
         }));
-        Ok(count)
+        Ok(Received::Frames(count))
     }
 
     /// Sends frames, at most one batch of them; answers how many the kernel took.
