@@ -3,6 +3,8 @@
 //! What lives here: opening, the kernel's offloads, reading runs, writing with step-down. Not here: addresses, routes and the
 //! MTU of the interface (`overlayd/daemon/host.py`). Called by `shard`. I/O.
 
+#[cfg(test)]
+mod tests;
 pub(crate) mod vnet;
 
 use std::io;
@@ -10,7 +12,7 @@ use std::mem;
 use std::ops::Range;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 
-use overlayd_node::{Cut, Offload, Packet, complete_checksum};
+use overlayd_node::{Cut, Offload, Packet, Segment, complete_checksum};
 
 use crate::counters::ShellCounters;
 use crate::sys::{check, check_len};
@@ -63,7 +65,7 @@ pub(crate) struct TunQueue {
     fd: OwnedFd,
     /// As they are used now: segmentation is given up when the kernel fails at it.
     offloads: TunOffloads,
-    /// One packet that is finished here because the kernel is not to.
+    /// Scratch for a packet that is cut or completed here because the kernel does not.
     single: Vec<u8>,
 }
 
@@ -155,66 +157,77 @@ impl TunQueue {
         offload: Offload,
         counters: &mut ShellCounters,
     ) {
-        if offload.segment.is_none() {
-            counters.tun_refused += u64::from(self.write_single(packet, offload).is_err());
-            return;
-        }
-        if self.offloads.segmentation {
-            let Err(error) = self.write(packet, offload) else {
+        let error = match offload.segment {
+            Some(segment) if !self.offloads.segmentation => {
+                self.write_cut(packet, offload, segment, counters);
                 return;
-            };
-            let passed = self.write_cut(packet, offload, counters);
-            if passed
-                && matches!(
-                    error.raw_os_error(),
-                    Some(libc::EINVAL | libc::EIO | libc::EOPNOTSUPP)
-                )
-            {
-                self.offloads.segmentation = false;
-                counters.tun_segmentation_step_downs += 1;
             }
-        } else {
-            self.write_cut(packet, offload, counters);
+            None if offload.partial_checksum.is_some() && !self.offloads.checksum => {
+                self.write_completed(packet, offload, counters);
+                return;
+            }
+            _ => match self.write(packet, offload) {
+                Ok(()) => return,
+                Err(error) => error,
+            },
+        };
+        let Some(segment) = offload.segment else {
+            counters.tun_refused += 1;
+            return;
+        };
+        let passed = self.write_cut(packet, offload, segment, counters);
+        let of_offload = matches!(
+            error.raw_os_error(),
+            Some(libc::EINVAL | libc::EIO | libc::EOPNOTSUPP)
+        );
+        if passed && of_offload {
+            self.offloads.segmentation = false;
+            counters.tun_segmentation_step_downs += 1;
         }
     }
 
     /// Writes the packets that a super-packet means. Whether the kernel took any.
-    fn write_cut(&mut self, packet: &[u8], offload: Offload, counters: &mut ShellCounters) -> bool {
-        let Some(cut) = offload
-            .segment
-            .and_then(|segment| Cut::new(packet, segment))
-        else {
+    fn write_cut(
+        &mut self,
+        packet: &[u8],
+        offload: Offload,
+        segment: Segment,
+        counters: &mut ShellCounters,
+    ) -> bool {
+        let Some(cut) = Cut::new(packet, segment) else {
             counters.tun_refused += 1;
             return false;
         };
-        let mut single = mem::take(&mut self.single);
         let mut passed = false;
         for index in 0..cut.count() {
-            single.clear();
-            cut.emit(index, &mut single);
-            let rest = Offload {
-                segment: None,
-                ..offload
-            };
-            match self.write_single(&single, rest) {
-                Ok(()) => passed = true,
-                Err(_) => counters.tun_refused += 1,
-            }
+            self.single.clear();
+            cut.emit(index, &mut self.single);
+            passed |= self.write_scratch(offload, counters);
         }
-        self.single = single;
         passed
     }
 
-    /// Writes a packet that is no super-packet; where the kernel is not to finish checksums, it is done here.
-    fn write_single(&self, packet: &[u8], offload: Offload) -> io::Result<()> {
-        match offload.partial_checksum {
-            Some(place) if !self.offloads.checksum => {
-                let mut complete = packet.to_vec();
-                complete_checksum(&mut complete, place);
-                self.write(&complete, Offload::default())
-            }
-            _ => self.write(packet, offload),
+    /// Writes a packet whose checksum the kernel is not to complete.
+    fn write_completed(&mut self, packet: &[u8], offload: Offload, counters: &mut ShellCounters) {
+        self.single.clear();
+        self.single.extend_from_slice(packet);
+        self.write_scratch(offload, counters);
+    }
+
+    /// Writes the packet in `single`. Whether the kernel took it.
+    fn write_scratch(&mut self, offload: Offload, counters: &mut ShellCounters) -> bool {
+        let mut left = Offload {
+            segment: None,
+            ..offload
+        };
+        if !self.offloads.checksum
+            && let Some(place) = left.partial_checksum.take()
+        {
+            complete_checksum(&mut self.single, place);
         }
+        let taken = self.write(&self.single, left).is_ok();
+        counters.tun_refused += u64::from(!taken);
+        taken
     }
 
     fn write(&self, packet: &[u8], offload: Offload) -> io::Result<()> {

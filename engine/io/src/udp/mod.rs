@@ -5,6 +5,8 @@
 mod address;
 mod receive;
 mod send;
+#[cfg(test)]
+mod tests;
 
 use std::io;
 use std::mem;

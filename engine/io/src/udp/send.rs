@@ -40,6 +40,18 @@ pub(super) struct Pending {
 }
 
 impl Run {
+    pub(super) fn of(datagram: &Transmit) -> Self {
+        let Transmit {
+            range, remote, ecn, ..
+        } = datagram.clone();
+        Self {
+            segment: range.len(),
+            range,
+            remote,
+            ecn,
+        }
+    }
+
     fn count(&self) -> usize {
         self.range.len().div_ceil(self.segment.max(1))
     }
@@ -86,15 +98,7 @@ impl Uplink {
         {
             let joined = self.gso && runs.0.last_mut().is_some_and(|run| run.absorb(datagram));
             if !joined {
-                let Transmit {
-                    range, remote, ecn, ..
-                } = datagram.clone();
-                runs.0.push(Run {
-                    segment: range.len(),
-                    range,
-                    remote,
-                    ecn,
-                });
+                runs.0.push(Run::of(datagram));
             }
         }
         let sent = if self.has_pending() {
@@ -221,7 +225,7 @@ impl Uplink {
 pub(crate) struct Runs(Vec<Run>);
 
 impl Pending {
-    fn push(&mut self, bytes: &[u8], run: &Run, counters: &mut ShellCounters) {
+    pub(super) fn push(&mut self, bytes: &[u8], run: &Run, counters: &mut ShellCounters) {
         let piece = bytes.get(run.range.clone()).unwrap_or_default();
         if self.bytes.len() + piece.len() > PENDING_MAX {
             counters.udp_send_overflow += run.count() as u64;
