@@ -62,7 +62,8 @@ def wanted(
     taken: set[tuple[int, str, int]] = set()
     for node in sorted(peers):
         found = _underlay_links(local, peers[node])
-        found = _lan_links(local, peers[node], seen.get(node, []), found) | found
+        near = _lan_links(local, peers[node], seen.get(node, []), found)
+        found = near | {key: link for key, link in found.items() if key not in near}
         for key, link in list(found.items())[:MAX_LINKS_PER_PEER]:
             ends = (link.uplink, key.remote or f"node {node}", link.lane)
             if ends not in taken:  # two nodes that claim one endpoint: the first has it

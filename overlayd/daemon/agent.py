@@ -35,12 +35,11 @@ from overlayd.agent.messages import (
     TellController,
     Tick,
 )
-from overlayd.agent.records import verifier
 from overlayd.agent.view import Outside, View
 from overlayd.daemon.config import Configuration
 from overlayd.daemon.engine_client import EngineClient
 from overlayd.daemon.errors import StartError
-from overlayd.daemon.joining import Renewal, enrol
+from overlayd.daemon.joining import Renewal, enrol, identify
 from overlayd.daemon.lan import Codec, LanDiscovery, LanUplink
 from overlayd.daemon.local_api import LocalApi, RequestFailed
 from overlayd.daemon.log import fields, set_up
@@ -110,6 +109,13 @@ class AgentProcess:
         """Run until SIGTERM or SIGINT. Raises :class:`StartError`."""
         self._state.prepare()
         membership = self._state.membership()
+        if membership is not None:
+            try:
+                identify(membership)
+            except BadRecord as error:
+                raise StartError(
+                    f"{self._state.directory}: the stored record is not valid: {error}"
+                ) from error
         questions = Questions(self._view, self._outsider_status, self._trace)
         handlers = questions.handlers() | {"join": self._join, "leave": self._leave}
         api = LocalApi(self._configuration.agent_socket, handlers)
@@ -211,12 +217,8 @@ class AgentProcess:
     # Membership
 
     def _become(self, membership: Membership) -> NodeRecord:
-        """Go online as a member; return who we are. Raises :class:`StartError` for a record that its own signer did not sign."""
-        try:
-            verify = verifier(membership.signer)
-            record = verify(membership.record)
-        except (BadRecord, ValueError) as error:
-            raise StartError(f"{self._state.directory}: the stored record is not valid: {error}") from error
+        """Go online as a member whose membership was checked; return who we are."""
+        verify, record = identify(membership)
         uplinks = tuple(
             Uplink(one.name, one.public_endpoint, one.mtu, one.rate_bps) for one in self._configuration.uplink
         )
@@ -298,7 +300,8 @@ class AgentProcess:
             self._channel_ended.clear()
             member.channel.send(controller.Leave())
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._channel_ended.wait(), LEAVE_WAIT_S)
+                async with asyncio.timeout(LEAVE_WAIT_S):
+                    await self._channel_ended.wait()
         elif not revoked and not force:
             problem = "the controller cannot be told, and would keep this node's name and address"
             raise RequestFailed("failed", f"{problem}; `leave --force` forgets the membership here only")

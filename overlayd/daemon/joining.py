@@ -4,14 +4,25 @@ the state directory.
 
 import msgspec
 
+from overlayd.agent.mesh import BadRecord, Verify
+from overlayd.agent.records import verifier
 from overlayd.daemon.state import AgentState, Credentials, Membership
 from overlayd.daemon.tls import Validity, make_csr, make_key, validity_of
 from overlayd.daemon.uplink import JoinError, join
-from overlayd.model.node import SignedRecord
+from overlayd.model.node import NodeRecord, SignedRecord
 from overlayd.protocol import controller
 from overlayd.protocol.token import BadToken, decode_token
 
 RENEWAL_ASKED_AGAIN_S = 600.0
+
+
+def identify(membership: Membership) -> tuple[Verify, NodeRecord]:
+    """Return the check of records in this network, and who we are by it. Raises :class:`BadRecord`."""
+    try:
+        verify = verifier(membership.signer)
+    except ValueError as error:
+        raise BadRecord(f"the signer's key is none: {error}") from error
+    return verify, verify(membership.record)
 
 
 async def enrol(
@@ -31,7 +42,10 @@ async def enrol(
     joined = await join(token, request)
     membership = Membership(token.url, joined.signer, joined.record)
     try:
+        identify(membership)
         state.join(membership, Credentials(key, joined.certificate, joined.ca))
+    except BadRecord as error:
+        raise JoinError("protocol", f"the controller answered with a record that is none: {error}") from error
     except OSError as error:
         raise JoinError("not-stored", f"{state.directory}: {error.strerror}") from error
     return membership

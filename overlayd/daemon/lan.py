@@ -101,8 +101,8 @@ class LanDiscovery:
         self._rng = rng
 
     async def run(self) -> None:
-        """Announce and listen on every uplink that has a local network; the others are logged and left out."""
-        async with asyncio.TaskGroup() as group:
+        """Announce and listen on every uplink that has a local network; others are logged and left out."""
+        async with contextlib.AsyncExitStack() as streams, asyncio.TaskGroup() as group:
             for uplink in self._uplinks:
                 try:
                     group_address, sock = open_socket(uplink)
@@ -112,6 +112,7 @@ class LanDiscovery:
                     )
                     continue
                 stream: Any = await asyncio_dgram.from_socket(sock)
+                streams.callback(stream.close)
                 newcomer = asyncio.Event()
                 group.create_task(self._announce(uplink, stream, group_address, newcomer))
                 group.create_task(self._listen(uplink, stream, newcomer))
@@ -128,7 +129,8 @@ class LanDiscovery:
                 await stream.send(datagram, (group_address, PORT))
             newcomer.clear()
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(newcomer.wait(), INTERVAL_S * self._rng.uniform(0.8, 1.2))
+                async with asyncio.timeout(INTERVAL_S * self._rng.uniform(0.8, 1.2)):
+                    await newcomer.wait()
             await asyncio.sleep(self._rng.uniform(0.2, 1.0))
 
     async def _listen(self, uplink: LanUplink, stream: Any, newcomer: asyncio.Event) -> None:

@@ -67,7 +67,8 @@ class TraceService:
         question = msgspec.structs.replace(question, number=self._rng.getrandbits(32))
         for part in (timeout_s / 3, timeout_s * 2 / 3):
             with contextlib.suppress(TimeoutError):
-                return await asyncio.wait_for(endpoint.ask(address, question), part)
+                async with asyncio.timeout(part):
+                    return await endpoint.ask(address, question)
         raise NoAnswer(f"its agent did not answer within {timeout_s:g} s")
 
 

@@ -93,11 +93,6 @@ class ControllerChannel:
         if self._connection is not None:
             self._connection.transport.abort()
 
-    async def flush(self, timeout_s: float) -> None:
-        """Wait until what was queued is sent, or the time is up."""
-        with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(self._queue.join(), timeout_s)
-
     def _drop_oldest(self) -> None:
         self._queue.get_nowait()
         self._queue.task_done()

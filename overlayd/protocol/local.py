@@ -1,8 +1,11 @@
-"""Command line and agent: requests and answers as length-prefixed JSON frames over the agent's Unix socket.
+"""Command line and agent: requests and answers as length-prefixed JSON frames over the agent's Unix
+socket.
 
-Every request is one frame ``Request``; the answer is one frame ``Answer``. A result is one of the structs
-below; each carries ``schema``, its name and version. RTTs are milliseconds, ratios 0..1, times Unix seconds
-unless the name says otherwise; None: not measured lately.
+Every request is one frame ``Request``; the answer is one frame ``Answer``. A result is one of the
+structs below; each carries ``schema``, its name and version. RTTs are milliseconds, ratios 0..1, times
+Unix seconds unless the name says otherwise; None: not measured lately. A schema named
+``overlayd.local.…`` is one node's view of what the controller shows of the whole network under the same
+name without ``local``.
 """
 
 from typing import Any, Literal, TypeAlias
@@ -123,7 +126,7 @@ class LinkRow(msgspec.Struct, frozen=True):
 
 class LinkList(msgspec.Struct, frozen=True):
     links: tuple[LinkRow, ...]
-    schema: str = "overlayd.links/1"
+    schema: str = "overlayd.local.links/1"
 
 
 class NodeRow(msgspec.Struct, frozen=True):
@@ -141,7 +144,7 @@ class NodeRow(msgspec.Struct, frozen=True):
 
 class NodeList(msgspec.Struct, frozen=True):
     nodes: tuple[NodeRow, ...]
-    schema: str = "overlayd.nodes/1"
+    schema: str = "overlayd.local.nodes/1"
 
 
 class RouteRow(msgspec.Struct, frozen=True):
@@ -157,7 +160,7 @@ class RouteRow(msgspec.Struct, frozen=True):
 
 class RouteList(msgspec.Struct, frozen=True):
     routes: tuple[RouteRow, ...]
-    schema: str = "overlayd.routes/1"
+    schema: str = "overlayd.local.routes/1"
 
 
 class CandidateRow(msgspec.Struct, frozen=True):
@@ -195,7 +198,7 @@ class Explanation(msgspec.Struct, frozen=True):
     decided_at: float
     candidates: tuple[CandidateRow, ...]
     moved: str | None = None
-    schema: str = "overlayd.explanation/1"
+    schema: str = "overlayd.local.explanation/1"
 
 
 class HopRow(msgspec.Struct, frozen=True):

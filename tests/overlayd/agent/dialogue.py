@@ -50,7 +50,7 @@ def route(destination: NodeId, *paths: tuple[NodeId, ...], rtt_ms: float | None 
     verdicts = [Verdict.PRIMARY, *[Verdict.BACKUP] * (len(paths) - 1)]
     candidates = [
         Candidate(path, verdict, "for the test", forecast_rtt_ms=rtt_ms)
-        for path, verdict in zip(paths, verdicts, strict=True)
+        for path, verdict in zip(paths, verdicts, strict=False)  # no path: no primary either
     ]
     return Route(destination, ClassId(0), paths, tuple(candidates), "for the test", 0.0)
 
@@ -111,7 +111,7 @@ def path_report(
 
 
 class Dialogue:
-    """``talk >> event`` says something at the present virtual time; ``talk << expected`` checks the next answer.
+    """``talk >> event`` says something at the virtual time; ``talk << expected`` checks the next answer.
 
     ``expected`` is a command, a command's class, or a predicate. Log lines are kept apart in ``log``.
     """

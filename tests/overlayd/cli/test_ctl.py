@@ -103,7 +103,7 @@ def test_jsonl_is_a_document_for_each_row(place: Path, capsys: pytest.CaptureFix
         assert run(place, "explain", "berlin", "-o", "jsonl") == 0
     rows = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
     assert [row["path"] for row in rows] == [["rome", "berlin"], ["berlin"]]
-    assert {row["schema"] for row in rows} == {"overlayd.explanation/1"}
+    assert {row["schema"] for row in rows} == {"overlayd.local.explanation/1"}
 
 
 def test_explain_names_chosen_and_rejected_paths_with_figures_and_reasons(
@@ -203,7 +203,7 @@ def test_status_imports_nothing_but_the_standard_library(place: Path) -> None:
     program = (
         "import sys; from overlayd.cli import ctl; "
         f"ctl.main(['status', '--socket', {str(place)!r}]); "
-        "print(*(name for name in ('msgspec', 'asyncio', 'rich', 'cryptography', 'ssl') if name in sys.modules))"
+        "print(*({'msgspec', 'asyncio', 'rich', 'cryptography', 'ssl'} & sys.modules.keys()))"
     )
     with FakeAgent(place, status=STATUS):
         done = subprocess.run(

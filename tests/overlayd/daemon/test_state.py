@@ -1,0 +1,118 @@
+"""The agent's files: whole after any crash, never taken for what they are not."""
+
+import os
+import signal
+import stat
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from overlayd.agent.mesh import Saved
+from overlayd.daemon.state import (
+    AgentState,
+    Credentials,
+    Membership,
+    StateError,
+    read_checked,
+    write_checked,
+)
+from overlayd.model.node import SignedRecord
+
+MEMBERSHIP = Membership("wss://192.0.2.1:7443", "00" * 32, SignedRecord(b"{}", b"signature"))
+CREDENTIALS = Credentials("key", "certificate", "ca")
+
+
+@pytest.fixture
+def state(tmp_path: Path) -> AgentState:
+    made = AgentState(tmp_path / "agent")
+    made.prepare()
+    return made
+
+
+def test_a_membership_is_kept_and_forgotten_whole(state: AgentState) -> None:
+    assert state.membership() is None
+    state.join(MEMBERSHIP, CREDENTIALS)
+    assert state.membership() == MEMBERSHIP
+    assert stat.S_IMODE(state.key_file.stat().st_mode) == 0o600
+    state.forget()
+    assert state.membership() is None and list(state.directory.iterdir()) == []
+
+
+def test_a_mesh_is_kept_with_the_one_before(state: AgentState) -> None:
+    first, second = Saved(revoked="first"), Saved(revoked="second")
+    state.save_mesh(first)
+    state.save_mesh(second)
+    assert state.load_mesh() == second
+    (state.directory / "mesh.json").write_bytes(b"")
+    assert state.load_mesh() == first
+
+
+def test_a_truncated_file_falls_back_and_two_truncated_files_are_nothing(state: AgentState) -> None:
+    for file in ("mesh.json", "mesh.previous.json"):
+        (state.directory / file).write_bytes(b'{"schema":1,"sha256":"00"}\n{"rev')
+    assert state.load_mesh() is None
+
+
+def test_a_damaged_membership_is_an_error_and_is_left_alone(state: AgentState) -> None:
+    state.join(MEMBERSHIP, CREDENTIALS)
+    record = state.directory / "record.json"
+    record.write_bytes(record.read_bytes()[:-5])
+    with pytest.raises(StateError, match="damaged"):
+        state.membership()
+    assert record.exists() and state.key_file.exists()
+
+
+def test_a_file_of_a_newer_version_is_put_aside_not_overwritten(state: AgentState) -> None:
+    file = state.directory / "mesh.json"
+    file.write_bytes(b'{"schema":99,"sha256":"00"}\n{"from the future":1}')
+    assert state.load_mesh() is None
+    state.save_mesh(Saved())
+    assert b"from the future" in (state.directory / "mesh.json.newer").read_bytes()
+
+
+def test_a_full_or_read_only_disk_costs_the_save_and_nothing_else(
+    state: AgentState, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    state.save_mesh(Saved(revoked="kept"))
+
+    def full(descriptor: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    state.save_mesh(Saved(revoked="lost"))
+    assert "mesh not saved" in caplog.text
+    assert state.load_mesh() == Saved(revoked="kept")
+
+
+@given(st.binary(max_size=200))
+def test_no_bytes_are_mistaken_for_a_checked_file(
+    tmp_path_factory: pytest.TempPathFactory, data: bytes
+) -> None:
+    file = tmp_path_factory.mktemp("checked") / "mesh.json"
+    file.write_bytes(data)
+    assert read_checked(file, 1) is None
+
+
+def test_kill_9_during_writes_leaves_a_whole_file_every_time(tmp_path: Path) -> None:
+    file = tmp_path / "mesh.json"
+    program = (
+        "import os, sys; from pathlib import Path; from overlayd.daemon.state import write_checked\n"
+        "file, i = Path(sys.argv[1]), 0\n"
+        "while True: i += 1; write_checked(file, 1, (b'%d.%d ' % (os.getpid(), i)) * 20000)\n"
+    )
+    write_checked(file, 1, b"0 " * 20000)
+    for round_ in range(15):
+        writer = subprocess.Popen([sys.executable, "-c", program, str(file)])
+        before = read_checked(file, 1)
+        while read_checked(file, 1) == before and writer.poll() is None:
+            time.sleep(0.001)
+        time.sleep(0.0007 * round_)
+        writer.send_signal(signal.SIGKILL)
+        writer.wait(timeout=30)
+        body = read_checked(file, 1)
+        assert body is not None and len(set(body.split())) == 1
