@@ -37,7 +37,16 @@ impl Node {
             self.handshake(now, Via::Route { peer: route.source }, datagram)?;
             return Ok(None);
         }
-        let opened = self.sessions.open(now, Layer::EndToEnd, datagram)?;
+        let opened = match self.sessions.open(now, Layer::EndToEnd, datagram) {
+            Err(DropReason::UnknownSession) => {
+                // We have started anew and the peer does not know: tell it, by a handshake.
+                self.peers[peer].back = route.reversed();
+                self.sessions.ensure(now, Scope::EndToEnd(route.source));
+                self.meet(now);
+                return Err(DropReason::UnknownSession);
+            }
+            opened => opened?,
+        };
         if opened.scope != Scope::EndToEnd(route.source) {
             return Err(DropReason::WrongPeer);
         }

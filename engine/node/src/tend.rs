@@ -7,6 +7,7 @@ use overlayd_wire::{LinkProbe, LinkProbeReply, frame};
 use crate::event::{Event, LinkState};
 use crate::node::Datagram;
 use crate::pipeline::Arrival;
+use crate::session::Scope;
 use crate::{DropReason, Nanos, Node};
 
 /// UDP payload of a probe without padding.
@@ -197,6 +198,9 @@ impl Node {
         let was_up = link.liveness.is_up();
         let fell = !self.stalled && link.liveness.check(now);
         if fell && was_up {
+            // It may be the peer's process that is gone, and its keys with it.
+            self.sessions.renew(now, Scope::Hop(place as u16));
+            self.meet(now);
             self.link_changed(now, place, LinkState::Down);
         }
         let Some(link) = self.links[place].as_deref_mut().filter(|link| link.ready) else {

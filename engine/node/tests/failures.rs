@@ -353,3 +353,57 @@ fn a_host_that_was_busy_elsewhere_does_not_blame_its_links() {
     stream(&mut mesh, 1000..2000, MS);
     assert!(mesh.switches(1).is_empty(), "{:?}", mesh.switches(1));
 }
+
+#[test]
+fn a_restarted_egress_behind_a_relay_is_talked_to_again() {
+    for (from, to) in [(1, 2), (2, 1)] {
+        let mut mesh = Mesh::triangle(3, delay(10), &[&[3, 2]]);
+        mesh.run_for(SECOND);
+        let send = |mesh: &mut Mesh, numbers: std::ops::Range<u32>| {
+            for number in numbers {
+                mesh.send(from, &numbered(from, to, number, 300));
+                mesh.run_for(MS);
+            }
+        };
+        send(&mut mesh, 0..1000);
+        mesh.restart(to);
+        let restart = mesh.now;
+        send(&mut mesh, 1000..3000);
+        let again = mesh
+            .numbers(to)
+            .into_iter()
+            .find(|(at, _)| *at >= restart)
+            .unwrap()
+            .0;
+        assert!(
+            again - restart < 700 * MS,
+            "after {} ms",
+            (again - restart) / MS
+        );
+    }
+}
+
+#[test]
+fn a_restarted_peer_that_cannot_call_is_called() {
+    let mut mesh = Mesh::new(3, delay(10));
+    let mut open = snapshot(2, &[1, 2], &[1]);
+    open.links[0].remote = None;
+    mesh.add(open);
+    mesh.add(snapshot(1, &[1, 2], &[2]));
+    mesh.run_for(SECOND);
+    stream(&mut mesh, 0..1000, MS);
+    mesh.restart(2);
+    let restart = mesh.now;
+    stream(&mut mesh, 1000..3000, MS);
+    let again = mesh
+        .numbers(2)
+        .into_iter()
+        .find(|(at, _)| *at >= restart)
+        .unwrap()
+        .0;
+    assert!(
+        again - restart < 300 * MS,
+        "after {} ms",
+        (again - restart) / MS
+    );
+}
