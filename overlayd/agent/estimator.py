@@ -31,10 +31,10 @@ class Estimate:
 
     ``at_ns`` is when the newest sample came; None where there was no fresh sample.
 
-    ``rtt_ms`` is the mean of the newest report, ``rtt_short_ms`` that of the short window, ``rtt_long_ms``
-    the median and ``rtt_low_ms`` the least report of the long one. ``loss_ratio`` is the mean of the short
-    window; ``loss_floor_ratio`` is what the loss is at least, given how little was sent, by the newest
-    report or by the short window.
+    ``rtt_ms`` is the mean of the newest report, ``rtt_short_ms`` that of the short window,
+    ``rtt_long_ms`` the median and ``rtt_low_ms`` the least report of the long one. ``loss_ratio`` is the
+    mean of the short window, ``loss_long_ratio`` of the long one; ``loss_floor_ratio`` is what the loss
+    is at least, given how little was sent, by the newest report or by the short window.
     """
 
     at_ns: int
@@ -44,6 +44,7 @@ class Estimate:
     rtt_low_ms: float | None
     loss_ratio: float | None
     loss_floor_ratio: float | None
+    loss_long_ratio: float | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -204,6 +205,9 @@ class _Window:
             rtt_low_ms=min(rtts) if fresh and rtts else None,
             loss_ratio=loss,
             loss_floor_ratio=max(floors, default=None),
+            loss_long_ratio=_weighted(
+                [(loss, sent) for at, loss, sent in self.losses if now - at <= LONG_NS]
+            ),
         )
 
 

@@ -150,7 +150,7 @@ class Judge:
         if figures is None:
             return None
         if not figures.alive:
-            return Verdict(float("inf"), "dead")
+            return Verdict(_DEAD, "dead")
         verdicts = [
             self._rtt(path, figures),
             _loss(figures.loss_ratio, self._bound.loss_ratio, "after repair"),
@@ -214,6 +214,7 @@ class _Record:
 
 _Records: TypeAlias = dict[Path, _Record]
 _WITHIN = Verdict(0.0, "within its bound")
+_DEAD = float("inf")
 
 
 def _order(paths: tuple[Path, ...], records: _Records) -> tuple[Path, ...]:
@@ -243,20 +244,18 @@ def _release(records: _Records, judge: Judge, now: int) -> set[Path]:
 
 
 def _leave(records: _Records, order: tuple[Path, ...], current: Path, judge: Judge, now: int) -> Move | None:
-    """Leave ``current`` if it has been bad for long enough and something better is installed."""
-    verdict = judge.verdict(current)
-    for path, record in records.items():
-        if path != current:
-            record.bad_since = None
-    record = records.get(current)
-    if verdict is None or not verdict.bad:
-        if record is not None:
-            record.bad_since = None
-        return None
-    record = records.setdefault(current, _Record())
-    if record.bad_since is None:
-        record.bad_since = now
-    if now - record.bad_since < LEAVE_AFTER_NS:
+    """Leave ``current`` if it has been bad for long enough and something better is installed.
+
+    What stands before it in the order, because the engine left it, is held down too once it lives and is
+    bad: the engine would go back to it, knowing only that it answers.
+    """
+    ahead = order[: order.index(current)]
+    lasting = _lasting(records, (*ahead, current), judge, now)
+    for path in ahead:
+        if (verdict := lasting.get(path)) is not None and verdict.excess < _DEAD:
+            records[path].hold(verdict.reason, now)
+    verdict = lasting.get(current)
+    if verdict is None:
         return None
     refuge = _refuge(order, current, verdict, judge)
     if refuge is None:
@@ -264,10 +263,30 @@ def _leave(records: _Records, order: tuple[Path, ...], current: Path, judge: Jud
     for path in order[: order.index(refuge)]:
         passed_over = judge.verdict(path)
         records.setdefault(path, _Record()).hold(passed_over.reason if passed_over else "not measured", now)
-    record.hold(verdict.reason, now)
+    records[current].hold(verdict.reason, now)
     if (chosen := records.get(refuge)) and chosen.held_at is not None:
         chosen.release(now)
     return Move(current, refuge, verdict.reason)
+
+
+def _lasting(records: _Records, judged: tuple[Path, ...], judge: Judge, now: int) -> dict[Path, Verdict]:
+    """Return those of ``judged`` that have been bad for long enough; of all others the count begins anew."""
+    for path, record in records.items():
+        if path not in judged:
+            record.bad_since = None
+    lasting: dict[Path, Verdict] = {}
+    for path in judged:
+        verdict = judge.verdict(path)
+        if verdict is None or not verdict.bad:
+            if path in records:
+                records[path].bad_since = None
+            continue
+        record = records.setdefault(path, _Record())
+        if record.bad_since is None:
+            record.bad_since = now
+        if now - record.bad_since >= LEAVE_AFTER_NS:
+            lasting[path] = verdict
+    return lasting
 
 
 def _refuge(order: tuple[Path, ...], current: Path, verdict: Verdict, judge: Judge) -> Path | None:

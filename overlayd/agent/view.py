@@ -94,7 +94,7 @@ class View:
                     preference=link.preference,
                     rtt_ms=estimate.rtt_short_ms if estimate else None,
                     jitter_ms=_ms(report.jitter_out_ns) if report and fresh else None,
-                    loss_out_ratio=estimate.loss_ratio if estimate else None,
+                    loss_out_ratio=estimate.loss_long_ratio if estimate else None,
                     loss_in_ratio=report.loss_in_ratio if report and fresh else None,
                     delivered_bps=report.delivered_bps if report else 0,
                     mtu=report.mtu if report else link.mtu,
@@ -178,7 +178,7 @@ class View:
             outgoing = Outgoing(
                 up=link is not None,
                 rtt_ms=estimate.rtt_short_ms if estimate else None,
-                loss_ratio=estimate.loss_ratio if estimate else None,
+                loss_ratio=estimate.loss_long_ratio if estimate else None,
                 repair_ratio=repair.repair_ratio if repair else None,
                 retransmitted_ratio=repair.retransmitted_ratio if repair else None,
             )
@@ -253,11 +253,11 @@ class View:
         return self._agent.mesh.path_name(path)
 
     def measured(self, destination: NodeId, class_id: int, path: Path) -> tuple[float | None, float | None]:
-        """Return RTT and loss after repair of ``path``, for display."""
+        """Return RTT now and loss after repair over the last minute, for display."""
         estimator = self._agent.estimator
         estimate = estimator.path(destination, class_id, path, self._now)
         if estimate is not None:
-            return estimate.rtt_short_ms, estimate.loss_ratio
+            return estimate.rtt_short_ms, estimate.loss_long_ratio
         figures = self._figures(class_id, path)
         return (figures.rtt_ms, None) if figures else (None, None)
 

@@ -173,6 +173,24 @@ def test_the_engines_own_fail_over_is_judged_where_the_packets_are() -> None:
     assert choice.order[0] == VIA_OSLO
 
 
+def test_what_the_engine_left_is_held_down_once_it_lives_and_is_bad() -> None:
+    """Else the engine would go back to a path that answers, but too late."""
+    drive = Drive()
+    for direct, held in ((DEAD, False), (DEAD, False), (SLOW, True)):
+        drive.now += SECOND
+        figures = {DIRECT: direct, VIA_ROME: GOOD}
+        choice = drive.selector.choose(drive.route, BOUND, figures.get, VIA_ROME, drive.now)
+        assert (choice.order[-1] == DIRECT, choice.move) == (held, None)
+
+
+def test_a_dead_path_is_left_to_the_engine() -> None:
+    drive = Drive()
+    for _ in range(10):
+        drive.now += SECOND
+        figures = {DIRECT: DEAD, VIA_ROME: GOOD}
+        assert drive.selector.choose(drive.route, BOUND, figures.get, VIA_ROME, drive.now).order == PATHS
+
+
 def test_hold_downs_of_vanished_destinations_are_forgotten() -> None:
     drive = Drive()
     drive.seconds(2, {DIRECT: SLOW, VIA_ROME: GOOD})
