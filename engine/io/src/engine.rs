@@ -83,21 +83,12 @@ impl Engine {
         });
         let mut shard = make_shard(&config, &shared)?;
         let owner = Arc::clone(&shared);
-        let thread = thread::Builder::new().name("packets".into()).spawn(move || {
-            sys::make_timers_prompt();
-            let end = panic::catch_unwind(AssertUnwindSafe(|| shard.run(&*owner)));
-            match end {
-                Ok(Ok(())) => {}
-                Ok(Err(error)) => {
-                    eprintln!("overlayd engine: the packet thread cannot go on: {error}");
-                    process::abort();
-                }
-                Err(_) => {
-                    eprintln!("overlayd engine: the packet thread panicked; this process ends so that it is started anew");
-                    process::abort();
-                }
-            }
-        })?;
+        let thread = thread::Builder::new()
+            .name("packets".into())
+            .spawn(move || {
+                sys::make_timers_prompt();
+                guard(|| shard.run(&*owner));
+            })?;
         Ok(Self {
             shared,
             thread: Mutex::new(Some(thread)),
@@ -212,6 +203,17 @@ impl fmt::Display for ApplyError {
 
 impl std::error::Error for ApplyError {}
 
+/// Runs what must not end otherwise than well: an error or a panic ends the process, with a word on stderr.
+fn guard(run: impl FnOnce() -> io::Result<()>) {
+    let end = match panic::catch_unwind(AssertUnwindSafe(run)) {
+        Ok(Ok(())) => return,
+        Ok(Err(error)) => format!("the packet thread cannot go on: {error}"),
+        Err(_) => "the packet thread panicked".to_owned(),
+    };
+    eprintln!("overlayd engine: {end}; this process ends so that it is started anew");
+    process::abort();
+}
+
 /// A poisoned lock guards nothing that could be half done here.
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
@@ -247,4 +249,75 @@ fn make_shard(config: &EngineConfig, shared: &Shared) -> io::Result<Shard> {
         })
         .collect::<io::Result<Vec<_>>>()?;
     Shard::new(node, tun, uplinks, shared.waker.as_fd())
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::panic, reason = "tests fail by panicking")]
+mod tests {
+    use std::os::unix::process::ExitStatusExt;
+    use std::process::Command;
+
+    use super::*;
+
+    const ACT: &str = "OVERLAYD_TEST_GUARD";
+
+    /// The act takes place in a process of its own: this test again, told so by the environment.
+    fn acted(name: &str) -> (Option<i32>, String) {
+        let this = std::env::current_exe().unwrap();
+        let done = Command::new(this)
+            .args(["--exact", &format!("engine::tests::{name}"), "--nocapture"])
+            .env(ACT, "1")
+            .output()
+            .unwrap();
+        (
+            done.status.signal(),
+            String::from_utf8_lossy(&done.stderr).into_owned(),
+        )
+    }
+
+    #[test]
+    fn a_panic_in_the_packet_thread_ends_the_process_with_a_word() {
+        if std::env::var_os(ACT).is_some() {
+            guard(|| panic!("impossible"));
+        }
+        let (signal, said) = acted("a_panic_in_the_packet_thread_ends_the_process_with_a_word");
+        assert_eq!(signal, Some(libc::SIGABRT));
+        assert!(
+            said.contains("impossible") && said.contains("the packet thread panicked"),
+            "{said}"
+        );
+    }
+
+    #[test]
+    fn an_error_of_the_packet_thread_ends_the_process_with_a_word() {
+        if std::env::var_os(ACT).is_some() {
+            guard(|| Err(io::Error::from_raw_os_error(libc::EBADF)));
+        }
+        let (signal, said) = acted("an_error_of_the_packet_thread_ends_the_process_with_a_word");
+        assert_eq!(signal, Some(libc::SIGABRT));
+        assert!(said.contains("Bad file descriptor"), "{said}");
+    }
+
+    #[test]
+    fn a_descriptor_that_is_none_is_refused_before_the_start() {
+        let config = EngineConfig {
+            tun: -1,
+            uplinks: Vec::new(),
+            tun_offloads: TunOffloads {
+                checksum: true,
+                segmentation: true,
+            },
+            udp_offloads: UdpOffloads {
+                gso: true,
+                gro: true,
+            },
+            private_key: [1; 32],
+            boot: 1,
+            key_log: false,
+        };
+        assert_eq!(
+            Engine::start(config).unwrap_err().raw_os_error(),
+            Some(libc::EBADF)
+        );
+    }
 }
