@@ -30,6 +30,7 @@ LOG = logging.getLogger(__name__)
 CHECK_S = 2.0
 """How often the packet thread is looked at; it turns at least once a second."""
 _KEY_LOG = b'{"type":"key_log"'
+_CHANGES = (b'{"type":"link_state"', b'{"type":"switch"')
 
 
 def run(configuration: Configuration) -> int:
@@ -80,11 +81,11 @@ class EngineProcess:
         self._host = Host(configuration.engine.interface, configuration.engine.mtu, _underlay(configuration))
         stack.push_async_callback(self._host.close)
         await self._host.open()
+        self._server = EngineServer(configuration.engine_socket, self._welcome, self._apply)
         loop = asyncio.get_running_loop()
         loop.add_reader(self._engine.event_fd(), self._report)
         stack.callback(loop.remove_reader, self._engine.event_fd())
         await self._resume()
-        self._server = EngineServer(configuration.engine_socket, self._welcome, self._apply)
         stack.push_async_callback(self._server.close)
         await self._server.open()
         watch = asyncio.create_task(self._watch())
@@ -150,8 +151,11 @@ class EngineProcess:
         for event in self._engine.events():
             if event.startswith(_KEY_LOG):
                 self._state.log_key(event)
-            else:
-                self._server.report(event)
+                continue
+            if event.startswith(_CHANGES):
+                change: dict[str, object] = msgspec.json.decode(event)
+                LOG.info(str(change.pop("type")), extra=fields(**change))
+            self._server.report(event)
 
     async def _watch(self) -> None:
         """Tell systemd that packets are served, for as long as they are; say which offloads were given up."""
