@@ -12,12 +12,16 @@ use crate::output::Output;
 use crate::session::{Scope, Sessions};
 use crate::{DropReason, Nanos};
 
+/// Headers of IPv4 and UDP.
+const IP_AND_UDP: usize = 28;
 /// A queue holds what the link sends in this time.
 const QUEUE: Nanos = 50_000_000;
 const QUEUE_BYTES_MIN: usize = 32_768;
 /// The bucket holds what the link sends in this time, so that timers need not be finer.
 const BURST: Nanos = 2_000_000;
 const BURST_BYTES_MIN: usize = 4_096;
+/// What is used of the link's rate, in percent. The rest lets a queue in the network drain: it has to stand here, where probes pass it.
+const USED: u64 = 98;
 /// A wait beyond this is congestion worth marking (RFC 8289 calls it the target).
 const MARK_AFTER: Nanos = 5_000_000;
 
@@ -54,11 +58,7 @@ impl Exit {
 
     /// Bytes of the headers under a datagram.
     pub(crate) fn ip_and_udp(&self) -> usize {
-        if self.remote.is_some_and(|remote| remote.is_ipv6()) {
-            48
-        } else {
-            28
-        }
+        self.remote.map_or(IP_AND_UDP, ip_and_udp)
     }
 
     /// Bytes of UDP payload in an IP packet of `size`.
@@ -98,6 +98,7 @@ impl Exit {
                 .send(now, (self.uplink, remote, ecn), output, start)?,
             Turn::AtOnce => {
                 let length = output.bytes.len() - start;
+                self.pacer.charge(now, length + ip_and_udp(remote));
                 output.push_datagram(self.uplink, remote, ecn, start);
                 Left::one(length)
             }
@@ -134,12 +135,12 @@ impl Left {
     }
 }
 
-/// Pacing of one link.
+/// Pacing of one link, whose rate is that of IP packets.
 #[derive(Debug, Default)]
 pub(crate) struct Pacer {
     rate_bps: Option<u64>,
-    /// Credit in bits · 10⁹, so that nothing is rounded away.
-    tokens: u128,
+    /// Credit in bits · 10⁹, so that nothing is rounded away; below zero after what left at once.
+    tokens: i128,
     filled_at: Nanos,
     queue: VecDeque<Waiting>,
     bytes: VecDeque<u8>,
@@ -163,8 +164,15 @@ impl Pacer {
 
     /// How long a datagram that is handed over now will wait.
     pub(crate) fn wait(&self) -> Nanos {
-        match self.rate_bps {
-            Some(rate) => (self.bytes.len() as u64 * 8).saturating_mul(1_000_000_000) / rate,
+        let headers = self.queue.len()
+            * self
+                .queue
+                .front()
+                .map_or(0, |first| ip_and_udp(first.remote));
+        match self.pace() {
+            Some(pace) => {
+                ((self.bytes.len() + headers) as u64 * 8).saturating_mul(1_000_000_000) / pace
+            }
             None => 0,
         }
     }
@@ -182,7 +190,8 @@ impl Pacer {
         start: usize,
     ) -> Result<Left, DropReason> {
         let length = output.bytes.len() - start;
-        if self.rate_bps.is_none() || (self.queue.is_empty() && self.spend(now, length)) {
+        let size = length + ip_and_udp(remote);
+        if self.rate_bps.is_none() || (self.queue.is_empty() && self.spend(now, size)) {
             output.push_datagram(uplink, remote, ecn, start);
             return Ok(Left::one(length));
         }
@@ -211,7 +220,7 @@ impl Pacer {
     fn release(&mut self, now: Nanos, uplink: u8, output: &mut Output) -> Left {
         let mut left = Left::default();
         while let Some(first) = self.queue.front().copied() {
-            if self.rate_bps.is_some() && !self.spend(now, first.length) {
+            if self.rate_bps.is_some() && !self.spend(now, first.size()) {
                 break;
             }
             self.queue.pop_front();
@@ -226,31 +235,43 @@ impl Pacer {
 
     pub(crate) fn poll_timeout(&self) -> Option<Nanos> {
         let first = self.queue.front()?;
-        let Some(rate) = self.rate_bps else {
+        let Some(pace) = self.pace() else {
             return Some(0);
         };
-        let missing = cost(first.length)
-            .min(self.bucket())
-            .saturating_sub(self.tokens);
-        Some(self.filled_at + missing.div_ceil(rate.into()) as Nanos)
+        let missing = cost(first.size()).min(self.bucket()) - self.tokens;
+        Some(self.filled_at + missing.max(0).cast_unsigned().div_ceil(pace.into()) as Nanos)
     }
 
-    fn spend(&mut self, now: Nanos, length: usize) -> bool {
-        let rate = u128::from(self.rate_bps.unwrap_or(0));
-        let most = self.bucket();
-        let elapsed = u128::from(now.saturating_sub(self.filled_at));
-        self.tokens = (self.tokens + rate * elapsed).min(most);
-        self.filled_at = now;
-        let enough = self.tokens >= cost(length).min(most);
+    /// Takes the credit for an IP packet that does not wait; those that do wait for it, too.
+    fn charge(&mut self, now: Nanos, size: usize) {
+        self.fill(now);
+        self.tokens = (self.tokens - cost(size)).max(-self.bucket());
+    }
+
+    fn spend(&mut self, now: Nanos, size: usize) -> bool {
+        self.fill(now);
+        let enough = self.tokens >= cost(size).min(self.bucket());
         if enough {
-            self.tokens = self.tokens.saturating_sub(cost(length));
+            self.tokens = (self.tokens - cost(size)).max(0);
         }
         enough
     }
 
-    fn bucket(&self) -> u128 {
-        let rate = u128::from(self.rate_bps.unwrap_or(0));
-        (rate * u128::from(BURST)).max(cost(BURST_BYTES_MIN))
+    fn fill(&mut self, now: Nanos) {
+        let earned =
+            i128::from(self.pace().unwrap_or(0)) * i128::from(now.saturating_sub(self.filled_at));
+        self.tokens = (self.tokens + earned).min(self.bucket());
+        self.filled_at = now;
+    }
+
+    fn bucket(&self) -> i128 {
+        let pace = i128::from(self.pace().unwrap_or(0));
+        (pace * i128::from(BURST)).max(cost(BURST_BYTES_MIN))
+    }
+
+    /// Bits per second that leave.
+    fn pace(&self) -> Option<u64> {
+        self.rate_bps.map(|rate| (rate / 100 * USED).max(1))
     }
 
     fn queue_bytes(&self) -> usize {
@@ -260,8 +281,23 @@ impl Pacer {
     }
 }
 
-fn cost(length: usize) -> u128 {
-    length as u128 * 8_000_000_000
+impl Waiting {
+    /// Of the IP packet.
+    fn size(&self) -> usize {
+        self.length + ip_and_udp(self.remote)
+    }
+}
+
+fn ip_and_udp(remote: SocketAddr) -> usize {
+    if remote.is_ipv6() {
+        IP_AND_UDP + 20
+    } else {
+        IP_AND_UDP
+    }
+}
+
+fn cost(size: usize) -> i128 {
+    size as i128 * 8_000_000_000
 }
 
 #[cfg(test)]
@@ -321,11 +357,39 @@ mod tests {
     fn a_rate_is_kept_and_the_queue_is_bounded() {
         let mut pacer = Pacer::default();
         pacer.set_rate(Some(8_000_000));
-        let (sent, dropped) = run(&mut pacer, MS / 10, 1000, 1000 * MS);
-        assert!((990_000..=1_010_000).contains(&sent), "{sent}");
+        let (sent, dropped) = run(&mut pacer, MS / 10, 1000 - IP_AND_UDP, 1000 * MS);
+        let packets = sent / (1000 - IP_AND_UDP);
+        assert!((978..=985).contains(&packets), "{packets} of 1000 bytes");
         assert!(dropped > 8000, "{dropped}");
         assert!(pacer.bytes.len() <= 50_000);
         assert!(pacer.is_congested());
+    }
+
+    #[test]
+    fn what_leaves_at_once_is_part_of_the_rate() {
+        let mut pacer = Pacer::default();
+        pacer.set_rate(Some(8_000_000));
+        let (mut paced, mut at_once, mut now) = (0, 0, 0);
+        while now < 1000 * MS {
+            let mut output = Output::default();
+            pacer.charge(now, 1000);
+            at_once += 1;
+            send(&mut pacer, now, &mut output, 1000 - IP_AND_UDP).ok();
+            paced += output.datagrams.len();
+            now += 5 * MS;
+            while let Some(at) = pacer.poll_timeout().filter(|at| *at <= now) {
+                let mut output = Output::default();
+                pacer.release(at, 0, &mut output);
+                paced += output.datagrams.len();
+                for _ in 0..8 {
+                    send(&mut pacer, at, &mut output, 1000 - IP_AND_UDP).ok();
+                }
+            }
+        }
+        assert!(
+            (970..=990).contains(&(at_once + paced)),
+            "{at_once} + {paced}"
+        );
     }
 
     #[test]
