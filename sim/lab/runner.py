@@ -165,7 +165,7 @@ def _build(place: Folder, state: LabState, topology: Topology, overlay: Overlay,
 
 
 def _cut_udp_where_needed(namespace: str, interface: str) -> None:
-    """Before Linux 6.2 the emulator's sockets cannot be told of UDP super-frames: there the sender cuts them."""
+    """Before Linux 6.2 the emulator cannot be told of UDP super-frames: there the sender cuts them."""
     major, minor = map(int, platform.release().split(".")[:2])
     if (major, minor) < (6, 2):
         process.run(namespace, ["ethtool", "-K", interface, "tx-udp-segmentation", "off"])
