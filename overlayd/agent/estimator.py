@@ -11,7 +11,7 @@ Times are nanoseconds of the agent's monotonic clock; RTTs milliseconds; ratios 
 
 import math
 from collections import deque
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 from overlayd.model.ids import LinkId, NodeId, Path
@@ -67,17 +67,25 @@ class Estimator:
 
     def __init__(self) -> None:
         self._links: dict[LinkId, _LinkHistory] = {}
+        self._links_to: dict[NodeId, list[LinkId]] = {}
         self._paths: dict[tuple[NodeId, int, Path], _PathHistory] = {}
+        self._active: dict[tuple[NodeId, int], Path] = {}
 
     def note_links(self, reports: Iterable[engine.LinkReport], now: int) -> None:
         """Take a report of all links; a link it does not name no longer exists."""
         named = {LinkId(report.link): report for report in reports}
-        self._links = {link: history for link, history in self._links.items() if link in named}
+        same = named.keys() == self._links.keys()
         for link, report in named.items():
             history = self._links.get(link)
             if history is None or history.latest.peer != report.peer:
+                same = False
                 history = self._links[link] = _LinkHistory(report)
             history.note(report, now)
+        if not same:
+            self._links = {link: self._links[link] for link in named}
+            self._links_to = {}
+            for link, history in self._links.items():
+                self._links_to.setdefault(NodeId(history.latest.peer), []).append(link)
 
     def note_link_state(self, link: LinkId, up: bool) -> None:
         """Take an event that came before its report."""
@@ -88,13 +96,20 @@ class Estimator:
         """Take a report of the paths that are measured; the others age."""
         for report in reports:
             key = (NodeId(report.destination), report.class_, tuple(NodeId(node) for node in report.path))
-            self._paths.setdefault(key, _PathHistory(report)).note(report, now)
+            history = self._paths.get(key)
+            if history is None:
+                history = self._paths[key] = _PathHistory(report)
+            history.note(report, now)
+            if report.active:
+                self._active[key[:2]] = key[2]
         self._paths = {key: path for key, path in self._paths.items() if now - path.reported_ns < FORGET_NS}
 
     def forget(self) -> None:
         """Drop everything: the engine was restarted, and its counters start anew."""
         self._links.clear()
+        self._links_to.clear()
         self._paths.clear()
+        self._active.clear()
 
     def links(self) -> Mapping[LinkId, engine.LinkReport]:
         """Return the newest report of each link."""
@@ -120,17 +135,13 @@ class Estimator:
         """Return the link to ``peer`` that the engine uses: of those that are up the one with the least
         preference, then id.
         """
-        living = [
-            (preference.get(link, 0xFF), link)
-            for link, history in self._links.items()
-            if history.up and history.latest.peer == peer
-        ]
-        return min(living)[1] if living else None
+        living = [link for link in self._links_to.get(peer, ()) if self._links[link].up]
+        return min(living, key=lambda link: (preference.get(link, 0xFF), link), default=None)
 
     def all_down(self, peer: NodeId) -> bool:
         """Tell whether there are reports of links to ``peer``, and every one of them is down."""
-        states = [history.up for history in self._links.values() if history.latest.peer == peer]
-        return bool(states) and not any(states)
+        links = self._links_to.get(peer, ())
+        return bool(links) and not any(self._links[link].up for link in links)
 
     def path(self, destination: NodeId, class_id: int, path: Path, now: int) -> Estimate | None:
         """Return the end-to-end estimate; None without a fresh sample of this class."""
@@ -146,11 +157,12 @@ class Estimator:
 
     def active_path(self, destination: NodeId, class_id: int, now: int) -> Path | None:
         """Return the path that the engine says packets take now; None if it did not say so lately."""
-        for (node, number, path), history in self._paths.items():
-            if node == destination and number == class_id and history.latest.active:
-                if now - history.reported_ns <= STALE_NS:
-                    return path
-        return None
+        path = self._active.get((destination, class_id))
+        return path if path and self.path_report(destination, class_id, path, now) else None
+
+    def in_use(self, now: int) -> Iterator[tuple[NodeId, int]]:
+        """Yield each destination and class that the engine says packets went to lately."""
+        return (key for key in self._active if self.active_path(*key, now))
 
 
 def loss_floor(ratio: float, count: float) -> float:
@@ -174,17 +186,24 @@ class _Window:
     rtts: deque[tuple[int, float, int]] = field(default_factory=lambda: deque(maxlen=_REPORTS))
     losses: deque[tuple[int, float, float]] = field(default_factory=lambda: deque(maxlen=_REPORTS))
     at_ns: int | None = None
+    known: tuple[int, Estimate | None] | None = None
+    """The estimate that was made last, and when: one moment's is asked for several times."""
 
     def note(self, now: int, rtt_ns: int | None, loss: float | None, samples: int, sent: float) -> None:
         if samples <= 0:
             return
-        self.at_ns = now
+        self.at_ns, self.known = now, None
         if rtt_ns is not None:
             self.rtts.append((now, rtt_ns / _NS_PER_MS, samples))
         if loss is not None:
             self.losses.append((now, min(max(loss, 0.0), 1.0), sent))
 
     def estimate(self, now: int) -> Estimate | None:
+        if self.known is None or self.known[0] != now:
+            self.known = (now, self._estimate(now))
+        return self.known[1]
+
+    def _estimate(self, now: int) -> Estimate | None:
         if self.at_ns is None or now - self.at_ns > STALE_NS:
             return None
         rtts = [rtt for at, rtt, _ in self.rtts if now - at <= LONG_NS]

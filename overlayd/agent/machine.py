@@ -81,7 +81,7 @@ class Agent:
         self.connection_problem: str | None = None
         self.connection_changed_at = now
         self.estimator = Estimator()
-        self.tables = Tables(self.estimator, saved.links if saved else ())
+        self.tables = Tables(self.estimator, saved or Saved(), now)
         self._verify = verify
         self._seen: dict[Neighbour, int] = {}
         self._reporter = Reporter()
@@ -145,7 +145,7 @@ class Agent:
                 self._neighbour_seen(event, now)
             case Tick():
                 self._tick(event, now)
-        if isinstance(event, engine.Links | engine.Paths | Tick):
+        if isinstance(event, engine.Links | engine.Paths):
             self._choose(now)
         self._report(now)
         out, self._out = self._out, []
@@ -167,10 +167,10 @@ class Agent:
     def _note_links(self, event: engine.Links, now: int) -> None:
         self.estimator.note_links(event.links, now)
         reports = self.estimator.links()
-        best = {peer: self.tables.best_link(peer) for peer in sorted(self.tables.neighbours)}
+        best = {peer: self.tables.best_link(peer) for peer in self.tables.neighbours}
         self._reporter.note_links(
             {peer: None if link is None else reports[link] for peer, link in best.items()},
-            {peer: None if link is None else self.estimator.link(link, now) for peer, link in best.items()},
+            lambda report: self.estimator.link(LinkId(report.link), now),
             now,
         )
 
@@ -315,18 +315,24 @@ class Agent:
         )
 
     def _choose(self, now: int) -> None:
-        """Let the selector put paths in order, tell of its moves, and push if anything is new."""
-        for (destination, class_id), move in self.tables.choose(self.classes, now).items():
+        """Let the selector put paths in order, tell of its moves, keep hold-downs, push what is new."""
+        moves = self.tables.choose(self.classes, now)
+        for (destination, class_id), move in moves.items():
             self._tell(
                 controller.Switched(destination, class_id, move.before, move.after, "agent", move.reason)
             )
             self._log_move(destination, class_id, move.before, move.after, move.reason, "agent")
             self._reporter.alarm(move.before[0])
+        if self.tables.held() != (self._saved.held if self._saved else ()):
+            self._save()
         self._push()
 
     def _push(self) -> None:
         if self.engine is None or self.mesh.network is None:
             return
+        if self._pushed is not None and not self.tables.changed:
+            return
+        self.tables.changed = False
         last = self._pushed.generation if self._pushed else self.engine.generation
         snapshot = compile_snapshot(
             last, self.me.record, self.mesh, self.mesh.network, self.tables.links.values(), self.tables.orders
@@ -338,7 +344,11 @@ class Agent:
 
     def _save(self) -> None:
         saved = Saved(
-            self.mesh.message(), self.tables.known_links(), tuple(sorted(self._seen, key=str)), self.revoked
+            mesh=self.mesh.message(),
+            links=self.tables.known_links(),
+            neighbours=tuple(sorted(self._seen, key=str)),
+            held=self.tables.held(),
+            revoked=self.revoked,
         )
         if saved != self._saved:
             self._saved = saved

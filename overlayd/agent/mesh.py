@@ -140,15 +140,26 @@ class Neighbour(msgspec.Struct, frozen=True, array_like=True):
     uplink: str
 
 
+class HeldPath(msgspec.Struct, frozen=True, array_like=True):
+    """A path that was left and has not served its hold-down of ``hold_ns``."""
+
+    destination: NodeId
+    class_id: int
+    path: Path
+    hold_ns: int
+    reason: str
+
+
 class Saved(msgspec.Struct, frozen=True):
     """All that an agent needs to go on without its controller after a restart.
 
-    ``links`` keeps link ids stable, so that the engine keeps their sessions; ``neighbours`` keeps links to
-    the local network until they have had time to announce themselves again. ``revoked`` is why this node is
-    no longer a member, or None.
+    ``links`` keeps link ids stable, so that the engine keeps their sessions; ``neighbours`` keeps links
+    to the local network until they have had time to announce themselves again; ``held`` keeps traffic
+    off paths that were left. ``revoked`` is why this node is no longer a member, or None.
     """
 
     mesh: Mesh | None = None
     links: tuple[tuple[LinkKey, LinkId], ...] = ()
     neighbours: tuple[Neighbour, ...] = ()
+    held: tuple[HeldPath, ...] = ()
     revoked: str | None = None

@@ -3,8 +3,9 @@
 Pure; fed and polled by the machine.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import TypeAlias
 
 from overlayd.agent.estimator import Estimate
 from overlayd.model.ids import NodeId, Path
@@ -17,6 +18,9 @@ _NS_PER_S = 1_000_000_000
 _NS_PER_MS = 1e6
 _REPORT_SECONDS = 1.0
 
+Estimated: TypeAlias = Callable[[engine.LinkReport], Estimate | None]
+"""The estimate of a reported link as of now; None without a fresh sample."""
+
 
 class Reporter:
     """Sums reports up to frames and watches for degradation, per neighbour (its best living link)."""
@@ -24,30 +28,27 @@ class Reporter:
     def __init__(self) -> None:
         self._since: int | None = None
         self._asked = False
-        self._links: dict[NodeId, _LinkSum] = {}
+        self._links: dict[NodeId, list[engine.LinkReport | None]] = {}
         self._paths: dict[tuple[NodeId, int, Path], _PathSum] = {}
-        self._newest: dict[NodeId, LinkSample] = {}
+        self._newest: dict[NodeId, engine.LinkReport | None] = {}
         self._watches: dict[NodeId, _Watch] = {}
         self._alarmed: set[NodeId] = set()
         self._urgent_at: int | None = None
 
     def note_links(
-        self,
-        best: Mapping[NodeId, engine.LinkReport | None],
-        estimates: Mapping[NodeId, Estimate | None],
-        now: int,
+        self, best: Mapping[NodeId, engine.LinkReport | None], estimate: Estimated, now: int
     ) -> None:
-        """Take one report: for each neighbour the link in use (None: all are down) and its estimate."""
+        """Take one report: for each neighbour the link in use (None: all are down).
+
+        ``estimate`` is asked about links that look other than they did.
+        """
         if self._since is None:
             self._since = now - _NS_PER_S
-        self._watches = {peer: self._watches.get(peer, _Watch()) for peer in best}
+        self._newest = dict(best)
+        self._watches = {peer: self._watches.get(peer) or _Watch() for peer in best}
         for peer, report in best.items():
-            total = self._links.setdefault(peer, _LinkSum())
-            total.add(report)
-            single = _LinkSum()
-            single.add(report)
-            self._newest[peer] = single.sample(peer)
-            if self._watches[peer].note(report is not None and report.up, estimates.get(peer)):
+            self._links.setdefault(peer, []).append(report)
+            if self._watches[peer].note(report, estimate):
                 self._alarmed.add(peer)
 
     def note_paths(self, reports: Iterable[engine.PathReport]) -> None:
@@ -82,7 +83,9 @@ class Reporter:
 
     def _urgent(self) -> Telemetry:
         alarmed, self._alarmed = self._alarmed, set()
-        links = tuple(self._newest[peer] for peer in sorted(alarmed) if peer in self._newest)
+        links = tuple(
+            _link_sample(peer, [self._newest[peer]]) for peer in sorted(alarmed) if peer in self._newest
+        )
         return Telemetry(urgent=True, frame_seconds=_REPORT_SECONDS, links=links)
 
     def _frame(self, elapsed_s: float) -> Telemetry:
@@ -91,7 +94,7 @@ class Reporter:
         return Telemetry(
             urgent=False,
             frame_seconds=elapsed_s,
-            links=tuple(total.sample(peer) for peer, total in sorted(links.items())),
+            links=tuple(_link_sample(peer, reports) for peer, reports in sorted(links.items())),
             paths=tuple(total.sample(*key) for key, total in sorted(paths.items())),
         )
 
@@ -100,22 +103,40 @@ class Reporter:
 class _Watch:
     """The state of one neighbour that was last reported; levels fall with a margin, so that noise does not
     ring.
+
+    ``usual_ms`` is the usual RTT as of the last closer look; None: look closer at the next report.
     """
 
     up: bool | None = None
     loss_level: int = 0
     slow: bool = False
+    usual_ms: float | None = None
 
-    def note(self, up: bool, estimate: Estimate | None) -> bool:
+    def note(self, report: engine.LinkReport | None, estimate: Estimated) -> bool:
         """Tell whether this is news: up, down, more loss, or slower than usual."""
+        up = report is not None and report.up
         news = self.up is not None and up != self.up
         self.up = up
-        if estimate is None:
+        if report is None or self._as_ever(report):
             return news
+        return self._look(estimate(report)) or news
+
+    def _as_ever(self, report: engine.LinkReport) -> bool:
+        """Nothing was lost and the RTT is near the usual one: a closer look would find no news."""
+        if self.usual_ms is None or self.slow or self.loss_level or report.loss_out_ratio:
+            return False
+        if report.rtt_mean_ns is None:
+            return True
+        return 0.8 * self.usual_ms <= report.rtt_mean_ns / _NS_PER_MS <= 1.25 * self.usual_ms
+
+    def _look(self, estimate: Estimate | None) -> bool:
+        if estimate is None:
+            return False
         level = sum((estimate.loss_floor_ratio or 0.0) >= bound for bound in LOSS_LEVELS)
         keep = sum((estimate.loss_ratio or 0.0) >= bound / 2 for bound in LOSS_LEVELS)
-        news = news or level > self.loss_level
+        news = level > self.loss_level
         self.loss_level = max(level, min(keep, self.loss_level))
+        self.usual_ms = estimate.rtt_long_ms
         if estimate.rtt_ms is not None and estimate.rtt_long_ms is not None:
             slow = estimate.rtt_ms > 1.5 * estimate.rtt_long_ms + 10
             news = news or (slow and not self.slow)
@@ -138,41 +159,23 @@ class _Mean:
         return self.total / self.weight if self.weight else None
 
 
-class _LinkSum:
-    def __init__(self) -> None:
-        self._up = False
-        self._samples = 0
-        self._rtt_min_ns: int | None = None
-        self._rtt, self._jitter, self._loss_out, self._loss_in, self._delivered = (_Mean() for _ in range(5))
-
-    def add(self, report: engine.LinkReport | None) -> None:
-        self._up = report is not None and report.up
-        if report is None:
-            return
-        self._delivered.add(report.delivered_bps, 1.0)
-        weight = report.samples
-        if weight <= 0:
-            return
-        self._samples += weight
-        self._rtt.add(report.rtt_mean_ns, weight)
-        self._jitter.add(report.jitter_out_ns, weight)
-        self._loss_out.add(report.loss_out_ratio, weight)
-        self._loss_in.add(report.loss_in_ratio, weight)
-        if report.rtt_min_ns is not None:
-            self._rtt_min_ns = min(self._rtt_min_ns or report.rtt_min_ns, report.rtt_min_ns)
-
-    def sample(self, peer: NodeId) -> LinkSample:
-        return LinkSample(
-            peer=peer,
-            up=self._up,
-            samples=self._samples,
-            rtt_min_ms=_ms(self._rtt_min_ns),
-            rtt_mean_ms=_ms(self._rtt.value),
-            jitter_ms=_ms(self._jitter.value),
-            loss_out_ratio=self._loss_out.value,
-            loss_in_ratio=self._loss_in.value,
-            delivered_bps=round(self._delivered.value or 0),
-        )
+def _link_sample(peer: NodeId, reports: Sequence[engine.LinkReport | None]) -> LinkSample:
+    """Sum up the reports of a frame; None: no link to ``peer`` was up."""
+    seen = [report for report in reports if report is not None]
+    fresh = [report for report in seen if report.samples > 0]
+    newest = reports[-1]
+    least_ns = min((report.rtt_min_ns for report in fresh if report.rtt_min_ns is not None), default=None)
+    return LinkSample(
+        peer=peer,
+        up=newest is not None and newest.up,
+        samples=sum(report.samples for report in fresh),
+        rtt_min_ms=_ms(least_ns),
+        rtt_mean_ms=_ms(_mean((report.rtt_mean_ns, report.samples) for report in fresh)),
+        jitter_ms=_ms(_mean((report.jitter_out_ns, report.samples) for report in fresh)),
+        loss_out_ratio=_mean((report.loss_out_ratio, report.samples) for report in fresh),
+        loss_in_ratio=_mean((report.loss_in_ratio, report.samples) for report in fresh),
+        delivered_bps=round(_mean((report.delivered_bps, 1) for report in seen) or 0),
+    )
 
 
 class _PathSum:
@@ -188,6 +191,13 @@ class _PathSum:
 
     def sample(self, destination: NodeId, class_id: int, path: Path) -> PathSample:
         return PathSample(destination, class_id, path, self._active, _ms(self._rtt.value), self._loss.value)
+
+
+def _mean(values: Iterable[tuple[float | None, int]]) -> float | None:
+    mean = _Mean()
+    for value, weight in values:
+        mean.add(value, weight)
+    return mean.value
 
 
 def _ms(nanoseconds: float | None) -> float | None:

@@ -17,10 +17,12 @@ The rules, for each destination and class:
   on its own traffic is newer than what the controller knew when it decided.
 """
 
-from collections.abc import Callable, Container
+from collections.abc import Callable, Container, Iterable
 from dataclasses import dataclass
+from functools import cache
 from typing import TypeAlias
 
+from overlayd.agent.mesh import HeldPath
 from overlayd.model.ids import NodeId, Path
 from overlayd.model.route import Route
 from overlayd.model.service import Bound
@@ -97,8 +99,14 @@ class Hold:
 class Selector:
     """Remembers, for every destination and class, which paths were left, when and how often."""
 
-    def __init__(self) -> None:
-        self._records: dict[tuple[NodeId, int], dict[Path, _Record]] = {}
+    def __init__(self, held: Iterable[HeldPath] = (), now: int = 0) -> None:
+        """Begin with the hold-downs of an earlier run, each to be served anew."""
+        self._records: dict[tuple[NodeId, int], _Records] = {}
+        for one in held:
+            record = _Record(
+                held_at=now, hold_ns=min(max(one.hold_ns, HOLD_NS), MAX_HOLD_NS), reason=one.reason
+            )
+            self._records.setdefault((one.destination, one.class_id), {})[one.path] = record
 
     def choose(self, route: Route, bound: Bound, measure: Measure, in_use: Path | None, now: int) -> Choice:
         """Return the order of ``route``'s paths from now on.
@@ -127,6 +135,19 @@ class Selector:
         healthy_ns = 0 if record.healthy_since is None else now - record.healthy_since
         return Hold(max(record.hold_ns - healthy_ns, 0), record.reason)
 
+    def eventful(self) -> Iterable[tuple[NodeId, int]]:
+        """Return the destinations and classes of which a path has a past: bad, held down or just back."""
+        return [key for key, records in self._records.items() if records]
+
+    def held(self) -> tuple[HeldPath, ...]:
+        """Return all hold-downs, to be kept over a restart."""
+        return tuple(
+            HeldPath(destination, class_id, path, record.hold_ns, record.reason)
+            for (destination, class_id), records in sorted(self._records.items())
+            for path, record in sorted(records.items())
+            if record.held_at is not None
+        )
+
     def retain(self, keys: Container[tuple[NodeId, int]]) -> None:
         """Forget destinations and classes that are not in ``keys``."""
         self._records = {key: records for key, records in self._records.items() if key in keys}
@@ -136,17 +157,13 @@ class Judge:
     """Holds paths of one route against the bound of its class."""
 
     def __init__(self, route: Route, bound: Bound, measure: Measure) -> None:
+        self._route = route
         self._bound = bound
-        self._figures = {path: measure(path) for path in route.paths}
-        self._forecasts = {candidate.path: candidate.forecast_rtt_ms for candidate in route.candidates}
-        known = [
-            figures.rtt_ms for figures in self._figures.values() if figures and figures.rtt_ms is not None
-        ]
-        self._best_ms = min(known, default=None)
+        self._measure = cache(measure)
 
     def verdict(self, path: Path) -> Verdict | None:
         """Return how ``path`` stands; None if there is no fresh sample."""
-        figures = self._figures.get(path)
+        figures = self._measure(path) if path in self._route.paths else None
         if figures is None:
             return None
         if not figures.alive:
@@ -176,10 +193,11 @@ class Judge:
 
     def _expected(self, path: Path, figures: Figures) -> tuple[float | None, str]:
         """What the RTT is held against: the forecast the path was chosen with, else the best known."""
-        forecast = self._forecasts.get(path)
-        if forecast is not None:
-            return forecast, "forecast"
-        known = [rtt for rtt in (self._best_ms, figures.rtt_low_ms) if rtt is not None]
+        for candidate in self._route.candidates:
+            if candidate.path == path and candidate.forecast_rtt_ms is not None:
+                return candidate.forecast_rtt_ms, "forecast"
+        others = [other.rtt_ms for other in map(self._measure, self._route.paths) if other]
+        known = [rtt for rtt in (*others, figures.rtt_low_ms) if rtt is not None]
         return min(known, default=None), "best known"
 
 

@@ -10,7 +10,7 @@ import msgspec
 from overlayd.agent import compiler, fallback, prober
 from overlayd.agent.estimator import Estimator
 from overlayd.agent.measure import figures, rtts_ms
-from overlayd.agent.mesh import LinkKey, MeshView, Neighbour
+from overlayd.agent.mesh import HeldPath, LinkKey, MeshView, Neighbour, Saved
 from overlayd.agent.selector import Figures, Hold, Judge, Move, Selector, Verdict
 from overlayd.model.ids import LinkId, NodeId, Path
 from overlayd.model.route import Route
@@ -24,15 +24,17 @@ Key = tuple[NodeId, int]
 class Tables:
     """What the next snapshot is compiled from, except the mesh itself."""
 
-    def __init__(self, estimator: Estimator, known_links: Iterable[tuple[LinkKey, LinkId]] = ()) -> None:
+    def __init__(self, estimator: Estimator, saved: Saved, now: int) -> None:
         self.links: dict[LinkId, engine.Link] = {}
         self.keys: dict[LinkId, LinkKey] = {}
         self.routes: dict[Key, Route] = {}
         self.orders: dict[Key, tuple[Path, ...]] = {}
         self.moves: dict[Key, Move] = {}
+        self.changed = True
+        """Whether a snapshot compiled before is out of date; whoever compiles the next one clears it."""
         self._estimator = estimator
-        self._selector = Selector()
-        self._ids = prober.LinkIds(known_links)
+        self._selector = Selector(saved.held, now)
+        self._ids = prober.LinkIds(saved.links)
         self._preference: dict[LinkId, int] = {}
         self._neighbours: frozenset[NodeId] = frozenset()
 
@@ -44,6 +46,10 @@ class Tables:
     def known_links(self) -> tuple[tuple[LinkKey, LinkId], ...]:
         """Return the numbers that have to survive a restart."""
         return self._ids.known()
+
+    def held(self) -> tuple[HeldPath, ...]:
+        """Return the hold-downs that have to survive a restart."""
+        return self._selector.held()
 
     def set_links(
         self, local: tuple[prober.LocalUplink, ...], mesh: MeshView, seen: Iterable[Neighbour]
@@ -58,6 +64,7 @@ class Tables:
         self.links = {ids[key]: prober.numbered(link, ids[key]) for key, link in links.items()}
         self._preference = {number: link.preference for number, link in self.links.items()}
         self._neighbours = frozenset(key.peer for key in links)
+        self.changed = True
 
     def set_routes(self, me: NodeId, mesh: MeshView, decided_at: float, now: int) -> None:
         """Take the controller's routes as far as they can be installed, and make one of our own for what is
@@ -76,18 +83,24 @@ class Tables:
                 self.routes[key] = route
         self._selector.retain(self.routes)
         self.moves = {key: move for key, move in self.moves.items() if key in self.routes}
-        self.orders = {key: order for key, order in self.orders.items() if key in self.routes}
+        self.orders = {key: route.paths for key, route in self.routes.items()}
+        self.changed = True
 
     def choose(self, classes: tuple[ServiceClass, ...], now: int) -> dict[Key, Move]:
-        """Put the paths of all routes in order; return the moves that were made."""
+        """Put the paths of the routes that carry traffic, or of which a path has a past, in order; return the
+        moves that were made. The others keep the order of the route.
+        """
         moves: dict[Key, Move] = {}
-        for (destination, class_id), route in self.routes.items():
+        eventful = {*self._estimator.in_use(now), *self._selector.eventful()}
+        for key in sorted(eventful & self.routes.keys()):
+            destination, class_id = key
             in_use = self._estimator.active_path(destination, class_id, now)
             measure = partial(self.figures, class_id, now=now)
-            choice = self._selector.choose(route, classes[class_id].bound, measure, in_use, now)
-            self.orders[destination, class_id] = choice.order
+            choice = self._selector.choose(self.routes[key], classes[class_id].bound, measure, in_use, now)
+            self.changed = self.changed or choice.order != self.orders[key]
+            self.orders[key] = choice.order
             if choice.move is not None:
-                moves[destination, class_id] = choice.move
+                moves[key] = choice.move
         self.moves |= moves
         return moves
 

@@ -148,6 +148,21 @@ def test_a_degraded_path_is_left_within_three_seconds_and_the_controller_is_told
     assert urgent and urgent[0].links[0].peer == BERLIN
 
 
+def test_a_restarted_agent_stays_off_the_path_that_was_left() -> None:
+    talk = started(route(BERLIN, DIRECT, VIA_ROME, rtt_ms=40))
+    said = []
+    for _ in range(3):
+        links = (link_report(1, BERLIN, 200), link_report(2, ROME, 20))
+        said += talk.second(*links, paths=(path_report(DIRECT, 200, True), path_report(VIA_ROME, 45, False)))
+    saved = [command.saved for command in said if isinstance(command, Save)][-1]
+
+    stored = msgspec.json.decode(msgspec.json.encode(saved), type=Saved)
+    talk = Dialogue(agent(stored))
+    talk >> welcome(generation=9)
+    (snapshot,) = snapshots(talk.drain())
+    assert snapshot.routes[0].paths == (VIA_ROME, DIRECT)
+
+
 def test_a_controller_that_vanished_changes_nothing_and_the_agent_still_reroutes() -> None:
     talk = started(route(BERLIN, DIRECT, VIA_ROME, rtt_ms=40))
     talk >> ControllerConnected()

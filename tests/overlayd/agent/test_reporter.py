@@ -21,7 +21,7 @@ class Drive:
         self.estimator.note_links([report], self.now)
         best: dict[NodeId, engine.LinkReport | None] = {BERLIN: report if report.up else None}
         estimate = self.estimator.link(LinkId(report.link), self.now) if report.up else None
-        self.reporter.note_links(best, {BERLIN: estimate}, self.now)
+        self.reporter.note_links(best, lambda _: estimate, self.now)
         return self.reporter.poll(INTERVAL_S, self.now)
 
     def seconds(self, count: int, report: engine.LinkReport) -> list[Telemetry]:
