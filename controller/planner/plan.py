@@ -152,7 +152,7 @@ def _back_up(number: int, costs: Costs, search: Search, forecast: Forecast, tabl
             slack = np.maximum(costs.gain.share * kept_cost, costs.gain.least)
             with np.errstate(invalid="ignore"):
                 good = np.isfinite(kept_cost) & (kept_cost - found.cost <= slack)
-            good |= ~np.isfinite(found.cost) & _unheard(forecast, kept)
+            good |= _unheard(forecast, kept)
             good &= taken.free(kept)
             relays = np.where(good[..., None], kept, relays)
             cost = np.where(good, kept_cost, cost)

@@ -20,6 +20,8 @@ Relays: TypeAlias = NDArray[np.int16]
 NONE = -1
 ABSENT = -2
 SECOND_RELAYS = 16
+PROMISING = 8
+"""How many first relays of a two-relay path are tried before all are."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,14 +78,15 @@ class Search:
         # [to, relay] and [to, first, second]: from the (first) relay on.
         self._last = np.ascontiguousarray(costs.link[relays].T) + np.float32(costs.relay)
         between = costs.link[middle] + np.float32(costs.relay)
-        self._tail = between[None] + self._last[:, None, self._second]
+        tail = between[None] + self._last[:, None, self._second]
+        self._tail: F32 = tail.astype(np.float32, copy=False)
         if costs.rtt_cap_ms is not None:
             last_rtt = np.ascontiguousarray(costs.rtt_ms[relays].T) + np.float32(RELAY_MS)
             between_rtt = costs.rtt_ms[middle] + np.float32(RELAY_MS)
             self._last_rtt = last_rtt
             self._tail_rtt = between_rtt[None] + last_rtt[:, None, self._second]
-        # Fresh arrays of this size cost more (page faults) than what is done with them.
-        self._two, self._two_rtt = np.empty_like(self._tail), np.empty_like(self._tail)
+        # What a first relay needs at least from there on, by whatever second one.
+        self._least_tail = self._tail.min(axis=2, initial=np.inf)
 
     def best(self, taken: Taken | None = None) -> Paths:
         """Return the cheapest path of every pair that uses nothing that is taken."""
@@ -104,7 +107,7 @@ class Search:
 
     def _by_relays(self, source: int, taken: Taken | None, cost: F32, chosen: Relays) -> None:
         """Put relayed paths into ``cost`` and ``chosen`` [to] where they beat what is there."""
-        costs, relays, second = self._costs, self._relays, self._second
+        costs, relays = self._costs, self._relays
         everyone = np.arange(len(cost))
         # A relay must be neither end, nor taken; [to, relay].
         barred = np.zeros((len(cost), len(relays)), np.float32)
@@ -115,29 +118,64 @@ class Search:
             barred[taken.relays[source][:, relays]] = np.inf
         first = barred + costs.link[source, relays]
         one = first + self._last
-        two = np.add(self._tail, first[:, :, None], out=self._two)
-        to, position = np.nonzero(barred[:, second])
-        two[to, :, position] = np.inf
         if costs.rtt_cap_ms is not None:
-            first_rtt, cap = costs.rtt_ms[source, relays], costs.rtt_cap_ms[source]
-            _penalize(one, self._last_rtt + first_rtt, cap[:, None])
-            two_rtt = np.add(self._tail_rtt, first_rtt[None, :, None], out=self._two_rtt)
-            _penalize(two, two_rtt, cap[:, None, None])
+            rtt = costs.rtt_ms[source, relays] + self._last_rtt
+            _penalize(one, rtt, costs.rtt_cap_ms[source][:, None])
         by_one = one.argmin(axis=1)
-        self._take(one[everyone, by_one], relays[by_one], None, cost, chosen)
-        flat = two.reshape(len(cost), -1)
-        by_two = flat.argmin(axis=1)
-        first_of, second_of = np.divmod(by_two, len(second))
-        self._take(flat[everyone, by_two], relays[first_of], relays[second[second_of]], cost, chosen)
+        self._take(everyone, one[everyone, by_one], relays[by_one], None, cost, chosen)
+        # A second relay is looked for where it could be better, by the first ones that promise most; where
+        # a worse one could still be better than what these hold, by all.
+        least = first + self._least_tail
+        to = np.flatnonzero(least.min(axis=1) < cost)
+        if len(relays) > PROMISING and len(to):
+            order = np.argpartition(least[to], PROMISING, axis=1)
+            self._by_two(source, to, order[:, :PROMISING], first, barred, cost, chosen)
+            rest = least[to, order[:, PROMISING]]
+            to = to[rest < cost[to]]
+        if len(to):
+            everyone_first = np.broadcast_to(np.arange(len(relays)), (len(to), len(relays)))
+            self._by_two(source, to, everyone_first, first, barred, cost, chosen)
+
+    def _by_two(
+        self,
+        source: int,
+        to: NDArray[np.intp],
+        firsts: NDArray[np.intp],
+        first: F32,
+        barred: F32,
+        cost: F32,
+        chosen: Relays,
+    ) -> None:
+        """Try two relays on the way to the nodes ``to``, the first among ``firsts`` [to, choice]."""
+        costs, relays, second = self._costs, self._relays, self._second
+        rows = to[:, None]
+        two: F32 = self._tail[rows, firsts] + first[rows, firsts][:, :, None]
+        two += barred[to][:, None, second]
+        if costs.rtt_cap_ms is not None:
+            rtt = self._tail_rtt[rows, firsts] + costs.rtt_ms[source, relays][firsts][:, :, None]
+            _penalize(two, rtt, costs.rtt_cap_ms[source, to][:, None, None])
+        flat = two.reshape(len(to), -1)
+        best = flat.argmin(axis=1)
+        lines = np.arange(len(to))
+        choice, second_of = np.divmod(best, len(second))
+        self._take(
+            to, flat[lines, best], relays[firsts[lines, choice]], relays[second[second_of]], cost, chosen
+        )
 
     @staticmethod
     def _take(
-        offered: F32, first: NDArray[np.intp], second: NDArray[np.intp] | None, cost: F32, chosen: Relays
+        to: NDArray[np.intp],
+        offered: F32,
+        first: NDArray[np.intp],
+        second: NDArray[np.intp] | None,
+        cost: F32,
+        chosen: Relays,
     ) -> None:
-        better = offered < cost
-        cost[better] = offered[better]
-        chosen[better, 0] = first[better]
-        chosen[better, 1] = NONE if second is None else second[better]
+        better = offered < cost[to]
+        at = to[better]
+        cost[at] = offered[better]
+        chosen[at, 0] = first[better]
+        chosen[at, 1] = NONE if second is None else second[better]
 
     def _most_useful(self, number: int) -> NDArray[np.intp]:
         """Return the positions (within the relays) of those that serve most pairs as single relays."""

@@ -7,6 +7,7 @@ second.
 """
 
 import asyncio
+import itertools
 import logging
 import sqlite3
 import time
@@ -35,6 +36,7 @@ from controller.server import membership
 from controller.server.channel import Session
 from controller.state import State
 from controller.store.store import Member
+from controller.topology.frames import pack_frame
 from overlayd.model.ids import Generation, NodeId
 from overlayd.model.node import NodeRecord
 from overlayd.model.service import DEFAULT_CLASSES
@@ -54,6 +56,8 @@ LOG = logging.getLogger(__name__)
 
 WATCH_S = 1.0
 HOUSEKEEPING_S = 60.0
+FRAME_EVERY = 5
+"""Every so many rounds of housekeeping, the links of the moment go into history."""
 
 
 class Service:
@@ -141,14 +145,17 @@ class Service:
             self._catch_up()
 
     async def _keep_house(self) -> None:
-        while True:
+        for minute in itertools.count(1):
             await asyncio.sleep(HOUSEKEEPING_S)
-            store = self.state.store
+            store, moment = self.state.store, now()
+            frame = pack_frame(self.core.topology, self.core.forecast(moment))
             try:
                 with store.transaction():
                     for node in self.sessions:
                         self._save(self.members[node].node)
-                    store.prune(time.time() - self.state.config.store.retention_days * 86400)
+                    if minute % FRAME_EVERY == 0:
+                        store.append_frame(moment.unix_s, frame)
+                    store.prune(moment.unix_s - self.state.config.store.retention_days * 86400)
             except sqlite3.Error:
                 LOG.exception("could not write to the store; going on without")
 
