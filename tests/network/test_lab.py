@@ -31,7 +31,7 @@ TOPOLOGY = """
           kind: linux
           exec:
             - ip address add 10.1.0.1/32 dev lo
-            - ip address add fd10:1::1/128 dev lo
+            - ip address add fd10:1::1/128 dev lo nodad
             - ip address add fe80::1/64 dev eth1 nodad
             - ip route add 10.1.0.2/32 dev eth1 src 10.1.0.1
             - ip route add fd10:1::2/128 via fe80::2 dev eth1 src fd10:1::1
@@ -39,7 +39,7 @@ TOPOLOGY = """
           kind: linux
           exec:
             - ip address add 10.1.0.2/32 dev lo
-            - ip address add fd10:1::2/128 dev lo
+            - ip address add fd10:1::2/128 dev lo nodad
             - ip address add fe80::2/64 dev eth1 nodad
             - ip route add 10.1.0.1/32 dev eth1 src 10.1.0.2
             - ip route add fd10:1::1/128 via fe80::1 dev eth1 src fd10:1::2

@@ -103,7 +103,7 @@ def ipv4(number: int, peer: int, interface: str = "eth1") -> list[str]:
 
 def ipv6(number: int, peer: int, interface: str = "eth1") -> list[str]:
     return [
-        f"ip address replace fd10:1::{number}/128 dev lo",
+        f"ip address replace fd10:1::{number}/128 dev lo nodad",
         f"ip address add fe80::{number}/64 dev {interface} nodad",
         f"ip route add fd10:1::{peer}/128 via fe80::{peer} dev {interface} src fd10:1::{number}",
     ]
