@@ -30,6 +30,8 @@ SUBPROTOCOL = Subprotocol("overlayd.v1")
 JOIN_PATH = "/v1/join"
 AGENT_PATH = "/v1/agent"
 OPEN_TIMEOUT_S = 10.0
+CLOSE_TIMEOUT_S = 1.0
+"""A controller that cannot be reached does not hold up the end of this process."""
 LONGEST_RETRY_S = 60.0
 STABLE_S = 60.0
 _QUEUE = 256
@@ -107,6 +109,7 @@ class ControllerChannel:
                 subprotocols=[SUBPROTOCOL],
                 max_size=controller.MAX_MESSAGE_BYTES,
                 open_timeout=OPEN_TIMEOUT_S,
+                close_timeout=CLOSE_TIMEOUT_S,
                 compression=None,
                 proxy=None,
             ) as connection:
@@ -132,6 +135,9 @@ class ControllerChannel:
                     LOG.warning("controller message ignored", extra=fields(problem=error))
                     continue
                 self._handle(message)
+        except asyncio.CancelledError:
+            await connection.close()  # a farewell; the context would report a failure instead
+            raise
         finally:
             sender.cancel()
         return "the controller closed the channel"
@@ -160,6 +166,7 @@ async def join(token: JoinToken, request: controller.JoinRequest) -> controller.
             subprotocols=[SUBPROTOCOL],
             max_size=controller.MAX_MESSAGE_BYTES,
             open_timeout=OPEN_TIMEOUT_S,
+            close_timeout=CLOSE_TIMEOUT_S,
             compression=None,
             proxy=None,
         ) as connection:

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from overlayd.agent.selector import FORGIVEN_AFTER, HOLD_NS, Choice, Figures, Selector
@@ -218,6 +218,7 @@ def test_whatever_is_measured_the_order_holds_every_path_once(
             assert choice.order[0] == choice.move.after != choice.move.before
 
 
+@settings(max_examples=20)
 @given(st.lists(FIGURES, min_size=600, max_size=600))
 def test_moves_are_rare_however_a_path_flaps(history: list[Figures | None]) -> None:
     """Ten minutes: left, back after one, two and four minutes at the soonest."""
