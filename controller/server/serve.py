@@ -28,6 +28,8 @@ from overlayd.protocol.controller import MAX_UNAUTHENTICATED_BYTES
 LOG = logging.getLogger(__name__)
 
 TLS_CHECK_S = 3600.0
+CLOSE_TIMEOUT_S = 1.0
+"""An agent that cannot be reached does not hold up the end of this process."""
 BACKLOG = 4096
 
 
@@ -175,6 +177,7 @@ async def _start_channel(service: Service, tls: ServerTls, listening: socket.soc
         compression=None,  # what is secret and what others chose would share one stream
         max_size=MAX_UNAUTHENTICATED_BYTES,
         open_timeout=HELLO_TIMEOUT_S,
+        close_timeout=CLOSE_TIMEOUT_S,
         server_header=None,
         backlog=BACKLOG,
     )
