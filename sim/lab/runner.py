@@ -191,7 +191,9 @@ def _start_emulator(place: Folder, state: LabState, ways: list[tuple[str, str, s
 
 def _take_down(place: Folder, state: LabState) -> None:
     """In the reverse order of building, and without regard to what is missing."""
-    process.stop(state.processes[::-1])
+    # The emulator, which is the first, last: daemons say farewell to each other.
+    process.stop(state.processes[:0:-1])
+    process.stop(state.processes[:1])
     for namespace in (*state.namespaces.values(), state.wire):
         process.stop_all_in(namespace)
         netns.remove(namespace)
