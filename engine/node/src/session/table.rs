@@ -151,7 +151,9 @@ impl Sessions {
 
     /// Asks for new keys beside those in use: the peer has fallen silent and may have lost its own. Cheap where a handshake is under way.
     pub fn renew(&mut self, now: Nanos, scope: Scope) {
-        let Some(association) = self.associations.get_mut(scope) else { return };
+        let Some(association) = self.associations.get_mut(scope) else {
+            return;
+        };
         if association.attempt.is_none() && association.can_initiate() {
             self.initiate(now, scope);
             self.reschedule(scope);
