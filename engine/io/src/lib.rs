@@ -14,6 +14,7 @@ mod shard;
 mod sys;
 mod tun;
 mod udp;
+mod vnet;
 
 pub use counters::ShellCounters;
 pub use engine::{ApplyError, Engine, EngineConfig, Totals};

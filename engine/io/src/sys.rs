@@ -1,6 +1,6 @@
 //! The few system calls that every shell needs, behind safe functions: options, waiting, waking, clock, randomness.
 //!
-//! Called by `tun`, `udp`, `shard` and `engine`. I/O; with `tun` and `udp` the only place of `unsafe` in the live shell.
+//! Called by all shells. I/O; `unsafe` stands here and where descriptors of one kind are read and written.
 
 use std::io;
 use std::mem;
@@ -11,12 +11,24 @@ use overlayd_node::Nanos;
 
 /// The monotonic clock.
 pub(crate) fn monotonic_ns() -> Nanos {
-    // SAFETY: all-zero is a valid timespec; the pointer to it is live.
-    let time = unsafe {
-        let mut time: libc::timespec = mem::zeroed();
-        libc::clock_gettime(libc::CLOCK_MONOTONIC, &raw mut time);
-        time
-    };
+    clock_ns(libc::CLOCK_MONOTONIC)
+}
+
+pub(crate) fn clock_ns(clock: libc::clockid_t) -> Nanos {
+    let mut time = to_timespec(0);
+    // SAFETY: the pointer is to a live timespec.
+    unsafe { libc::clock_gettime(clock, &raw mut time) };
+    to_ns(&time)
+}
+
+pub(crate) fn to_timespec(ns: Nanos) -> libc::timespec {
+    libc::timespec {
+        tv_sec: (ns / 1_000_000_000) as libc::time_t,
+        tv_nsec: (ns % 1_000_000_000) as libc::c_long,
+    }
+}
+
+pub(crate) fn to_ns(time: &libc::timespec) -> Nanos {
     time.tv_sec as u64 * 1_000_000_000 + time.tv_nsec as u64
 }
 
@@ -130,14 +142,11 @@ impl Poller {
         .map(drop)
     }
 
-    /// Waits until something is ready or `timeout` ns are over.
+    /// Waits until something is ready or `timeout` ns are over (the most there is: without end).
     pub(crate) fn wait(&self, timeout: Nanos, ready: &mut Vec<Ready>) -> io::Result<()> {
-        const MOST: usize = 32;
+        const MOST: usize = 64;
         let mut events = [libc::epoll_event { events: 0, u64: 0 }; MOST];
-        let time = libc::timespec {
-            tv_sec: (timeout / 1_000_000_000) as libc::time_t,
-            tv_nsec: (timeout % 1_000_000_000) as libc::c_long,
-        };
+        let time = to_timespec(timeout);
         // SAFETY: the pointers are to a live array of the length given and to a live timespec; no signal mask.
         let count = unsafe {
             let epoll = self.epoll.as_raw_fd();

@@ -8,12 +8,13 @@ use super::frame::{ETHERNET, Frame, HEADER_MAX};
 use super::schedule::{Run, Schedule};
 use super::shell::EmulatorError;
 use super::socket::{
-    BATCH, Outgoing, PacketSocket, Poller, ReceiveBatch, Received, Waker, make_thread_prompt,
-    monotonic_ns, sleep_until,
+    BATCH, Outgoing, PacketSocket, ReceiveBatch, Received, make_thread_prompt, sleep_until,
 };
-use super::vnet::VnetHeader;
+use crate::sys::{Poller, Ready, Waker, monotonic_ns};
+use crate::vnet::VnetHeader;
 use overlayd_netem::{Counters, Link, Settings, SettingsError};
 use std::collections::BTreeMap;
+use std::os::fd::AsFd;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender};
 use std::{io, mem};
@@ -100,13 +101,15 @@ impl Carrier {
         }
         let poller = Poller::new().map_err(EmulatorError::Io)?;
         let waker = Arc::new(Waker::new().map_err(EmulatorError::Io)?);
-        poller.add(&*waker, WAKER).map_err(EmulatorError::Io)?;
+        poller
+            .add(waker.as_fd(), WAKER)
+            .map_err(EmulatorError::Io)?;
         let mut ways = Vec::with_capacity(config.directions.len());
         for (token, direction) in (0..).zip(&config.directions) {
             let link = Link::new(direction.settings, config.seed_of(direction))
                 .map_err(EmulatorError::Settings)?;
             let from = Arc::clone(&sockets[direction.from.as_str()]);
-            poller.add(&*from, token).map_err(EmulatorError::Io)?;
+            poller.add(from.as_fd(), token).map_err(EmulatorError::Io)?;
             let to = Arc::clone(&sockets[direction.to.as_str()]);
             let counters = LinkCounters::default();
             ways.push(Way {
@@ -143,9 +146,9 @@ impl Carrier {
         let mut ready = Vec::with_capacity(64);
         loop {
             self.wait(&mut ready)?;
-            for token in &ready {
-                if *token != WAKER {
-                    self.receive(*token as usize)?;
+            for event in &ready {
+                if event.token != WAKER {
+                    self.receive(event.token as usize)?;
                 } else if !self.obey(orders) {
                     return Ok(());
                 }
@@ -159,9 +162,9 @@ impl Carrier {
     ///
     /// A sleeping processor takes tens of microseconds to come back, about the same each time: that long before a
     /// lone frame is due the thread wakes up, and spins over what is left.
-    fn wait(&mut self, ready: &mut Vec<u64>) -> io::Result<()> {
+    fn wait(&mut self, ready: &mut Vec<Ready>) -> io::Result<()> {
         let Some(due_ns) = self.schedule.next_ns() else {
-            return self.poller.wait(None, ready);
+            return self.poller.wait(u64::MAX, ready);
         };
         let gap_ns = due_ns.saturating_sub(monotonic_ns());
         let lead_ns = if self.rested || gap_ns < self.lead_ns {
@@ -169,7 +172,7 @@ impl Carrier {
         } else {
             self.lead_ns
         };
-        self.poller.wait(Some(gap_ns - lead_ns), ready)?;
+        self.poller.wait(gap_ns - lead_ns, ready)?;
         if !ready.is_empty() || gap_ns == 0 {
             return Ok(());
         }

@@ -6,7 +6,7 @@
 //! a super-frame, so that the cost per packet stays small. Pure; called by `shell`.
 
 use super::checksum::{add, fold};
-use super::vnet::{self, VnetHeader};
+use crate::vnet::{self, VnetHeader};
 use std::ops::Range;
 
 /// Bytes of the Ethernet header; the link model counts what follows it.

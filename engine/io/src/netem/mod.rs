@@ -17,7 +17,6 @@ mod frame;
 mod schedule;
 mod shell;
 mod socket;
-mod vnet;
 
 pub use carrier::LinkCounters;
 pub use config::{Config, ConfigError, Direction};

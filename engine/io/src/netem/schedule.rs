@@ -101,8 +101,8 @@ impl Schedule {
 #[cfg(test)]
 #[allow(clippy::unwrap_used, reason = "tests fail by panicking")]
 mod tests {
-    use super::super::vnet::VnetHeader;
     use super::*;
+    use crate::vnet::VnetHeader;
 
     fn run(first: u16) -> Run {
         let frame = Frame::parse(&VnetHeader::default(), &[0; 60]).unwrap();

@@ -4,7 +4,7 @@
 
 use super::carrier::{Carrier, LinkCounters, Order};
 use super::config::{Config, ConfigError};
-use super::socket::Waker;
+use crate::sys::Waker;
 use overlayd_netem::{Settings, SettingsError};
 use std::collections::BTreeMap;
 use std::sync::mpsc::{Sender, channel};

@@ -1,12 +1,13 @@
-//! The system calls of the live emulator: packet sockets, waiting with nanosecond timeouts, the clock.
+//! The system calls of the live emulator: packet sockets, sleeping to the nanosecond, a prompt thread.
 //!
-//! Every `unsafe` block of this module stands here, behind safe functions. I/O; called by `shell`.
+//! Every `unsafe` block of this module stands here, behind safe functions. I/O; called by `carrier`.
 
-use super::vnet;
+use crate::sys::{check, clock_ns, make_timers_prompt, set_option, to_ns, to_timespec};
+use crate::vnet;
 use std::ffi::CString;
 use std::io;
 use std::mem;
-use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 use std::ptr;
 
 /// Frames that one call receives or sends at most.
@@ -68,11 +69,21 @@ impl PacketSocket {
         let fd = unsafe { libc::socket(libc::AF_PACKET, kind, 0) };
         // SAFETY: `check` lets only a valid descriptor pass, fresh from `socket`.
         let fd = unsafe { OwnedFd::from_raw_fd(check(fd)?) };
-        set_option(&fd, libc::SOL_PACKET, PACKET_VNET_HDR, 1)?;
-        set_option(&fd, libc::SOL_PACKET, PACKET_IGNORE_OUTGOING, 1)?;
-        set_option(&fd, libc::SOL_SOCKET, libc::SO_TIMESTAMPNS, 1)?;
-        set_option(&fd, libc::SOL_SOCKET, libc::SO_RCVBUFFORCE, SOCKET_BUFFER)?;
-        set_option(&fd, libc::SOL_SOCKET, libc::SO_SNDBUFFORCE, SOCKET_BUFFER)?;
+        set_option(fd.as_fd(), libc::SOL_PACKET, PACKET_VNET_HDR, 1)?;
+        set_option(fd.as_fd(), libc::SOL_PACKET, PACKET_IGNORE_OUTGOING, 1)?;
+        set_option(fd.as_fd(), libc::SOL_SOCKET, libc::SO_TIMESTAMPNS, 1)?;
+        set_option(
+            fd.as_fd(),
+            libc::SOL_SOCKET,
+            libc::SO_RCVBUFFORCE,
+            SOCKET_BUFFER,
+        )?;
+        set_option(
+            fd.as_fd(),
+            libc::SOL_SOCKET,
+            libc::SO_SNDBUFFORCE,
+            SOCKET_BUFFER,
+        )?;
         // SAFETY: all-zero is a valid value of this plain C struct.
         let mut address: libc::sockaddr_ll = unsafe { mem::zeroed() };
         address.sll_family = libc::AF_PACKET as u16;
@@ -229,107 +240,10 @@ fn timestamp_ns(message: &libc::msghdr) -> Option<u64> {
     }
 }
 
-/// Waits for sockets and for a wake-up from another thread.
-#[derive(Debug)]
-pub(super) struct Poller {
-    epoll: OwnedFd,
-}
-
-impl Poller {
-    pub(super) fn new() -> io::Result<Self> {
-        // SAFETY: no pointers; `check` lets only a fresh, valid descriptor pass.
-        let epoll =
-            unsafe { OwnedFd::from_raw_fd(check(libc::epoll_create1(libc::EPOLL_CLOEXEC))?) };
-        Ok(Self { epoll })
+impl AsFd for PacketSocket {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.fd.as_fd()
     }
-
-    /// Reports `token` whenever the descriptor can be read.
-    pub(super) fn add(&self, fd: &impl AsRawFd, token: u64) -> io::Result<()> {
-        let mut event = libc::epoll_event {
-            events: libc::EPOLLIN as u32,
-            u64: token,
-        };
-        // SAFETY: the pointer is to a live event; the kernel copies it.
-        let done = unsafe {
-            libc::epoll_ctl(
-                self.epoll.as_raw_fd(),
-                libc::EPOLL_CTL_ADD,
-                fd.as_raw_fd(),
-                &mut event,
-            )
-        };
-        check(done).map(drop)
-    }
-
-    /// Waits until something can be read or the time is over; `None` waits without end.
-    pub(super) fn wait(&self, timeout_ns: Option<u64>, ready: &mut Vec<u64>) -> io::Result<()> {
-        let mut events = [libc::epoll_event { events: 0, u64: 0 }; 64];
-        let time = timeout_ns.map(to_timespec);
-        // SAFETY: the pointers are to a live array of the length given and to a live timespec, or null.
-        let count = unsafe {
-            libc::epoll_pwait2(
-                self.epoll.as_raw_fd(),
-                events.as_mut_ptr(),
-                events.len() as libc::c_int,
-                time.as_ref().map_or(ptr::null(), ptr::from_ref),
-                ptr::null(),
-            )
-        };
-        ready.clear();
-        match check(count) {
-            Ok(count) => {
-                ready.extend(events[..count as usize].iter().map(|event| event.u64));
-                Ok(())
-            }
-            Err(error) if is_passing(&error) => Ok(()),
-            Err(error) => Err(error),
-        }
-    }
-}
-
-/// Wakes a [`Poller`] from another thread.
-#[derive(Debug)]
-pub(super) struct Waker {
-    fd: OwnedFd,
-}
-
-impl Waker {
-    pub(super) fn new() -> io::Result<Self> {
-        let flags = libc::EFD_CLOEXEC | libc::EFD_NONBLOCK;
-        // SAFETY: no pointers; `check` lets only a fresh, valid descriptor pass.
-        Ok(Self {
-            fd: unsafe { OwnedFd::from_raw_fd(check(libc::eventfd(0, flags))?) },
-        })
-    }
-
-    pub(super) fn wake(&self) {
-        let one = 1u64.to_ne_bytes();
-        // SAFETY: eight bytes are read from a live array. A full counter is awake already.
-        let _ = unsafe { libc::write(self.fd.as_raw_fd(), one.as_ptr().cast(), one.len()) };
-    }
-
-    pub(super) fn clear(&self) {
-        let mut count = [0u8; 8];
-        // SAFETY: at most eight bytes are written to a live array.
-        let _ = unsafe { libc::read(self.fd.as_raw_fd(), count.as_mut_ptr().cast(), count.len()) };
-    }
-}
-
-impl AsRawFd for PacketSocket {
-    fn as_raw_fd(&self) -> RawFd {
-        self.fd.as_raw_fd()
-    }
-}
-
-impl AsRawFd for Waker {
-    fn as_raw_fd(&self) -> RawFd {
-        self.fd.as_raw_fd()
-    }
-}
-
-/// The monotonic clock in ns.
-pub(super) fn monotonic_ns() -> u64 {
-    clock_ns(libc::CLOCK_MONOTONIC)
 }
 
 /// Sleeps until a time of the monotonic clock, or a signal.
@@ -346,57 +260,15 @@ pub(super) fn sleep_until(at_ns: u64) {
     }
 }
 
-fn clock_ns(clock: libc::clockid_t) -> u64 {
-    let mut time = to_timespec(0);
-    // SAFETY: the pointer is to a live timespec.
-    unsafe { libc::clock_gettime(clock, &mut time) };
-    to_ns(&time)
-}
-
-fn to_timespec(ns: u64) -> libc::timespec {
-    libc::timespec {
-        tv_sec: (ns / 1_000_000_000) as libc::time_t,
-        tv_nsec: (ns % 1_000_000_000) as libc::c_long,
-    }
-}
-
-fn to_ns(time: &libc::timespec) -> u64 {
-    time.tv_sec as u64 * 1_000_000_000 + time.tv_nsec as u64
-}
-
 /// Makes the calling thread prompt: no slack on its timers, and ahead of every ordinary thread where allowed.
 ///
 /// The emulator is the lab's physics: on a busy machine its lateness would show as jitter of every link.
 pub(super) fn make_thread_prompt() {
     let priority = libc::sched_param { sched_priority: 1 };
+    make_timers_prompt();
     // SAFETY: the pointer is to a live struct. A refusal leaves the thread as it was, which is a matter of
     // accuracy only.
-    unsafe {
-        libc::prctl(libc::PR_SET_TIMERSLACK, 1 as libc::c_ulong);
-        libc::sched_setscheduler(0, libc::SCHED_RR, &priority);
-    }
-}
-
-fn set_option(
-    fd: &OwnedFd,
-    level: libc::c_int,
-    name: libc::c_int,
-    value: libc::c_int,
-) -> io::Result<()> {
-    // SAFETY: the pointer is to a live int of the length given.
-    let done = unsafe {
-        let len = mem::size_of_val(&value) as libc::socklen_t;
-        libc::setsockopt(fd.as_raw_fd(), level, name, (&raw const value).cast(), len)
-    };
-    check(done).map(drop)
-}
-
-fn check(answer: libc::c_int) -> io::Result<libc::c_int> {
-    if answer < 0 {
-        Err(io::Error::last_os_error())
-    } else {
-        Ok(answer)
-    }
+    unsafe { libc::sched_setscheduler(0, libc::SCHED_RR, &priority) };
 }
 
 /// Whether an error means "not now": nothing waits, a signal came, or the interface is down for a while.

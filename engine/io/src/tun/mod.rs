@@ -3,9 +3,9 @@
 //! What lives here: opening, the kernel's offloads, reading runs, writing with step-down. Not here: addresses, routes and the
 //! MTU of the interface (`overlayd/daemon/host.py`). Called by `shard`. I/O.
 
+mod offload;
 #[cfg(test)]
 mod tests;
-pub(crate) mod vnet;
 
 use std::io;
 use std::mem;
@@ -16,6 +16,7 @@ use overlayd_node::{Cut, Offload, Packet, Segment, complete_checksum};
 
 use crate::counters::ShellCounters;
 use crate::sys::{check, check_len};
+use crate::vnet::{self, VnetHeader};
 
 const CLONE_DEVICE: &std::ffi::CStr = c"/dev/net/tun";
 /// Longest packet with its header that a read can give.
@@ -118,35 +119,42 @@ impl TunQueue {
         })
     }
 
-    /// Reads what waits, up to one batch. True: more may wait.
+    /// Reads what waits, up to one batch.
     pub(crate) fn receive(
         &mut self,
         batch: &mut PacketBatch,
         counters: &mut ShellCounters,
-    ) -> io::Result<bool> {
+    ) -> io::Result<()> {
         batch.items.clear();
         let mut free = 0;
-        while batch.items.len() < BATCH && free + SLOT <= batch.arena.len() {
-            let slot = &mut batch.arena[free..free + SLOT];
+        for _ in 0..BATCH {
+            let Some(slot) = batch.arena.get_mut(free..free + SLOT) else {
+                break;
+            };
             // SAFETY: at most `slot.len()` bytes are written to the live slice.
             let given = check_len(unsafe {
                 libc::read(self.fd.as_raw_fd(), slot.as_mut_ptr().cast(), slot.len())
             });
             let length = match given {
                 Ok(length) => length,
-                Err(error) if is_empty_handed(&error) => return Ok(false),
+                Err(error) if is_empty_handed(&error) => break,
+                // Some kernels drop a super-packet that their own header has no words for.
+                Err(error) if error.raw_os_error() == Some(libc::EINVAL) => {
+                    counters.tun_malformed += 1;
+                    continue;
+                }
                 Err(error) => return Err(error),
             };
             let offload = slot[..length]
                 .split_first_chunk()
-                .and_then(|(header, packet)| vnet::decode(*header, packet));
+                .and_then(|(header, packet)| offload::decode(VnetHeader::parse(header), packet));
             match offload {
                 Some(offload) => batch.items.push((free + vnet::LEN..free + length, offload)),
                 None => counters.tun_malformed += 1,
             }
             free += length;
         }
-        Ok(true)
+        Ok(())
     }
 
     /// Writes one packet or super-packet. What the kernel refuses is counted and gone; a super-packet that it refuses is cut here,
@@ -231,7 +239,7 @@ impl TunQueue {
     }
 
     fn write(&self, packet: &[u8], offload: Offload) -> io::Result<()> {
-        let header = vnet::encode(offload);
+        let header = offload::encode(offload).to_bytes();
         let pieces = [
             libc::iovec {
                 iov_base: header.as_ptr().cast_mut().cast(),

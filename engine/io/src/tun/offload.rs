@@ -1,36 +1,25 @@
-//! The virtio network header before each packet of the TUN, and its meaning as an [`Offload`]. Pure.
-//!
-//! Source: `struct virtio_net_hdr` in Linux' `virtio_net.h`; ten bytes in the machine's own byte order.
+//! What the kernel left to do for a packet, or is to do: its offload header translated to the node's word. Pure.
 
 use overlayd_node::{Offload, Segment, SegmentKind};
 
-/// Bytes of the header.
-pub(crate) const LEN: usize = 10;
+use crate::vnet::{GSO_NONE, GSO_TCPV4, GSO_TCPV6, GSO_UDP_L4, NEEDS_CSUM, VnetHeader};
 
-const NEEDS_CSUM: u8 = 1;
-const GSO_NONE: u8 = 0;
-const GSO_TCPV4: u8 = 1;
-const GSO_TCPV6: u8 = 4;
-const GSO_UDP_L4: u8 = 5;
 const UDP_HEADER: u16 = 8;
 
 /// What the kernel left to do for `packet`; `None` where header and packet do not agree.
 ///
 /// The kernel's own header length is only a hint (it is what happens to be linear in memory), so it is taken from the packet.
-pub(crate) fn decode(header: [u8; LEN], packet: &[u8]) -> Option<Offload> {
-    let word = |at: usize| u16::from_ne_bytes([header[at], header[at + 1]]);
-    let [flags, gso_type, ..] = header;
-    let (size, start, offset) = (word(4), word(6), word(8));
-    let partial_checksum = if flags & NEEDS_CSUM != 0 {
-        let end = usize::from(start) + usize::from(offset) + 2;
+pub(super) fn decode(header: VnetHeader, packet: &[u8]) -> Option<Offload> {
+    let partial_checksum = if header.flags & NEEDS_CSUM != 0 {
+        let end = usize::from(header.csum_start) + usize::from(header.csum_offset) + 2;
         if end > packet.len() {
             return None;
         }
-        Some((start, offset))
+        Some((header.csum_start, header.csum_offset))
     } else {
         None
     };
-    let kind = match gso_type {
+    let kind = match header.gso_type {
         GSO_NONE => {
             return Some(Offload {
                 partial_checksum,
@@ -50,7 +39,7 @@ pub(crate) fn decode(header: [u8; LEN], packet: &[u8]) -> Option<Offload> {
         }
     };
     let header_len = start.checked_add(transport)?;
-    if size == 0 || usize::from(header_len) >= packet.len() {
+    if header.gso_size == 0 || usize::from(header_len) >= packet.len() {
         return None;
     }
     Some(Offload {
@@ -58,31 +47,28 @@ pub(crate) fn decode(header: [u8; LEN], packet: &[u8]) -> Option<Offload> {
         segment: Some(Segment {
             kind,
             header_len,
-            size,
+            size: header.gso_size,
         }),
     })
 }
 
 /// The header that asks the kernel to do what `offload` leaves to do.
-pub(crate) fn encode(offload: Offload) -> [u8; LEN] {
-    let mut header = [0; LEN];
-    let mut put = |at: usize, word: u16| header[at..at + 2].copy_from_slice(&word.to_ne_bytes());
-    let mut gso_type = GSO_NONE;
+pub(super) fn encode(offload: Offload) -> VnetHeader {
+    let mut header = VnetHeader::default();
     if let Some(segment) = offload.segment {
-        gso_type = match segment.kind {
+        header.gso_type = match segment.kind {
             SegmentKind::TcpV4 => GSO_TCPV4,
             SegmentKind::TcpV6 => GSO_TCPV6,
             SegmentKind::Udp => GSO_UDP_L4,
         };
-        put(2, segment.header_len);
-        put(4, segment.size);
+        header.hdr_len = segment.header_len;
+        header.gso_size = segment.size;
     }
     if let Some((start, offset)) = offload.partial_checksum {
-        put(6, start);
-        put(8, offset);
-        header[0] = NEEDS_CSUM;
+        header.flags = NEEDS_CSUM;
+        header.csum_start = start;
+        header.csum_offset = offset;
     }
-    header[1] = gso_type;
     header
 }
 
@@ -152,9 +138,14 @@ mod tests {
 
     #[test]
     fn an_unknown_kind_of_super_packet_is_refused() {
-        assert_eq!(
-            decode([1, 3, 0, 0, 1, 0, 20, 0, 6, 0], &tcp_packet(100)),
-            None
-        );
+        let header = VnetHeader {
+            flags: NEEDS_CSUM,
+            gso_type: 3,
+            gso_size: 1,
+            csum_start: 20,
+            csum_offset: 6,
+            hdr_len: 0,
+        };
+        assert_eq!(decode(header, &tcp_packet(100)), None);
     }
 }
