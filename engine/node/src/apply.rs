@@ -196,10 +196,9 @@ impl Node {
                 let switched = set.inherit(old, now, |via| self.peers[via].up);
                 switches.extend(switched.map(|switched| (key, switched)));
             }
-            set.due = now;
             sets.push(set);
         }
-        self.routes = Routes::new(sets, &ids, snapshot.classes.len());
+        self.routes = Routes::new(sets, &ids, snapshot.classes.len(), now);
         for (key, switched) in switches {
             if let Some(place) = self.routes.place_of(key) {
                 self.report_switch(now, place, switched);

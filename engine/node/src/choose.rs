@@ -21,6 +21,8 @@ const NONE: u32 = u32::MAX;
 pub(crate) struct Routes {
     /// Ascending by (destination, class).
     pub(crate) sets: Vec<PathSet>,
+    /// When each of `sets` wants to be tended; apart, because it is looked through often.
+    pub(crate) dues: Vec<Nanos>,
     /// By place of peer × number of classes + class: place in `sets`.
     places: Vec<u32>,
     classes: usize,
@@ -113,7 +115,7 @@ impl Node {
 
 impl Routes {
     /// `peers`: ids, ascending.
-    pub(crate) fn new(mut sets: Vec<PathSet>, peers: &[u16], classes: usize) -> Self {
+    pub(crate) fn new(mut sets: Vec<PathSet>, peers: &[u16], classes: usize, now: Nanos) -> Self {
         sets.sort_by_key(|set| (set.destination, set.class));
         let mut places = vec![NONE; peers.len() * classes];
         for (place, set) in sets.iter().enumerate() {
@@ -122,6 +124,7 @@ impl Routes {
             }
         }
         let mut routes = Self {
+            dues: vec![now; sets.len()],
             sets,
             places,
             classes,
@@ -179,6 +182,7 @@ impl Routes {
     /// All routes to a destination want to be tended at once.
     pub(crate) fn hurry(&mut self, destination: u16, now: Nanos) {
         for set in self.places_to(destination) {
+            self.dues[set] = now;
             self.sets[set].hurry(now);
         }
     }
@@ -194,6 +198,6 @@ impl Routes {
     }
 
     pub(crate) fn due(&self) -> Option<Nanos> {
-        self.sets.iter().map(|set| set.due).min()
+        self.dues.iter().copied().min()
     }
 }

@@ -33,8 +33,6 @@ pub(crate) struct PathSet {
     pub(crate) paths: Vec<Path>,
     active: usize,
     used_at: Option<Nanos>,
-    /// When the set wants to be tended.
-    pub(crate) due: Nanos,
     stranded: bool,
 }
 
@@ -144,7 +142,6 @@ impl PathSet {
             paths: paths.collect(),
             active: 0,
             used_at: None,
-            due: 0,
             stranded: true,
         }
     }
@@ -274,7 +271,6 @@ impl PathSet {
 
     /// All paths want to be probed at once.
     pub(crate) fn hurry(&mut self, now: Nanos) {
-        self.due = now;
         for path in &mut self.paths {
             path.probe_at = now;
         }

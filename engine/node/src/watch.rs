@@ -18,7 +18,7 @@ const PADDED: u32 = 1 << 31;
 impl Node {
     /// A route gets its first packet after a silence: its links and paths are watched closely from now on.
     pub(crate) fn wake_route(&mut self, now: Nanos, place: usize) {
-        self.routes.sets[place].due = now;
+        self.routes.dues[place] = now;
         self.need_first_hops(now, place);
         self.want_end_to_end(now, place);
     }
@@ -48,7 +48,7 @@ impl Node {
 
     pub(crate) fn tend_routes(&mut self, now: Nanos) {
         for place in 0..self.routes.sets.len() {
-            if self.routes.sets[place].due <= now {
+            if self.routes.dues[place] <= now {
                 self.tend_route(now, place);
             }
         }
@@ -60,7 +60,7 @@ impl Node {
             Watch::Fast => FAST,
             Watch::Slow => SLOW,
             Watch::Not => {
-                self.routes.sets[place].due = Nanos::MAX;
+                self.routes.dues[place] = Nanos::MAX;
                 return;
             }
         };
@@ -95,8 +95,8 @@ impl Node {
             due = due.min(state.probe_at).min(verdict).min(suspect);
         }
         self.choose_path(now, place);
-        let set = &mut self.routes.sets[place];
-        set.due = due
+        let set = &self.routes.sets[place];
+        self.routes.dues[place] = due
             .min(set.poll_timeout().unwrap_or(Nanos::MAX))
             .max(now + 1);
     }
@@ -266,7 +266,8 @@ impl Node {
         let Self { routes, peers, .. } = self;
         let set = &mut routes.sets[place];
         let switched = set.choose(now, |via| peers[via].up);
-        if let Some(switched) = switched {
+        // Where nothing is sent, nothing moves.
+        if let Some(switched) = switched.filter(|_| set.watch(now) != Watch::Not) {
             self.report_switch(now, place, switched);
         }
     }
