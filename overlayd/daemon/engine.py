@@ -98,33 +98,38 @@ class EngineProcess:
         )
 
     async def _resume(self) -> None:
-        """Come up with the last good snapshot: no agent is needed to forward."""
+        """Come up with the last good snapshot: no agent is needed to forward.
+
+        The host first: peers send as soon as their calls are answered.
+        """
         snapshot = self._state.load_snapshot()
         if snapshot is None:
             LOG.info("no snapshot yet: waiting for the agent's first")
             return
+        await self._host.apply(snapshot)
         try:
-            await self._put_in_force(snapshot)
+            self._put_in_force(snapshot)
         except SnapshotRefused as refusal:
             field, problem = refusal.args
             LOG.error("stored snapshot refused", extra=fields(field=field, problem=problem))
+            await self._host.clear()
 
     async def _apply(self, snapshot: engine.Snapshot) -> engine.Applied | engine.Refused:
         """Apply what the agent sent; a snapshot that is refused changes nothing."""
         try:
-            await self._put_in_force(snapshot)
+            self._put_in_force(snapshot)
         except SnapshotRefused as refusal:
             field, problem = refusal.args
             LOG.error("snapshot refused", extra=fields(field=field, problem=problem))
             return engine.Refused(snapshot.generation, field, problem)
+        await self._host.apply(snapshot)
         await asyncio.to_thread(self._state.save_snapshot, msgspec.json.encode(snapshot))
         return engine.Applied(snapshot.generation)
 
-    async def _put_in_force(self, snapshot: engine.Snapshot) -> None:
-        """Tables first, then the host: what is routed here must find its way. Raises SnapshotRefused."""
+    def _put_in_force(self, snapshot: engine.Snapshot) -> None:
+        """Swap the packet thread's tables. Raises SnapshotRefused, and then nothing has changed."""
         self._engine.apply(msgspec.json.encode(snapshot))
         self._snapshot = snapshot
-        await self._host.apply(snapshot)
         LOG.info(
             "snapshot applied",
             extra=fields(

@@ -108,10 +108,14 @@ class Host:
         await self._change(wanted)
         self._forward(wanted)
 
-    async def close(self) -> None:
+    async def clear(self) -> None:
         """Take routes, addresses and forwarding away."""
         await self._change(NOTHING)
         self._sysctls.restore()
+
+    async def close(self) -> None:
+        """Leave the host as it was, but for the interface itself."""
+        await self.clear()
         if self._netlink is not None:
             self._netlink.close()
 
