@@ -1,3 +1,5 @@
+"""Reading configuration: defaults, overrides, and errors that say what would be right."""
+
 from pathlib import Path
 
 import pytest

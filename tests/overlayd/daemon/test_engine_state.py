@@ -1,3 +1,5 @@
+"""The engine's files: made once, never silently replaced, readable after any cut."""
+
 import os
 from pathlib import Path
 

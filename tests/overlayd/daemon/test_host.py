@@ -1,3 +1,5 @@
+"""What a snapshot wants of the host, and kernel parameters that are set back. No privileges needed."""
+
 import ipaddress
 from collections.abc import Sequence
 from pathlib import Path

@@ -1,3 +1,5 @@
+"""Lines of the log in each form, and their bound per site."""
+
 import io
 import json
 import logging

@@ -1,3 +1,5 @@
+"""Supervision of two real processes: restarts, back-off, ends."""
+
 import asyncio
 import os
 import signal
