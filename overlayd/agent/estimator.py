@@ -136,7 +136,9 @@ class Estimator:
         preference, then id.
         """
         living = [link for link in self._links_to.get(peer, ()) if self._links[link].up]
-        return min(living, key=lambda link: (preference.get(link, 0xFF), link), default=None)
+        if len(living) < 2:
+            return living[0] if living else None
+        return min(living, key=lambda link: (preference.get(link, 0xFF), link))
 
     def all_down(self, peer: NodeId) -> bool:
         """Tell whether there are reports of links to ``peer``, and every one of them is down."""

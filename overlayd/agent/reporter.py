@@ -29,7 +29,7 @@ class Reporter:
         self._since: int | None = None
         self._asked = False
         self._links: dict[NodeId, list[engine.LinkReport | None]] = {}
-        self._paths: dict[tuple[NodeId, int, Path], _PathSum] = {}
+        self._paths: dict[tuple[NodeId, int, Path], list[engine.PathReport]] = {}
         self._newest: dict[NodeId, engine.LinkReport | None] = {}
         self._watches: dict[NodeId, _Watch] = {}
         self._alarmed: set[NodeId] = set()
@@ -55,7 +55,7 @@ class Reporter:
         """Take one report of the paths that are measured."""
         for report in reports:
             key = (NodeId(report.destination), report.class_, tuple(NodeId(node) for node in report.path))
-            self._paths.setdefault(key, _PathSum()).add(report)
+            self._paths.setdefault(key, []).append(report)
 
     def alarm(self, peer: NodeId) -> None:
         """Have ``peer`` reported at once."""
@@ -95,7 +95,7 @@ class Reporter:
             urgent=False,
             frame_seconds=elapsed_s,
             links=tuple(_link_sample(peer, reports) for peer, reports in sorted(links.items())),
-            paths=tuple(total.sample(*key) for key, total in sorted(paths.items())),
+            paths=tuple(_path_sample(*key, reports) for key, reports in sorted(paths.items())),
         )
 
 
@@ -144,60 +144,50 @@ class _Watch:
         return news
 
 
-@dataclass(slots=True)
-class _Mean:
-    total: float = 0.0
-    weight: float = 0.0
-
-    def add(self, value: float | None, weight: float) -> None:
-        if value is not None:
-            self.total += value * weight
-            self.weight += weight
-
-    @property
-    def value(self) -> float | None:
-        return self.total / self.weight if self.weight else None
-
-
 def _link_sample(peer: NodeId, reports: Sequence[engine.LinkReport | None]) -> LinkSample:
     """Sum up the reports of a frame; None: no link to ``peer`` was up."""
     seen = [report for report in reports if report is not None]
     fresh = [report for report in seen if report.samples > 0]
+    weights = [report.samples for report in fresh]
     newest = reports[-1]
     least_ns = min((report.rtt_min_ns for report in fresh if report.rtt_min_ns is not None), default=None)
     return LinkSample(
         peer=peer,
         up=newest is not None and newest.up,
-        samples=sum(report.samples for report in fresh),
+        samples=sum(weights),
         rtt_min_ms=_ms(least_ns),
-        rtt_mean_ms=_ms(_mean((report.rtt_mean_ns, report.samples) for report in fresh)),
-        jitter_ms=_ms(_mean((report.jitter_out_ns, report.samples) for report in fresh)),
-        loss_out_ratio=_mean((report.loss_out_ratio, report.samples) for report in fresh),
-        loss_in_ratio=_mean((report.loss_in_ratio, report.samples) for report in fresh),
-        delivered_bps=round(_mean((report.delivered_bps, 1) for report in seen) or 0),
+        rtt_mean_ms=_ms(_mean([report.rtt_mean_ns for report in fresh], weights)),
+        jitter_ms=_ms(_mean([report.jitter_out_ns for report in fresh], weights)),
+        loss_out_ratio=_mean([report.loss_out_ratio for report in fresh], weights),
+        loss_in_ratio=_mean([report.loss_in_ratio for report in fresh], weights),
+        delivered_bps=round(sum(report.delivered_bps for report in seen) / max(len(seen), 1)),
     )
 
 
-class _PathSum:
-    def __init__(self) -> None:
-        self._active = False
-        self._rtt, self._loss = _Mean(), _Mean()
+def _path_sample(
+    destination: NodeId, class_id: int, path: Path, reports: Sequence[engine.PathReport]
+) -> PathSample:
+    """Sum up the reports of a frame."""
+    fresh = [report for report in reports if report.samples > 0]
+    weights = [report.samples for report in fresh]
+    return PathSample(
+        destination,
+        class_id,
+        path,
+        reports[-1].active,
+        _ms(_mean([report.rtt_mean_ns for report in fresh], weights)),
+        _mean([report.loss_ratio for report in fresh], weights),
+    )
 
-    def add(self, report: engine.PathReport) -> None:
-        self._active = report.active
-        if report.samples > 0:
-            self._rtt.add(report.rtt_mean_ns, report.samples)
-            self._loss.add(report.loss_ratio, report.samples)
 
-    def sample(self, destination: NodeId, class_id: int, path: Path) -> PathSample:
-        return PathSample(destination, class_id, path, self._active, _ms(self._rtt.value), self._loss.value)
-
-
-def _mean(values: Iterable[tuple[float | None, int]]) -> float | None:
-    mean = _Mean()
-    for value, weight in values:
-        mean.add(value, weight)
-    return mean.value
+def _mean(values: Sequence[float | None], weights: Sequence[int]) -> float | None:
+    """Return the mean of what is not None."""
+    total = weight = 0.0
+    for value, share in zip(values, weights, strict=True):
+        if value is not None:
+            total += value * share
+            weight += share
+    return total / weight if weight else None
 
 
 def _ms(nanoseconds: float | None) -> float | None:

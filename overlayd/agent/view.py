@@ -277,8 +277,14 @@ class View:
             return local.EngineStatus(connected=False, problem="no engine answers on its socket")
         refusal = agent.refusal
         problem = refusal and f"snapshot {refusal.generation} refused at {refusal.field}: {refusal.problem}"
+        counted = agent.counters.drops if agent.counters else {}
         return local.EngineStatus(
-            True, agent.engine.version, agent.engine.interface, agent.applied or 0, problem
+            connected=True,
+            version=agent.engine.version,
+            interface=agent.engine.interface,
+            generation=agent.applied or 0,
+            problem=problem,
+            drops={reason: count for reason, count in counted.items() if count},
         )
 
     def _peer(self, node: NodeId) -> local.PeerStatus:

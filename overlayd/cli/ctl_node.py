@@ -139,6 +139,8 @@ def _show_status(known: Document) -> None:
     engine, controller = known["engine"], known["controller"]
     if engine["connected"]:
         say(f"engine      {engine['version']} on {engine['interface']}, snapshot {engine['generation']}")
+    if engine.get("drops"):
+        say(f"dropped     {', '.join(f'{count} {reason}' for reason, count in engine['drops'].items())}")
     if controller["url"] is not None:
         verb = "connected" if controller["connected"] else "away"
         since = f"{verb} for {duration(controller['since_s'])}, mesh {controller['generation']}"

@@ -17,7 +17,7 @@ from overlayd.daemon.config import Configuration, load
 from overlayd.daemon.errors import StartError
 from overlayd.daemon.state import AgentState, Credentials, Membership
 from overlayd.model.ids import NodeId
-from overlayd.model.node import SignedRecord
+from overlayd.model.node import NodeRecord, SignedRecord
 from overlayd.protocol import controller, local
 from overlayd.protocol.framing import FrameReader, encode_frame
 from tests.overlayd.agent.dialogue import BERLIN, ME, ROME, mesh, record, route, uplink
@@ -31,7 +31,11 @@ STRANGER = Ed25519PrivateKey.from_private_bytes(bytes(32))
 
 
 def vouched(node: NodeId, key: Ed25519PrivateKey = SIGNER) -> SignedRecord:
-    body = msgspec.json.encode(record(node))
+    return vouched_record(record(node), key)
+
+
+def vouched_record(known: NodeRecord, key: Ed25519PrivateKey = SIGNER) -> SignedRecord:
+    body = msgspec.json.encode(known)
     return SignedRecord(body, key.sign(body))
 
 
