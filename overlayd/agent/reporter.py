@@ -3,6 +3,7 @@
 Pure; fed and polled by the machine.
 """
 
+from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
@@ -17,6 +18,8 @@ LOSS_LEVELS = (0.02, 0.05)
 _NS_PER_S = 1_000_000_000
 _NS_PER_MS = 1e6
 _REPORT_SECONDS = 1.0
+_FRAME_REPORTS = 64
+"""A frame sums up this many reports at most: nothing piles up while there is no controller to tell."""
 
 Estimated: TypeAlias = Callable[[engine.LinkReport], Estimate | None]
 """The estimate of a reported link as of now; None without a fresh sample."""
@@ -28,8 +31,8 @@ class Reporter:
     def __init__(self) -> None:
         self._since: int | None = None
         self._asked = False
-        self._links: dict[NodeId, list[engine.LinkReport | None]] = {}
-        self._paths: dict[tuple[NodeId, int, Path], list[engine.PathReport]] = {}
+        self._links: dict[NodeId, deque[engine.LinkReport | None]] = {}
+        self._paths: dict[tuple[NodeId, int, Path], deque[engine.PathReport]] = {}
         self._newest: dict[NodeId, engine.LinkReport | None] = {}
         self._watches: dict[NodeId, _Watch] = {}
         self._alarmed: set[NodeId] = set()
@@ -47,7 +50,7 @@ class Reporter:
         self._newest = dict(best)
         self._watches = {peer: self._watches.get(peer) or _Watch() for peer in best}
         for peer, report in best.items():
-            self._links.setdefault(peer, []).append(report)
+            self._links.setdefault(peer, deque(maxlen=_FRAME_REPORTS)).append(report)
             if self._watches[peer].note(report, estimate):
                 self._alarmed.add(peer)
 
@@ -55,7 +58,7 @@ class Reporter:
         """Take one report of the paths that are measured."""
         for report in reports:
             key = (NodeId(report.destination), report.class_, tuple(NodeId(node) for node in report.path))
-            self._paths.setdefault(key, []).append(report)
+            self._paths.setdefault(key, deque(maxlen=_FRAME_REPORTS)).append(report)
 
     def alarm(self, peer: NodeId) -> None:
         """Have ``peer`` reported at once."""
