@@ -125,15 +125,14 @@ class Estimator:
         return history.estimate(now) if history else None
 
     def repair(self, link: LinkId, class_id: int, now: int) -> RepairFigures | None:
-        """Return what repair did on ``link`` for a class over the long window; None if the class was not
-        used there.
-        """
+        """Return what repair did on ``link`` for a class over the long window; None: nothing."""
         history = self._links.get(link)
         return history.repair(class_id, now) if history else None
 
     def best_link(self, peer: NodeId, preference: Mapping[LinkId, int]) -> LinkId | None:
-        """Return the link to ``peer`` that the engine uses: of those that are up the one with the least
-        preference, then id.
+        """Return the link to ``peer`` that the engine uses.
+
+        Of those that are up it is the one with the least preference, then id; None if all are down.
         """
         living = [link for link in self._links_to.get(peer, ()) if self._links[link].up]
         if len(living) < 2:
@@ -168,10 +167,10 @@ class Estimator:
 
 
 def loss_floor(ratio: float, count: float) -> float:
-    """Return what the true loss is at least, with about 90 % confidence, if ``ratio`` of ``count`` was lost
-    (Wilson's lower bound).
+    """Return what the true loss is at least, if ``ratio`` of ``count`` was lost.
 
-    One lost probe of two is no proof of a bad link, 8 of 100 are.
+    Wilson's lower bound with about 90 % confidence: one lost probe of two is no proof of a bad link, 8
+    of 100 are.
     """
     if count <= 0:
         return 0.0

@@ -1,8 +1,7 @@
-"""Routes of the agent's own making, for destinations that the controller has sent none for: direct, then
-over the nearest relays. Pure.
+"""Routes of the agent's own making, for destinations that the controller has sent none for.
 
-Without a controller nothing is known of the hops behind a relay, so only the first hop counts here; which
-of the paths works is found by using it.
+Direct comes first, then the nearest relays. Without a controller nothing is known of the hops behind a
+relay, so only the first hop counts; which of the paths works is found by using it. Pure.
 """
 
 from collections.abc import Iterable, Mapping

@@ -1,9 +1,8 @@
-"""The mesh as this node holds it: verified peers, the network's settings, routes with reasons; how a change
-is laid over it.
+"""The mesh as this node holds it: verified peers, the network's settings, routes with their reasons.
 
-What is persisted (:class:`Saved`) stands here too. Records are verified by the function handed in
-(``overlayd.agent.records``): an unverified peer never gets further than this module. Called by the machine.
-Pure.
+Also here: how a change is laid over it, and what is persisted (:class:`Saved`). Records are verified by
+the function handed in (`overlayd.agent.records`): an unverified peer gets no further than this module.
+Called by the machine. Pure.
 """
 
 from collections.abc import Callable, Mapping
@@ -29,8 +28,9 @@ Verify: TypeAlias = Callable[[SignedRecord], NodeRecord]
 
 
 class BaseMismatch(ValueError):
-    """A change came for a generation that is not held; nothing was used, a complete mesh has to be asked
-    for.
+    """A change came for a generation that is not held.
+
+    Nothing of it was used; a complete mesh has to be asked for.
     """
 
 
@@ -112,8 +112,9 @@ class MeshView:
 
 @dataclass(frozen=True, slots=True)
 class Applied:
-    """A change laid over a view: the new ``view``, this node's ``own`` record if it came along, and a
-    sentence for each refused record.
+    """A change laid over a view.
+
+    ``own`` is this node's record if it came along, ``problems`` a sentence for each refused record.
     """
 
     view: MeshView

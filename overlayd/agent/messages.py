@@ -36,9 +36,7 @@ class ControllerLost:
 
 @dataclass(frozen=True, slots=True)
 class NeighbourSeen:
-    """An authentic announcement on the local network: ``node`` can be called at ``endpoint`` from the local
-    uplink ``uplink``.
-    """
+    """An authentic announcement: ``node`` can be called at ``endpoint`` from the local uplink ``uplink``."""
 
     node: NodeId
     endpoint: str

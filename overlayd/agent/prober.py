@@ -52,8 +52,9 @@ class TooManyLinks(ValueError):
 def wanted(
     local: tuple[LocalUplink, ...], peers: Mapping[NodeId, Peer], neighbours: Iterable[Neighbour]
 ) -> dict[LinkKey, engine.Link]:
-    """Return the links this node should hold, best first within a peer; their ``id`` is 0 until
-    :class:`LinkIds` gives one.
+    """Return the links this node should hold, best first within a peer.
+
+    Their ``id`` is 0 until :class:`LinkIds` gives one.
     """
     seen: dict[NodeId, list[Neighbour]] = {}
     for neighbour in neighbours:
@@ -73,9 +74,7 @@ def wanted(
 
 
 class LinkIds:
-    """Gives each link its number and keeps it: a link that comes back finds its old number if it was not
-    needed meanwhile.
-    """
+    """Gives each link its number, and keeps it for when the link comes back."""
 
     def __init__(self, known: Iterable[tuple[LinkKey, LinkId]] = ()) -> None:
         self._ids = {key: number for key, number in known if 1 <= number <= _LAST_ID}

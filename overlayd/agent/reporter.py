@@ -104,10 +104,10 @@ class Reporter:
 
 @dataclass(slots=True)
 class _Watch:
-    """The state of one neighbour that was last reported; levels fall with a margin, so that noise does not
-    ring.
+    """The state of one neighbour as it was last reported.
 
-    ``usual_ms`` is the usual RTT as of the last closer look; None: look closer at the next report.
+    Levels fall with a margin, so that noise does not ring. ``usual_ms`` is the usual RTT as of the last
+    closer look; None: look closer at the next report.
     """
 
     up: bool | None = None

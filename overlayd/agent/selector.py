@@ -1,5 +1,6 @@
-"""The agent's time scale: within seconds, a path outside its class's bound gives way to an installed
-back-up. Pure; called by the machine.
+"""The agent's time scale: within seconds, a path outside its class's bound gives way to a back-up.
+
+Pure; called by the machine.
 
 The rules, for each destination and class:
 
@@ -13,6 +14,8 @@ The rules, for each destination and class:
 * The path that was left, and those that were passed over, are *held down*: behind all others until healthy
   without a break for :data:`HOLD_NS`, doubled with each relapse up to :data:`MAX_HOLD_NS`. Who stays
   :data:`FORGIVEN_AFTER` times the hold has no past.
+* What the engine left because it was dead is the engine's to take up again, unless it lives and is bad: then
+  it is held down too.
 * A new route from the controller replaces paths and order, but lifts no hold-down: what this node measures
   on its own traffic is newer than what the controller knew when it decided.
 """

@@ -1,5 +1,6 @@
-"""The tables in the making: links with their numbers, the route and the order of paths for each destination
-and class. Pure; owned by the machine.
+"""What snapshots are made of: numbered links, and route and order of paths for each destination and class.
+
+Pure; owned by the machine.
 """
 
 from collections.abc import Iterable
@@ -67,9 +68,7 @@ class Tables:
         self.changed = True
 
     def set_routes(self, me: NodeId, mesh: MeshView, decided_at: float, now: int) -> None:
-        """Take the controller's routes as far as they can be installed, and make one of our own for what is
-        left.
-        """
+        """Take the controller's routes as far as they can be installed, and make our own for what is left."""
         rtts = rtts_ms(self._estimator, self._preference, self._neighbours, now)
         self.routes = {}
         for destination in sorted(mesh.peers):
@@ -87,8 +86,9 @@ class Tables:
         self.changed = True
 
     def choose(self, classes: tuple[ServiceClass, ...], now: int) -> dict[Key, Move]:
-        """Put the paths of the routes that carry traffic, or of which a path has a past, in order; return the
-        moves that were made. The others keep the order of the route.
+        """Put paths in order and return the moves that were made.
+
+        Judged are routes that carry traffic, or of which a path has a past; the others keep their order.
         """
         moves: dict[Key, Move] = {}
         eventful = {*self._estimator.in_use(now), *self._selector.eventful()}

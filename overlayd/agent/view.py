@@ -22,9 +22,7 @@ class NotFound(LookupError):
 
 @dataclass(frozen=True, slots=True)
 class Outside:
-    """What only the process knows: the controller's address, the certificate's end, and the wall clock
-    (Unix seconds).
-    """
+    """What only the process knows: controller's address, certificate's end, wall clock (Unix seconds)."""
 
     url: str | None
     certificate_not_after: float | None

@@ -41,9 +41,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _parser(words: Sequence[str]) -> argparse.ArgumentParser:
-    """The whole tree, or only the branch that ``words`` begin with: most of a short command's time goes
-    here.
-    """
+    """The whole tree, or the branch that ``words`` begin with: most of a short command's time goes here."""
     parser = argparse.ArgumentParser(
         prog="overlayctl",
         description="Asks and tells this host's overlayd agent, a controller, or a lab.",

@@ -1,9 +1,8 @@
-"""The command line's end of the agent's socket: one question, one answer, blocking. I/O: one Unix
-socket.
+"""The command line's end of the agent's socket: one question, one answer, blocking.
 
-Only the standard library is imported here and by what shows an answer: loading `msgspec` would take
-longer than all else that ``overlayctl status`` does. The answers are those of `overlayd.protocol.local`,
-as plain documents.
+Only the standard library is imported, here and by what shows an answer: loading `msgspec` would take
+longer than all else that ``overlayctl status`` does. Answers are those of `overlayd.protocol.local`, as
+plain documents. I/O.
 """
 
 import json

@@ -1,5 +1,4 @@
-"""What ``overlayctl`` asks a controller: its HTTP API, with the admin token from a file. I/O: one HTTP
-connection.
+"""What ``overlayctl`` asks a controller: its HTTP API, with the admin token from a file. I/O.
 
 Documents are those of the controller's OpenAPI description; keys are camelCase there.
 """
@@ -145,7 +144,7 @@ class _UnixConnection(http.client.HTTPConnection):
 
 
 def _connect(url: str) -> http.client.HTTPConnection:
-    """A connection for ``unix:/path`` or ``http://host:port`` of this host: the token travels in the clear."""
+    """A connection to ``unix:/path``, or ``http://`` to this host: the token travels in the clear."""
     if url.startswith("unix:"):
         return _UnixConnection(url.removeprefix("unix:"))
     place = urlsplit(url)

@@ -1,6 +1,4 @@
-"""``overlayctl status|join|leave|version`` and the lists as this node's own agent sees them. I/O: the
-agent's socket.
-"""
+"""``overlayctl status|join|leave|version``, and the lists as this node's own agent sees them. I/O."""
 
 import argparse
 import sys

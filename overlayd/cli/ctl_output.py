@@ -1,8 +1,8 @@
-"""How answers look: aligned tables for people, JSON for programs. Pure but for :func:`say` and
-:func:`emit`.
+"""How answers look: aligned tables for people, JSON for programs. I/O: :func:`say` and :func:`emit`
+print.
 
-stdout is the answer and nothing else. Colour only marks what words say already, only on a terminal,
-never with ``NO_COLOR``.
+stdout is the answer and nothing else. Colour marks what words say already, on a terminal, never with
+``NO_COLOR``.
 """
 
 import json

@@ -1,6 +1,4 @@
-"""``overlayctl explain`` and ``overlayctl trace``: why a path, and what each hop of it does. I/O: the
-agent's socket.
-"""
+"""``overlayctl explain`` and ``trace``: why a path, and what each hop of it does. I/O: the agent's socket."""
 
 import argparse
 

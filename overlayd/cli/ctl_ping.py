@@ -1,7 +1,7 @@
-"""``overlayctl ping``: ICMP echoes over the overlay, answered by the kernel of the other end, so they
-tell what a program would see.
+"""``overlayctl ping``: ICMP echoes over the overlay. I/O: one ICMP socket.
 
-I/O: one ICMP socket; the agent is asked for the peer's address only.
+The kernel of the other end answers, so they tell what a program would see; the agent is asked for the
+address only.
 """
 
 import argparse

@@ -1,9 +1,9 @@
-"""The agent's process: turns sockets, files and clocks into events for `overlayd.agent.machine`, and
-carries out its commands.
+"""The agent's process: turns sockets, files and clocks into events, and carries out the machine's
+commands.
 
-Owns the engine's client, the controller's channel, discovery, trace and the local API. It holds no
-capability and may die at any moment: the engine goes on with its last tables. Called by
-`overlayd.cli.daemon`. I/O.
+Owns the engine's client, the controller's channel, discovery, trace and the local API; decides nothing
+(`overlayd.agent` does). It holds no capability and may die at any moment: the engine goes on with its
+last tables. Called by `overlayd.cli.daemon`. I/O.
 """
 
 import asyncio

@@ -25,8 +25,9 @@ Handler: TypeAlias = Callable[[engine.FromEngine | EngineLost], None]
 
 
 class EngineClient:
-    """``run`` until cancelled; hands every message to ``handle`` in order, and :class:`EngineLost` when the
-    socket closes.
+    """``run`` until cancelled.
+
+    Every message goes to ``handle`` in order, and :class:`EngineLost` when the socket closes.
     """
 
     def __init__(self, socket: Path, handle: Handler) -> None:

@@ -1,6 +1,4 @@
-"""Becoming a member, staying one and ceasing to be one: keys, requests and files. I/O: the controller,
-the state directory.
-"""
+"""Becoming a member, staying one and ceasing to be one. I/O: the controller, the state directory."""
 
 import msgspec
 
@@ -28,10 +26,9 @@ def identify(membership: Membership) -> tuple[Verify, NodeRecord]:
 async def enrol(
     state: AgentState, token_text: str, name: str, public_key: str, prefixes: tuple[str, ...]
 ) -> Membership:
-    """Join with a token: make a TLS key, have it certified, store all. Raises :class:`JoinError`;
-    nothing is kept then.
+    """Join with a token: make a TLS key, have it certified, store all.
 
-    ``public_key`` is the engine's, in hex.
+    ``public_key`` is the engine's, in hex. Raises :class:`JoinError`; nothing is kept then.
     """
     try:
         token = decode_token(token_text)
@@ -52,8 +49,7 @@ async def enrol(
 
 
 class Renewal:
-    """When to ask for the next certificate: at half of its life, by the wall clock or by how long it has
-    been in use here.
+    """When to ask for the next certificate: at half of its life, by the wall clock or by its time in use.
 
     Two clocks, so that a wall clock set back does not let it run out.
     """

@@ -1,10 +1,9 @@
-"""Neighbours on the local network: announces this node by multicast, and hears others of the same network
-do so.
+"""Neighbours on the local network: announces this node by multicast, hears others of its network do so.
 
-An announcement carries an authentication code keyed by the network's PSK, so strangers can neither announce
-nor tell what is announced where; what a replayed one leads to is a link that never comes up. Heard by
-link-local multicast only (TTL 1). An uplink that is bound to ``::`` is left out: what it sends to the local
-network has no address that peers could call. I/O.
+An announcement carries an authentication code keyed by the network's PSK: strangers can neither announce
+nor read which network it is. What a replayed one leads to is a link that never comes up. It goes no
+further than the local network (TTL 1). An uplink that is bound to ``::`` is left out: what it sends
+there has no address that peers could call. I/O.
 """
 
 import asyncio
@@ -43,9 +42,7 @@ Handler: TypeAlias = Callable[[NeighbourSeen], None]
 
 
 class Announcement(msgspec.Struct, frozen=True, array_like=True):
-    """``address`` is None where the uplink is bound to all addresses: then it is where the datagram came
-    from.
-    """
+    """``address`` is None where the uplink is bound to all addresses: then the datagram's source counts."""
 
     node: NodeId
     address: str | None

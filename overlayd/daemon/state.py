@@ -29,8 +29,9 @@ class StateError(StartError):
 
 
 class Membership(msgspec.Struct, frozen=True):
-    """What makes this host a node: ``url`` of its controller, the network's ``signer`` (Ed25519, hex), its
-    own record.
+    """What makes this host a node.
+
+    ``url`` of its controller, the network's ``signer`` (Ed25519, hex) and the node's own record.
     """
 
     url: str

@@ -1,5 +1,4 @@
-"""Trace between agents: asks the agents of a path what their ends of its hops see, and answers when
-asked.
+"""Trace between agents: asks the agents of a path what their ends of its hops see, and answers them.
 
 Questions travel over the overlay, from overlay address to overlay address. Only members are answered, at
 a bounded rate. I/O: one UDP socket for each overlay address of this node.
@@ -56,9 +55,7 @@ class TraceService:
         self._endpoints.clear()
 
     async def ask(self, address: str, question: Question, timeout_s: float) -> Reply:
-        """Ask the agent at an overlay address, once more after a third of the time. Raises
-        :class:`NoAnswer`.
-        """
+        """Ask the agent at an overlay address, twice if need be. Raises :class:`NoAnswer`."""
         endpoint = next(
             (own for text, own in self._endpoints.items() if (":" in text) == (":" in address)), None
         )

@@ -1,8 +1,8 @@
-"""The agent's channel to its controller: one WebSocket over mutual TLS, opened again with jitter for as
-long as it takes.
+"""The agent's channel to its controller: one WebSocket over mutual TLS, opened again whenever it is
+lost.
 
-Messages are msgpack (`overlayd.protocol.controller`). Nothing here decides anything: what comes is handed
-on, what is handed in is sent or, without a channel, dropped (the next Hello says what matters). I/O.
+Messages are msgpack (`overlayd.protocol.controller`). Nothing is decided here: what comes is handed on;
+what is handed in is sent or, without a channel, dropped (the next Hello says what matters). I/O.
 """
 
 import asyncio
