@@ -26,6 +26,7 @@ from controller.store.store import NetworkRow, Store
 DEFAULT_POOL = "100.64.0.0/16"
 SUITE = "aes256-gcm"
 ROOT_KEY = "ca/root.key"
+DATABASE = "controller.db"
 
 
 class StateError(Exception):
@@ -64,9 +65,7 @@ def create_state(
     """Make a new network's controller. Raises :class:`StateExists`, ``ConfigError``, ``EnrolmentError``."""
     check_config(config)
     check_name(network)
-    existing = [
-        name for name in (FILE_NAME, "controller.db", "ca", "signer.key") if (directory / name).exists()
-    ]
+    existing = [name for name in (FILE_NAME, DATABASE, "ca", "signer.key") if (directory / name).exists()]
     if existing:
         raise StateExists(
             f"{directory} holds a controller already ({', '.join(existing)}); nothing was changed"
@@ -91,7 +90,7 @@ def create_state(
     _write(directory / "ca/intermediate.pem", pem(new.authority.intermediate).encode())
     _write(directory / "signer.key", key_pem(signer))
     _write(directory / "admin.token", os.urandom(32).hex().encode() + b"\n")
-    Store.create(directory / "controller.db", identity).close()
+    Store.create(directory / DATABASE, identity).close()
     _write(
         directory / FILE_NAME, render_config(config).encode()
     )  # last: its presence says that init got through
@@ -104,7 +103,7 @@ def open_state(directory: Path, *, check: bool = False) -> State:
     Raises :class:`StateError`, ``ConfigError`` or ``StoreError``.
     """
     if not (directory / FILE_NAME).exists():
-        if (directory / "controller.db").exists():
+        if (directory / DATABASE).exists():
             raise StateError(
                 f"{directory} is incomplete ({FILE_NAME} is missing); restore it, or remove it and init anew"
             )
@@ -113,7 +112,7 @@ def open_state(directory: Path, *, check: bool = False) -> State:
             f"run `overlayd-controller init --state {directory} --network NAME` first"
         )
     config = load_config(directory / FILE_NAME)
-    store = Store.open(directory / "controller.db", check=check)
+    store = Store.open(directory / DATABASE, check=check)
     network = store.network()
     try:
         authority = load_authority(

@@ -24,7 +24,7 @@ from controller.api.models import (
     TokenRequest,
 )
 from controller.api.views import View, node_model, token_models
-from controller.enrolment.errors import BadRequest, EnrolmentError, NotAMember
+from controller.enrolment.errors import BadRequest, EnrolmentError, NotAMember, Unavailable
 from controller.registry import timestamp
 from controller.server import membership
 from controller.server.service import Service, now
@@ -163,7 +163,15 @@ def _find_class(service: Service, name: str) -> int:
 
 async def _on_enrolment_error(_: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, EnrolmentError)
-    status = 404 if isinstance(error, NotAMember) else 400 if isinstance(error, BadRequest) else 409
+    match error:
+        case NotAMember():
+            status = 404
+        case BadRequest():
+            status = 400
+        case Unavailable():
+            status = 503
+        case _:
+            status = 409
     return JSONResponse({"code": error.code, "problem": str(error)}, status)
 
 

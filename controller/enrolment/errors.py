@@ -61,6 +61,12 @@ class NetworkFull(EnrolmentError):
     code = "network-full"
 
 
+class Unavailable(EnrolmentError):
+    """The controller cannot keep anything at the moment (full disk, locked database)."""
+
+    code = "unavailable"
+
+
 class NotAMember(EnrolmentError):
     """The certificate's node was removed, or is none of this network."""
 

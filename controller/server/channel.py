@@ -226,8 +226,11 @@ class Channel:
                     except EnrolmentError as error:
                         session.send(Denied(error.code, str(error)))
                 case Leave():
-                    self._host.left(session)
-                    return "the node left the network"
+                    try:
+                        self._host.left(session)
+                        return "the node left the network"
+                    except EnrolmentError as error:
+                        session.send(Denied(error.code, str(error)))
                 case Hello():
                     raise _Refused("hello-once", "a second hello on one channel")
             await pace.wait()

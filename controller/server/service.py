@@ -11,6 +11,8 @@ import itertools
 import logging
 import sqlite3
 import time
+from collections.abc import Generator, Iterable
+from contextlib import contextmanager
 
 import msgspec
 
@@ -18,24 +20,23 @@ from controller import registry
 from controller.core.controller import Controller, Settings
 from controller.core.decision import Decision
 from controller.core.messages import (
-    Command,
     Connected,
     Disconnected,
     Enrolled,
     Event,
     Instant,
-    Persist,
     Received,
     Removed,
     Restored,
-    Send,
     Tick,
 )
 from controller.enrolment.authority import node_of
+from controller.enrolment.errors import Unavailable
 from controller.server import membership
 from controller.server.channel import Session
-from controller.state import State
-from controller.store.store import Member
+from controller.server.outgoing import Outgoing
+from controller.state import DATABASE, State
+from controller.store.store import Member, Store
 from controller.topology.frames import pack_frame
 from overlayd.model.ids import Generation, NodeId
 from overlayd.model.node import NodeRecord
@@ -74,6 +75,8 @@ class Service:
         self.core = Controller(network_config(state), last, settings)
         self.members: dict[NodeId, Member] = {}
         self.sessions: dict[NodeId, Session] = {}
+        self._writer = Store.open(state.directory / DATABASE)
+        self._outgoing = Outgoing(self._writer, self.sessions.get)
         self._wake = asyncio.Event()
         self._data_version = store.data_version()
         self._reload()
@@ -84,34 +87,15 @@ class Service:
     async def run(self) -> None:
         """Keep time: ticks that are due, other processes' writes, housekeeping."""
         async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self._outgoing.run())
             tasks.create_task(self._keep_time(tasks))
             tasks.create_task(self._watch())
             tasks.create_task(self._keep_house())
 
     def dispatch(self, event: Event) -> None:
-        """Hand an event to the core and do what it wants done."""
-        for command in self.core.handle(event, now()):
-            self._execute(command)
+        """Hand an event to the core and have done what it wants done."""
+        self._outgoing.put(self.core.handle(event, now()))
         self._wake.set()
-
-    def _execute(self, command: Command) -> None:
-        match command:
-            case Send(node, message):
-                if (session := self.sessions.get(node)) is not None:
-                    session.send(message)
-            case Persist():
-                try:
-                    self._persist(command)
-                except sqlite3.Error:
-                    LOG.exception("could not write to the store; going on without")
-
-    def _persist(self, command: Persist) -> None:
-        store = self.state.store
-        with store.transaction():
-            store.save_generation(command.generation)
-            store.save_routes(command.routes)
-            store.delete_routes(command.dropped)
-            store.append_history(command.events)
 
     async def _keep_time(self, deciding: asyncio.TaskGroup) -> None:
         while True:
@@ -133,8 +117,7 @@ class Service:
             LOG.exception("no routes could be planned; those in force stay")
             self.core.abandon()
             return
-        for command in self.core.complete(decided, now()):
-            self._execute(command)
+        self._outgoing.put(self.core.complete(decided, now()))
         if decided.routes:
             LOG.info("published %d routes", len(decided.routes))
         self._wake.set()
@@ -149,26 +132,18 @@ class Service:
             await asyncio.sleep(HOUSEKEEPING_S)
             store, moment = self.state.store, now()
             frame = pack_frame(self.core.topology, self.core.forecast(moment))
-            try:
-                with store.transaction():
-                    for node in self.sessions:
-                        self._save(self.members[node].node)
-                    if minute % FRAME_EVERY == 0:
-                        store.append_frame(moment.unix_s, frame)
-                    store.prune(moment.unix_s - self.state.config.store.retention_days * 86400)
-            except sqlite3.Error:
-                LOG.exception("could not write to the store; going on without")
+            self._save(self.members[node].node for node in self.sessions)
+            with _tolerating_store(), store.transaction():
+                if minute % FRAME_EVERY == 0:
+                    store.append_frame(moment.unix_s, frame)
+                store.prune(moment.unix_s - self.state.config.store.retention_days * 86400)
 
     def close(self) -> None:
         """Write what is still to be written and let go of the store."""
-        try:
-            with self.state.store.transaction():
-                for node in list(self.sessions):
-                    self._save(
-                        registry.disconnected(self.members[node].node, "the controller stopped", time.time())
-                    )
-        except sqlite3.Error:
-            LOG.exception("could not write to the store")
+        at = time.time()
+        nodes = (self.members[node].node for node in self.sessions)
+        self._save(registry.disconnected(node, "the controller stopped", at) for node in nodes)
+        self._writer.close()
         self.state.store.close()
 
     # Channel
@@ -190,7 +165,8 @@ class Service:
         return node in self.members
 
     def join(self, request: JoinRequest) -> Joined:
-        member, joined = membership.join(self.state, request)
+        with _needing_store():
+            member, joined = membership.join(self.state, request)
         LOG.info("node %s joined as %d", member.node.metadata.name, member.node.spec.id)
         self._admit(member)
         return joined
@@ -200,13 +176,12 @@ class Service:
         if (older := self.sessions.get(node)) is not None:
             older.close(4000, "the same node connected again")
         self.sessions[node] = session
-        member = membership.announce_prefixes(self.state, self.members[node], hello.prefixes)
-        seen = registry.connected(member.node, hello.uplinks, hello.version, time.time())
-        with self.state.store.transaction():
-            seen = self._save(seen)
-        self._admit(Member(seen, member.record))
+        with _tolerating_store():
+            self._admit(membership.announce_prefixes(self.state, self.members[node], hello.prefixes))
+        known = self.members[node].node
+        self._save([registry.connected(known, hello.uplinks, hello.version, time.time())])
         self.dispatch(Connected(node, hello))
-        LOG.info("agent of %s connected (%s)", seen.metadata.name, hello.version)
+        LOG.info("agent of %s connected (%s)", known.metadata.name, hello.version)
 
     def received(self, session: Session, message: Telemetry | Switched) -> None:
         if self.sessions.get(session.node) is not session:
@@ -216,12 +191,14 @@ class Service:
         self.dispatch(Received(session.node, message))
 
     def renew(self, session: Session, request: RenewRequest) -> Renewed:
-        member, made = membership.renew_member(self.state, session.node, request.csr)
+        with _needing_store():
+            member, made = membership.renew_member(self.state, session.node, request.csr)
         self._admit(member)
         return Renewed(made.certificate, made.record)
 
     def left(self, session: Session) -> None:
-        membership.remove(self.state, session.node, "it left")
+        with _needing_store():
+            membership.remove(self.state, session.node, "it left")
         self._dismiss(session.node, "this node left the network")
 
     def closed(self, session: Session, problem: str) -> None:
@@ -230,15 +207,15 @@ class Service:
         del self.sessions[session.node]
         if (member := self.members.get(session.node)) is not None:
             LOG.info("agent of %s disconnected: %s", member.node.metadata.name, problem)
-            with self.state.store.transaction():
-                self._save(registry.disconnected(member.node, problem, time.time()))
+            self._save([registry.disconnected(member.node, problem, time.time())])
         self.dispatch(Disconnected(session.node))
 
     # Members
 
     def remove(self, node: NodeId, reason: str) -> None:
         """Revoke a node at once."""
-        membership.remove(self.state, node, reason)
+        with _needing_store():
+            membership.remove(self.state, node, reason)
         self._dismiss(node, f"this node was removed from the network: {reason}")
 
     def _catch_up(self) -> None:
@@ -273,11 +250,33 @@ class Service:
         self.dispatch(Disconnected(node))
         self.dispatch(Removed(node))
 
-    def _save(self, node: registry.Node) -> registry.Node:
-        """Write a node's object and keep it with its new resource version; call inside a transaction."""
-        saved = self.state.store.save_node(node)
-        self.members[node.spec.id] = Member(saved, self.members[node.spec.id].record)
-        return saved
+    def _save(self, nodes: Iterable[registry.Node]) -> None:
+        """Take over changed nodes, and write them if that is possible."""
+        changed = list(nodes)
+        with _tolerating_store(), self.state.store.transaction():
+            changed = [self.state.store.save_node(node) for node in changed]
+        for node in changed:
+            self.members[node.spec.id] = Member(node, self.members[node.spec.id].record)
+
+
+@contextmanager
+def _tolerating_store() -> Generator[None]:
+    """A full disk or a locked file must not keep agents from their routes."""
+    try:
+        yield
+    except sqlite3.Error as error:
+        LOG.error("could not write to the store (%s); going on without", error)
+
+
+@contextmanager
+def _needing_store() -> Generator[None]:
+    """Who joins, renews or leaves has to be written down; say so if it cannot be."""
+    try:
+        yield
+    except sqlite3.Error as error:
+        raise Unavailable(
+            f"the controller cannot write to its database ({error}); try again later"
+        ) from error
 
 
 def _ns(seconds: float) -> int:

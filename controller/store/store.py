@@ -5,6 +5,7 @@ tokens, revocations, routes, link frames.
 """
 
 import sqlite3
+import zlib
 from collections.abc import Iterable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import astuple, dataclass
@@ -90,7 +91,8 @@ class Store:
         return Generation(value)
 
     def save_generation(self, generation: Generation) -> None:
-        self._sql.execute("UPDATE network SET generation = ?", (generation,))
+        """Keep the newest generation; an older one changes nothing."""
+        self._sql.execute("UPDATE network SET generation = max(generation, ?)", (generation,))
 
     # Nodes
 
@@ -215,12 +217,12 @@ class Store:
     def routes(self) -> list[tuple[NodeId, Route]]:
         """Return (ingress, route) for each route in force."""
         rows = self._sql.execute("SELECT source, route FROM routes")
-        return [(NodeId(source), msgspec.msgpack.decode(route, type=Route)) for source, route in rows]
+        return [(NodeId(source), _unpack(route)) for source, route in rows]
 
     def save_routes(self, routes: Iterable[tuple[NodeId, Route]]) -> None:
         self._sql.executemany(
             "INSERT OR REPLACE INTO routes VALUES (?,?,?,?)",
-            ((source, r.destination, r.class_id, msgspec.msgpack.encode(r)) for source, r in routes),
+            ((source, r.destination, r.class_id, _pack(r)) for source, r in routes),
         )
 
     def delete_routes(self, keys: Iterable[tuple[NodeId, NodeId, int]]) -> None:
@@ -241,7 +243,7 @@ class Store:
                     _path_text(event.before),
                     _path_text(event.after),
                     event.reason,
-                    None if event.route is None else msgspec.msgpack.encode(event.route),
+                    None if event.route is None else _pack(event.route),
                 )
                 for event in events
             ),
@@ -257,7 +259,7 @@ class Store:
         return [
             RouteEvent(
                 at, s, d, c, decider, _path(before), _path(after), reason,
-                None if route is None else msgspec.msgpack.decode(route, type=Route),
+                None if route is None else _unpack(route),
             )
             for at, s, d, c, decider, before, after, reason, route in rows
         ]  # fmt: skip
@@ -292,6 +294,14 @@ def _token(row: tuple[str, str, int, str, float, int, int, int | None]) -> Token
     digest, name, relay, prefixes, price, created_at, expires_at, used_at = row
     allowed = msgspec.json.decode(prefixes, type=tuple[str, ...])
     return TokenGrant(digest, name, bool(relay), allowed, price, created_at, expires_at, used_at)
+
+
+def _pack(route: Route) -> bytes:
+    return zlib.compress(msgspec.msgpack.encode(route), 1)
+
+
+def _unpack(blob: bytes) -> Route:
+    return msgspec.msgpack.decode(zlib.decompress(blob), type=Route)
 
 
 def _path_text(path: NodePath | None) -> str | None:

@@ -1,6 +1,7 @@
 """The agent channel over loopback with real certificates."""
 
 import asyncio
+import sqlite3
 import ssl
 from pathlib import Path
 
@@ -9,8 +10,10 @@ import pytest
 from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidStatus
 
+from controller.server import channel as channel_module
 from controller.server import membership
 from controller.state import open_state
+from controller.store.store import Store
 from overlayd.model.node import NodeRecord
 from overlayd.protocol.controller import (
     Denied,
@@ -281,6 +284,49 @@ def test_reports_become_routes_that_leave_a_degraded_path(tmp_path: Path) -> Non
                 await at_a.report(sample(b.id, 100, loss=0.08), urgent=True)
                 await at_b.report(sample(a.id, 100, loss=0.08), urgent=True)
                 assert await next_path(at_a, b) == (k.id, b.id)
+
+    asyncio.run(story())
+
+
+def test_a_database_that_cannot_be_written_keeps_no_agent_from_its_mesh(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> None:
+        raise sqlite3.OperationalError("database or disk is full")
+
+    async def story() -> None:
+        async with controller(tmp_path) as mesh:
+            paris, oslo = await mesh.join("paris"), mesh.token("oslo")
+            monkeypatch.setattr(Store, "transaction", full)
+            async with agent(mesh.url, paris) as member:
+                await member.hello()
+                assert (await member.hear_mesh()).base == 0
+            request = JoinRequest(decode_token(oslo).secret, "oslo", make_csr()[0], engine_key("oslo"))
+            answer = await ask_to_join(mesh.url, oslo, request)
+            assert isinstance(answer, Denied) and answer.code == "unavailable"
+
+    asyncio.run(story())
+
+
+def test_above_the_bound_of_channels_that_open_at_once_agents_are_told_to_come_back(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(channel_module, "MAX_OPENING", 1)
+
+    async def story() -> None:
+        async with controller(tmp_path) as mesh:
+            paris, oslo = await mesh.join("paris"), await mesh.join("oslo")
+            async with agent(mesh.url, paris) as first:
+                with pytest.raises(InvalidStatus) as refused:
+                    async with agent(mesh.url, oslo):
+                        pass
+                assert refused.value.response.status_code == 503
+                assert refused.value.response.headers["Retry-After"] == "5"
+                await first.hello()
+                await first.hear_mesh()
+                async with agent(mesh.url, oslo) as second:
+                    await second.hello()
+                    await second.hear_mesh()
 
     asyncio.run(story())
 
