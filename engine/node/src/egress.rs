@@ -50,9 +50,7 @@ impl Node {
         if opened.scope != Scope::EndToEnd(route.source) {
             return Err(DropReason::WrongPeer);
         }
-        let peer_state = &mut self.peers[peer];
-        peer_state.received = peer_state.received.wrapping_add(1);
-        peer_state.back = route.reversed();
+        self.peers[peer].back = route.reversed();
         Ok(Some((
             peer,
             at + opened.plaintext.start..at + opened.plaintext.end,
@@ -74,7 +72,12 @@ impl Node {
             peer: self.peers[peer].id,
             congested,
         };
-        match Body::parse(body)? {
+        let body = Body::parse(body)?;
+        let is_traffic = !matches!(body, Body::PathProbe(_) | Body::PathProbeReply(_));
+        if is_traffic && source.route.is_some() {
+            self.peers[peer].received = self.peers[peer].received.wrapping_add(1);
+        }
+        match body {
             Body::Packet {
                 partial_checksum,
                 packet,

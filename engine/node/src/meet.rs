@@ -117,12 +117,11 @@ impl Node {
         if ready.confirm
             && let Ok(way) = self.way_to(place, None)
         {
-            let sent = self.peers[place].sent.wrapping_add(1);
             let probe = PathProbe {
                 slot: NO_SLOT,
                 seq: 0,
                 sent_ns: now,
-                sent,
+                sent: self.peers[place].sent,
             };
             self.send_path_probe(now, &way, probe, 0);
         }

@@ -71,6 +71,8 @@ pub(crate) struct Samples {
 /// Those keep their place among the datagrams of their path; on another path they overtake them, or are overtaken.
 #[derive(Debug, Default)]
 pub(crate) struct Counts {
+    /// Traffic has taken the path since.
+    since: Nanos,
     last: Option<(u32, u32)>,
     /// Sums of the report interval.
     sent: u64,
@@ -78,8 +80,18 @@ pub(crate) struct Counts {
 }
 
 impl Counts {
-    /// Both counts as a reply told them.
-    pub(crate) fn told(&mut self, sent: u32, received: u32) {
+    fn new(now: Nanos) -> Self {
+        Self {
+            since: now,
+            ..Self::default()
+        }
+    }
+
+    /// Both counts as the reply to a probe of `probe_sent` told them. What was sent before the path came into use may be lost on another.
+    pub(crate) fn told(&mut self, probe_sent: Nanos, sent: u32, received: u32) {
+        if probe_sent < self.since {
+            return;
+        }
         let Some((sent_before, received_before)) = self.last.replace((sent, received)) else {
             return;
         };
@@ -182,7 +194,11 @@ impl PathSet {
         }
         self.active = self.paths.iter().position(|path| path.alive).unwrap_or(0);
         let to = self.active().nodes.clone();
-        (to != in_use).then_some(Switched {
+        if to == in_use {
+            return None;
+        }
+        self.paths[self.active].counts = Counts::new(now);
+        Some(Switched {
             from: in_use,
             to,
             reason: SwitchReason::Snapshot,
@@ -257,6 +273,7 @@ impl PathSet {
             self.paths[from].leave();
         }
         self.paths[to].hold.left = false;
+        self.paths[to].counts = Counts::new(now);
         Some(Switched {
             from: self.paths[from].nodes.clone(),
             to: self.paths[to].nodes.clone(),

@@ -28,7 +28,7 @@ pub(crate) struct Peer {
     pub(crate) ready: bool,
     /// The way back to it, as its last routed frame came: what answers a peer to which there is no route.
     pub(crate) back: Option<RouteRepr>,
-    /// End-to-end datagrams to and from it, on all paths.
+    /// End-to-end datagrams of traffic to and from it, on all paths. Probes are not among them: most try paths that are not in use.
     pub(crate) sent: u32,
     pub(crate) received: u32,
     pub(crate) pieces: Pieces,

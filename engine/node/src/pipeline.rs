@@ -19,8 +19,23 @@ impl Node {
         self.cut(now, &way, packet) // into a run, two pieces or a whole; each goes `out`
     }
 
-    /// Ingress: one body leaves.
+    /// Ingress: one body of traffic leaves.
     pub(crate) fn out(
+        &mut self,
+        now: Nanos,
+        way: &Way,
+        body: impl FnOnce(&mut Vec<u8>),
+    ) -> Result<(), DropReason> {
+        self.send(now, way, body)?;
+        if way.route.is_some() {
+            // Only now: what found no room in our own queue is no loss of the path.
+            self.peers[way.peer].sent = self.peers[way.peer].sent.wrapping_add(1);
+        }
+        Ok(())
+    }
+
+    /// Ingress: one body leaves, of traffic or a probe of a path.
+    pub(crate) fn send(
         &mut self,
         now: Nanos,
         way: &Way,
@@ -30,10 +45,6 @@ impl Node {
         self.protect(now, &way.leg, way.route.is_some(), frame)?; // numbered and kept
         self.seal_hop(now, &way.leg, frame)?; // and scheduled
         self.add_repair(now, &way.leg);
-        if way.route.is_some() {
-            // Only now: what found no room in our own queue is no loss of the path.
-            self.peers[way.peer].sent = self.peers[way.peer].sent.wrapping_add(1);
-        }
         Ok(())
     }
 

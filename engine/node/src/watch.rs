@@ -143,12 +143,11 @@ impl Node {
             route: Some(route),
             room: usize::MAX,
         };
-        let sent = self.peers[peer].sent.wrapping_add(1);
         let probe = PathProbe {
             slot,
             seq,
             sent_ns: now,
-            sent,
+            sent: self.peers[peer].sent,
         };
         self.send_path_probe(now, &way, probe, 0);
         if let Some(size) = padded {
@@ -156,7 +155,6 @@ impl Node {
             let length = usize::from(size) - crate::path::IP_AND_UDP - overhead;
             let probe = PathProbe {
                 seq: seq | PADDED,
-                sent: sent.wrapping_add(1),
                 ..probe
             };
             self.send_path_probe(now, &way, probe, length);
@@ -170,7 +168,7 @@ impl Node {
         probe: PathProbe,
         length: usize,
     ) {
-        let sent = self.out(now, way, |bytes| {
+        let sent = self.send(now, way, |bytes| {
             let start = bytes.len();
             Body::PathProbe(probe).emit(bytes);
             let length = length.max(bytes.len() - start);
@@ -198,7 +196,7 @@ impl Node {
             received: self.peers[source.peer].received,
         };
         let way = self.way_back(source.peer, source.class, &route)?;
-        self.out(now, &way, |bytes| Body::PathProbeReply(reply).emit(bytes))
+        self.send(now, &way, |bytes| Body::PathProbeReply(reply).emit(bytes))
     }
 
     /// The reversed route, over the link to its first hop.
@@ -242,7 +240,7 @@ impl Node {
             return Ok(()); // a path of an older snapshot
         };
         let state = &mut self.routes.sets[place].paths[path];
-        state.counts.told(reply.sent, reply.received);
+        state.counts.told(reply.sent_ns, reply.sent, reply.received);
         if reply.seq & PADDED != 0 {
             state.mtu.answered(now, reply.seq & !PADDED, u16::MAX);
             return Ok(());

@@ -102,6 +102,31 @@ fn loss_behind_a_relay_is_reported_as_it_is() {
     assert!((0.07..0.13).contains(&mean), "{losses:?}");
 }
 
+#[test]
+fn what_a_dead_relay_took_along_is_no_loss_of_the_path_after_it() {
+    let mut mesh = two_relays();
+    mesh.run_for(SECOND);
+    let send = |mesh: &mut Mesh, seconds: u64| {
+        for number in 0..seconds * 500 {
+            mesh.send(1, &numbered(1, 2, number as u32, 300));
+            mesh.run_for(2 * MS);
+        }
+    };
+    send(&mut mesh, 5);
+    let before = path_losses(&mesh, 1).len();
+    mesh.kill(3);
+    send(&mut mesh, 5);
+    let (_, _, after) = mesh.switches(1).last().cloned().unwrap();
+    assert_eq!(after, [4, 2]);
+    let losses = path_losses(&mesh, 1);
+    assert!(losses.len() >= before + 4, "{losses:?}");
+    // The report in which the relay died may still be of the dead path.
+    assert!(
+        losses[before + 1..].iter().all(|loss| *loss < 0.002),
+        "{losses:?}"
+    );
+}
+
 /// From 1 to 2 over 3, or over 4, which is much nearer and the back-up.
 fn two_relays() -> Mesh {
     let mut mesh = Mesh::new(1, delay(5));
