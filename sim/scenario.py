@@ -49,11 +49,11 @@ class RunReport(msgspec.Struct, frozen=True):
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """Sizes of a random run. Rates are per host and hour."""
+    """Sizes of a random run: how many streams, episodes of loss and delay, and deaths of relays it holds."""
 
     nodes: int = 50
     seconds: float = 600.0
-    streams: int = 20
+    streams: int = 12
     stream_interval_ms: float = 20.0
     episodes: int = 20
     deaths: int = 3
@@ -99,6 +99,8 @@ def run(seed: int, plan: Plan, progress: Callable[[float], None] = lambda _: Non
 
 def _add_stream(mesh: SimulatedMesh, rng: random.Random, plan: Plan, start_ns: int, stop_ns: int) -> int:
     a, b = rng.sample(range(plan.nodes), 2)
+    begin_ns = rng.randrange(start_ns, stop_ns)
+    end_ns = min(begin_ns + rng.randrange(20 * SECOND_NS, 80 * SECOND_NS), stop_ns)
     stream: dict[str, Any] = {
         "from": a,
         "to": b,
@@ -107,8 +109,8 @@ def _add_stream(mesh: SimulatedMesh, rng: random.Random, plan: Plan, start_ns: i
         "interval_ns": round(plan.stream_interval_ms * 1e6),
         "payload_bytes": rng.choice([64, 200, 1000]),
         "dscp": rng.choice([0, 46]),
-        "start_ns": start_ns,
-        "stop_ns": stop_ns,
+        "start_ns": begin_ns,
+        "stop_ns": end_ns,
     }
     return mesh.world.add_stream(json.dumps(stream))
 
