@@ -238,9 +238,12 @@ _WITHIN = Verdict(0.0, "within its bound")
 _DEAD = float("inf")
 
 
+def _is_held(records: _Records, path: Path) -> bool:
+    return path in records and records[path].held_at is not None
+
+
 def _order(paths: tuple[Path, ...], records: _Records) -> tuple[Path, ...]:
-    held = {path for path, record in records.items() if record.held_at is not None}
-    return tuple(sorted(paths, key=lambda path: path in held))
+    return tuple(sorted(paths, key=lambda path: _is_held(records, path)))
 
 
 def _release(records: _Records, judge: Judge, now: int) -> set[Path]:
@@ -276,8 +279,8 @@ def _leave(records: _Records, order: tuple[Path, ...], current: Path, judge: Jud
         if (verdict := lasting.get(path)) is not None and verdict.excess < _DEAD:
             records[path].hold(verdict.reason, now)
     verdict = lasting.get(current)
-    if verdict is None:
-        return None
+    if verdict is None or (_is_held(records, current) and not _is_held(records, order[0])):
+        return None  # well, or left already: the engine is about to follow, or found the others dead
     refuge = _refuge(order, current, verdict, judge)
     if refuge is None:
         return None

@@ -173,6 +173,25 @@ def test_the_engines_own_fail_over_is_judged_where_the_packets_are() -> None:
     assert choice.order[0] == VIA_OSLO
 
 
+def test_an_engine_that_follows_late_is_not_told_twice() -> None:
+    drive = Drive()
+    moves = 0
+    for _ in range(6):
+        drive.now += SECOND
+        figures = {DIRECT: SLOW, VIA_ROME: GOOD}
+        choice = drive.selector.choose(drive.route, BOUND, figures.get, DIRECT, drive.now)
+        moves += choice.move is not None
+    assert moves == 1 and choice.order[0] == VIA_ROME
+
+
+def test_when_all_paths_were_left_the_one_that_recovered_first_is_taken() -> None:
+    drive = Drive(route(BERLIN, DIRECT, VIA_ROME, rtt_ms=30.0))
+    drive.seconds(2, {DIRECT: SLOW, VIA_ROME: GOOD})
+    drive.seconds(2, {DIRECT: GOOD, VIA_ROME: SLOW})
+    assert drive.in_use == DIRECT
+    assert drive.seconds(2, {DIRECT: SLOW, VIA_ROME: GOOD}).order[0] == VIA_ROME
+
+
 def test_what_the_engine_left_is_held_down_once_it_lives_and_is_bad() -> None:
     """Else the engine would go back to a path that answers, but too late."""
     drive = Drive()
