@@ -101,8 +101,8 @@ class Predictor:
             setattr(self.episodes, name, array)
 
     def observe(self, seen: Observation, now_ns: int) -> bool:
-        """Take note of what a frame showed; return whether an episode opened, worsened by a jump, or a
-        link came up or went down.
+        """Take note of what a frame showed; return whether an episode opened or became much worse, or a link
+        came up or went down.
         """
         row = seen.reporter
         latest, episodes = self._topology.latest, self.episodes
@@ -116,12 +116,13 @@ class Predictor:
         dropped = np.zeros(len(self._topology), np.bool_)
         dropped[list(seen.went_down)] = True
         opened = self._note(row, slow | lossy | dropped, normal, now_ns)
+        worse = self._worsened(row, slow, lossy, out, into)
         episodes.rtt_ms[row, slow] = latest.rtt_ms[row, slow]
         episodes.loss_out[row, lossy] = out[lossy]
         episodes.loss_in[row, lossy] = into[lossy]
         episodes.loss_out[row, dropped] = DOWN_LOSS
         episodes.loss_in[row, dropped] = DOWN_LOSS
-        return bool(opened.any()) or bool(seen.went_down) or bool(seen.came_up)
+        return bool((opened | worse).any()) or bool(seen.went_down) or bool(seen.came_up)
 
     def forecast(self, now_ns: int) -> Forecast:
         """Return what to expect of every link from now on."""
@@ -177,6 +178,17 @@ class Predictor:
         episodes.began_ns[row, opened | relapsed] = now_ns
         episodes.bad_at_ns[row, bad] = now_ns
         return opened | relapsed
+
+    def _worsened(self, row: int, slow: Bool, lossy: Bool, out: F32, into: F32) -> Bool:
+        """Return where what is bad now is a jump above the level of the episode so far, or has none yet."""
+        episodes, rtt = self.episodes, self._topology.latest.rtt_ms[row]
+        level = episodes.rtt_ms[row]
+        with np.errstate(invalid="ignore"):
+            slower = slow & ~(rtt <= level + np.maximum(JUMP_MS, JUMP_SHARE * level))
+            as_before = (out <= episodes.loss_out[row] + JUMP_LOSS) & (
+                into <= episodes.loss_in[row] + JUMP_LOSS
+            )
+        return slower | (lossy & ~as_before)
 
     def _normal(self, row: int, now_ns: int) -> "_Normal":
         """Return what is normal for the row's links; NaN where that is not known.

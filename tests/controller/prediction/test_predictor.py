@@ -112,6 +112,30 @@ def test_a_level_jump_is_believed_at_once() -> None:
     assert mesh.forecast().rtt_q50_ms[0, 1] >= 100
 
 
+def test_an_episode_that_becomes_much_worse_is_news_again() -> None:
+    mesh = Mesh()
+    mesh.frames(20, 20)
+    mesh.now_ns += SECOND_NS
+    assert mesh.report(0, 1, 20.0, out=0.1) is True
+    mesh.now_ns += SECOND_NS
+    assert mesh.report(0, 1, 20.0, out=0.1) is False
+    mesh.now_ns += SECOND_NS
+    assert mesh.report(0, 1, 100.0, out=0.1) is True
+    mesh.now_ns += SECOND_NS
+    assert mesh.report(0, 1, 104.0, out=0.1) is False
+    mesh.now_ns += SECOND_NS
+    assert mesh.report(0, 1, 104.0, out=0.3) is True
+
+
+def test_loss_that_joins_an_episode_of_delay_is_news() -> None:
+    mesh = Mesh()
+    mesh.frames(20, 20)
+    mesh.now_ns += SECOND_NS
+    assert mesh.report(0, 1, 100.0) is True
+    mesh.now_ns += SECOND_NS
+    assert mesh.report(0, 1, 100.0, into=0.2) is True
+
+
 def test_noise_within_the_usual_spread_is_no_jump() -> None:
     mesh = Mesh()
     for rtt in (20.0, 26.0, 22.0, 25.0, 21.0, 24.0) * 3:
