@@ -12,7 +12,6 @@ from typing import Any
 
 import yaml
 
-
 LISTEN_PORT = 7443
 
 
@@ -87,7 +86,9 @@ class Sketch:
 
     def _addresses(self, node: str) -> list[str]:
         return [
-            f"ip address add {self.address(node, family)}/{32 if family == 4 else 128} dev lo"
+            f"ip address add {self.address(node, family)}/{'32' if family == 4 else '128'} dev lo"
+            # The kernel makes even an address that it does not look for usable only a moment later.
+            + (" nodad" if family == 6 else "")
             for family in self.families
         ]
 

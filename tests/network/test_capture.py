@@ -2,11 +2,9 @@
 
 import os
 import socket
-import threading
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Self
 
 import msgspec
 import pytest
@@ -20,39 +18,9 @@ from tests.dissector import capture, layers
 from tests.dissector.keys import Keys
 from tests.dissector.parse import Malformed
 from tests.network.engines import PORT, WAIT_S, Agent, Host, make_pair, snapshot
+from tests.network.sniffer import Sniffer
 
 MARKER = b"a word that nobody on the way may read"
-_ETH_P_ALL = 0x0003
-
-
-class Sniffer:
-    """Keeps every frame that passes an interface of a namespace."""
-
-    def __init__(self, namespace: str, interface: str) -> None:
-        with netns.inside(namespace):
-            self._socket = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(_ETH_P_ALL))
-        self._socket.bind((interface, 0))
-        self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 8 << 20)
-        self._socket.settimeout(0.2)
-        self._stopped = threading.Event()
-        self._thread = threading.Thread(target=self._run)
-        self.frames: list[bytes] = []
-
-    def __enter__(self) -> Self:
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._stopped.set()
-        self._thread.join(WAIT_S)
-        self._socket.close()
-
-    def _run(self) -> None:
-        while not self._stopped.is_set():
-            try:
-                self.frames.append(self._socket.recv(1 << 17))
-            except TimeoutError:
-                continue
 
 
 @pytest.fixture
