@@ -196,14 +196,16 @@ class Channel:
                 raise _Refused(
                     "protocol", f"protocol {hello.protocol} is spoken by the agent, {PROTOCOL} here"
                 )
-            opened = True
             self._host.opened(session, hello)
+            opened = True
             self._opening.discard(connection)
             problem = await self._converse(session, connection)
         except ConnectionClosed as error:
             problem = f"the channel broke: {error}"
         except TimeoutError:
             problem = "no hello came"
+        except NotAMember:
+            await self._revoke(connection)
         except _Refused as error:
             problem = str(error)
             session.send(Denied(error.code, problem))

@@ -31,7 +31,7 @@ from controller.core.messages import (
     Tick,
 )
 from controller.enrolment.authority import node_of
-from controller.enrolment.errors import Unavailable
+from controller.enrolment.errors import NotAMember, Unavailable
 from controller.server import membership
 from controller.server.channel import Session
 from controller.server.outgoing import Outgoing
@@ -173,6 +173,8 @@ class Service:
 
     def opened(self, session: Session, hello: Hello) -> None:
         node = session.node
+        if node not in self.members:
+            raise NotAMember(f"node {node} was removed while it connected")
         if (older := self.sessions.get(node)) is not None:
             older.close(4000, "the same node connected again")
         self.sessions[node] = session

@@ -29,9 +29,9 @@ class RunningController:
 
 
 @asynccontextmanager
-async def controller(folder: Path) -> AsyncIterator[RunningController]:
+async def controller(folder: Path, api: str = "127.0.0.1:0") -> AsyncIterator[RunningController]:
     """Run the controller whose state is in ``folder``, which is made if there is none."""
-    config = Config(listen="127.0.0.1:0", advertise=("wss://127.0.0.1:1",), api="127.0.0.1:0")
+    config = Config(listen="127.0.0.1:0", advertise=("wss://127.0.0.1:1",), api=api)
     existing = (folder / "state").exists()
     state = open_state(folder / "state") if existing else create_state(folder / "state", "test", config)
     async with Running(state) as running:

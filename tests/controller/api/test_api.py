@@ -88,6 +88,22 @@ def test_what_does_not_exist_is_said_so(tmp_path: Path, path: str, status: int, 
     asyncio.run(story())
 
 
+def test_the_api_is_served_on_a_unix_socket_for_its_owner(tmp_path: Path) -> None:
+    async def story() -> None:
+        path = tmp_path / "api.sock"
+        for _ in range(2):  # the second time over what a killed controller would leave behind
+            async with controller(tmp_path, api=f"unix:{path}") as mesh:
+                assert path.stat().st_mode & 0o777 == 0o600
+                bearer = {"Authorization": f"Bearer {mesh.state.admin_token}"}
+                transport = httpx.AsyncHTTPTransport(uds=str(path))
+                async with httpx.AsyncClient(
+                    transport=transport, base_url="http://api", headers=bearer
+                ) as api:
+                    assert (await api.get("/v1/nodes")).status_code == 200
+
+    asyncio.run(story())
+
+
 def test_links_routes_and_explanations_show_forecast_beside_measurement(tmp_path: Path) -> None:
     async def story() -> None:
         async with controller(tmp_path) as mesh, client(mesh) as api:

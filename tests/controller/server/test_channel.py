@@ -10,6 +10,8 @@ import pytest
 from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidStatus
 
+from controller.enrolment.records import verify_record
+from controller.registry import PREFIXES_ACCEPTED
 from controller.server import channel as channel_module
 from controller.server import membership
 from controller.state import open_state
@@ -327,6 +329,28 @@ def test_above_the_bound_of_channels_that_open_at_once_agents_are_told_to_come_b
                 async with agent(mesh.url, oslo) as second:
                     await second.hello()
                     await second.hear_mesh()
+
+    asyncio.run(story())
+
+
+def test_a_prefix_that_an_agent_announces_reaches_its_peers_in_a_signed_record(tmp_path: Path) -> None:
+    async def story() -> None:
+        async with controller(tmp_path) as mesh:
+            paris = await mesh.join("paris", prefixes=("10.1.0.0/16",))
+            oslo = await mesh.join("oslo")
+            async with agent(mesh.url, oslo) as peer, agent(mesh.url, paris) as gateway:
+                await peer.hello()
+                await peer.hear_mesh()
+                await gateway.hello(prefixes=("10.1.2.0/24", "10.9.0.0/24"))
+                while True:
+                    infos = [info for info in (await peer.hear_mesh()).peers]
+                    records = [verify_record(info.record, oslo.joined.signer) for info in infos]
+                    if any("10.1.2.0/24" in record.prefixes for record in records):
+                        break
+                assert not any("10.9.0.0/24" in record.prefixes for record in records)
+                node = mesh.running.service.members[paris.id].node
+                refused = node.condition(PREFIXES_ACCEPTED)
+                assert refused is not None and refused.status == "False"
 
     asyncio.run(story())
 
