@@ -49,7 +49,8 @@ impl Node {
             Some(link) if !link.exit.pacer.admits(length) => DropReason::QueueFull,
             Some(link) => {
                 let frame = &mut output.bytes[start + envelope::HEADER_LEN..];
-                let budget = leg.budget.less(link.exit.pacer.wait());
+                let wait = link.exit.pacer.wait();
+                let budget = leg.budget.less(wait);
                 link.mtu.frame_sent(now, link.exit.packet_size(length));
                 let protector = link.protector(leg.class, policy(&self.policies, leg.class));
                 let header = Protected {
@@ -59,7 +60,7 @@ impl Node {
                     budget,
                 };
                 frame[..Protected::LEN].copy_from_slice(&header.to_bytes());
-                protector.sent(now, leg.budget, frame);
+                protector.sent(now, wait, leg.budget, frame);
                 return Ok(());
             }
         };

@@ -104,14 +104,16 @@ impl Node {
             let start = Exit::begin(&mut output.bytes);
             let header = Protected::of_symbol(again.symbol, again.seq, again.budget);
             let Ok(header) = header.inspect_err(|_| output.bytes.truncate(start)) else {
-                return;
+                return 0;
             };
             output.bytes.extend_from_slice(&header.to_bytes());
             output.bytes.extend_from_slice(&again.symbol[1..]);
-            if let Err(reason) = exit.finish(now, sessions, scope, output, (start, 0, Turn::Paced))
+            let wait = exit.pacer.wait_ahead();
+            if let Err(reason) = exit.finish(now, sessions, scope, output, (start, 0, Turn::Ahead))
             {
                 tally.drop(reason);
             }
+            wait
         });
         if let Some(sent) = proof {
             link.liveness.proved(sent);
@@ -167,7 +169,8 @@ impl Node {
                 output
                     .bytes
                     .extend_from_slice(&Tail { class, next }.to_bytes());
-                exit.finish(now, sessions, scope, output, (start, 0, Turn::AtOnce))?;
+                // Behind the frames that it asks about: what still waits here is not missing there.
+                exit.finish(now, sessions, scope, output, (start, 0, Turn::Paced))?;
             }
         }
         self.touch(place);

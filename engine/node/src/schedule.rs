@@ -17,9 +17,13 @@ const IP_AND_UDP: usize = 28;
 /// A queue holds what the link sends in this time.
 const QUEUE: Nanos = 50_000_000;
 const QUEUE_BYTES_MIN: usize = 32_768;
-/// The bucket holds what the link sends in this time, so that timers need not be finer.
+/// The bucket of an idle link holds what it sends in this time, so that timers need not be finer.
 const BURST: Nanos = 2_000_000;
 const BURST_BYTES_MIN: usize = 4_096;
+/// While a queue stands, the bucket holds what the link sends in this time: a host that was busy elsewhere makes up for it.
+const LATE: Nanos = 10_000_000;
+/// What waits leaves in bursts of this length: a wake-up for each datagram would cost more than it smooths.
+const STEP: Nanos = 500_000;
 /// What is used of the link's rate, in percent. The rest lets a queue in the network drain: it has to stand here, where probes pass it.
 const USED: u64 = 98;
 /// A wait beyond this is congestion worth marking (RFC 8289 calls it the target).
@@ -41,6 +45,8 @@ pub(crate) struct Exit {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Turn {
     Paced,
+    /// Before all that is `Paced`: what was sent before and lost has waited long enough.
+    Ahead,
     /// Probes, feedback and the like: few, small, and worth nothing late.
     AtOnce,
 }
@@ -93,9 +99,11 @@ impl Exit {
         };
         sessions.seal_tail(now, scope, &mut output.bytes, start)?;
         let left = match turn {
-            Turn::Paced => self
-                .pacer
-                .send(now, (self.uplink, remote, ecn), output, start)?,
+            Turn::Paced | Turn::Ahead => {
+                let place = turn == Turn::Ahead;
+                self.pacer
+                    .send(now, place, (self.uplink, remote, ecn), output, start)?
+            }
             Turn::AtOnce => {
                 let length = output.bytes.len() - start;
                 self.pacer.charge(now, length + ip_and_udp(remote));
@@ -142,7 +150,14 @@ pub(crate) struct Pacer {
     /// Credit in bits · 10⁹, so that nothing is rounded away; below zero after what left at once.
     tokens: i128,
     filled_at: Nanos,
-    queue: VecDeque<Waiting>,
+    ahead: Queue,
+    queue: Queue,
+}
+
+/// Datagrams that wait, in order.
+#[derive(Debug, Default)]
+struct Queue {
+    waiting: VecDeque<Waiting>,
     bytes: VecDeque<u8>,
 }
 
@@ -164,17 +179,12 @@ impl Pacer {
 
     /// How long a datagram that is handed over now will wait.
     pub(crate) fn wait(&self) -> Nanos {
-        let headers = self.queue.len()
-            * self
-                .queue
-                .front()
-                .map_or(0, |first| ip_and_udp(first.remote));
-        match self.pace() {
-            Some(pace) => {
-                ((self.bytes.len() + headers) as u64 * 8).saturating_mul(1_000_000_000) / pace
-            }
-            None => 0,
-        }
+        self.time_of(self.ahead.size() + self.queue.size())
+    }
+
+    /// The same for one that goes ahead.
+    pub(crate) fn wait_ahead(&self) -> Nanos {
+        self.time_of(self.ahead.size())
     }
 
     pub(crate) fn is_congested(&self) -> bool {
@@ -185,24 +195,30 @@ impl Pacer {
     fn send(
         &mut self,
         now: Nanos,
+        goes_ahead: bool,
         (uplink, remote, ecn): (u8, SocketAddr, u8),
         output: &mut Output,
         start: usize,
     ) -> Result<Left, DropReason> {
         let length = output.bytes.len() - start;
-        let size = length + ip_and_udp(remote);
-        if self.rate_bps.is_none() || (self.queue.is_empty() && self.spend(now, size)) {
+        let waiting = Waiting {
+            length,
+            remote,
+            ecn,
+        };
+        let is_first = self.ahead.is_empty() && (goes_ahead || self.queue.is_empty());
+        if self.rate_bps.is_none() || (is_first && self.spend(now, waiting.size())) {
             output.push_datagram(uplink, remote, ecn, start);
             return Ok(Left::one(length));
         }
-        let fits = self.admits(length);
+        let most = self.queue_bytes();
+        let queue = match goes_ahead {
+            true => &mut self.ahead,
+            false => &mut self.queue,
+        };
+        let fits = queue.bytes.len() + length <= most;
         if fits {
-            self.bytes.extend(&output.bytes[start..]);
-            self.queue.push_back(Waiting {
-                length,
-                remote,
-                ecn,
-            });
+            queue.push(waiting, &output.bytes[start..]);
         }
         output.bytes.truncate(start);
         if fits {
@@ -214,18 +230,21 @@ impl Pacer {
 
     /// Whether a datagram of this length would be taken now.
     pub(crate) fn admits(&self, length: usize) -> bool {
-        self.rate_bps.is_none() || self.bytes.len() + length <= self.queue_bytes()
+        self.rate_bps.is_none() || self.queue.bytes.len() + length <= self.queue_bytes()
     }
 
     fn release(&mut self, now: Nanos, uplink: u8, output: &mut Output) -> Left {
         let mut left = Left::default();
-        while let Some(first) = self.queue.front().copied() {
+        while let Some(first) = self.first() {
             if self.rate_bps.is_some() && !self.spend(now, first.size()) {
                 break;
             }
-            self.queue.pop_front();
+            let queue = match self.ahead.is_empty() {
+                true => &mut self.queue,
+                false => &mut self.ahead,
+            };
             let start = output.bytes.len();
-            output.bytes.extend(self.bytes.drain(..first.length));
+            queue.pop(&mut output.bytes);
             output.push_datagram(uplink, first.remote, first.ecn, start);
             left.datagrams += 1;
             left.bytes += first.length as u64;
@@ -234,12 +253,26 @@ impl Pacer {
     }
 
     pub(crate) fn poll_timeout(&self) -> Option<Nanos> {
-        let first = self.queue.front()?;
+        let first = self.first()?;
         let Some(pace) = self.pace() else {
             return Some(0);
         };
-        let missing = cost(first.size()).min(self.bucket()) - self.tokens;
-        Some(self.filled_at + missing.max(0).cast_unsigned().div_ceil(pace.into()) as Nanos)
+        let all = cost(self.ahead.size() + self.queue.size());
+        let step = i128::from(pace) * i128::from(STEP);
+        let worth = all.min(step).max(cost(first.size())).min(self.bucket());
+        let missing = (worth - self.tokens).max(0).cast_unsigned();
+        Some(self.filled_at + missing.div_ceil(pace.into()) as Nanos)
+    }
+
+    fn first(&self) -> Option<Waiting> {
+        self.ahead.first().or(self.queue.first())
+    }
+
+    /// How long the link takes for so many bytes.
+    fn time_of(&self, size: usize) -> Nanos {
+        self.pace().map_or(0, |pace| {
+            (size as u64 * 8).saturating_mul(1_000_000_000) / pace
+        })
     }
 
     /// Takes the credit for an IP packet that does not wait; those that do wait for it, too.
@@ -266,7 +299,11 @@ impl Pacer {
 
     fn bucket(&self) -> i128 {
         let pace = i128::from(self.pace().unwrap_or(0));
-        (pace * i128::from(BURST)).max(cost(BURST_BYTES_MIN))
+        let burst = match self.first() {
+            Some(_) => LATE,
+            None => BURST,
+        };
+        (pace * i128::from(burst)).max(cost(BURST_BYTES_MIN))
     }
 
     /// Bits per second that leave.
@@ -278,6 +315,33 @@ impl Pacer {
         let rate = u128::from(self.rate_bps.unwrap_or(0));
         let bytes = rate * u128::from(QUEUE) / 8_000_000_000;
         (bytes as usize).max(QUEUE_BYTES_MIN)
+    }
+}
+
+impl Queue {
+    fn is_empty(&self) -> bool {
+        self.waiting.is_empty()
+    }
+
+    fn first(&self) -> Option<Waiting> {
+        self.waiting.front().copied()
+    }
+
+    /// Of all IP packets. All have headers as long as the first one's, but for those that waited while a link moved.
+    fn size(&self) -> usize {
+        let headers = self.first().map_or(0, |first| ip_and_udp(first.remote));
+        self.bytes.len() + self.waiting.len() * headers
+    }
+
+    fn push(&mut self, waiting: Waiting, bytes: &[u8]) {
+        self.waiting.push_back(waiting);
+        self.bytes.extend(bytes);
+    }
+
+    fn pop(&mut self, out: &mut Vec<u8>) {
+        if let Some(first) = self.waiting.pop_front() {
+            out.extend(self.bytes.drain(..first.length));
+        }
     }
 }
 
@@ -301,6 +365,7 @@ fn cost(size: usize) -> i128 {
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "tests fail by panicking")]
 mod tests {
     use super::*;
 
@@ -316,6 +381,7 @@ mod tests {
         output.bytes.resize(start + length, 0);
         pacer.send(
             now,
+            false,
             (0, SocketAddr::from(([192, 0, 2, 1], 1)), 0),
             output,
             start,
@@ -361,7 +427,7 @@ mod tests {
         let packets = sent / (1000 - IP_AND_UDP);
         assert!((978..=985).contains(&packets), "{packets} of 1000 bytes");
         assert!(dropped > 8000, "{dropped}");
-        assert!(pacer.bytes.len() <= 50_000);
+        assert!(pacer.queue.bytes.len() <= 50_000);
         assert!(pacer.is_congested());
     }
 
@@ -390,6 +456,51 @@ mod tests {
             (970..=990).contains(&(at_once + paced)),
             "{at_once} + {paced}"
         );
+    }
+
+    #[test]
+    fn a_host_that_is_late_makes_up_for_it_in_bounds() {
+        let rate = |late: Nanos| {
+            let mut pacer = Pacer::default();
+            pacer.set_rate(Some(8_000_000));
+            let (mut sent, mut now) = (0, 0);
+            while now < 1000 * MS {
+                let mut output = Output::default();
+                pacer.release(now, 0, &mut output);
+                while send(&mut pacer, now, &mut output, 1000 - IP_AND_UDP).is_ok() {}
+                sent += output.datagrams.len();
+                now += late;
+            }
+            sent
+        };
+        assert!((970..=990).contains(&rate(7 * MS)), "{}", rate(7 * MS));
+        assert!(rate(20 * MS) < 520, "{}", rate(20 * MS));
+    }
+
+    #[test]
+    fn what_goes_ahead_leaves_first_and_in_order() {
+        let mut pacer = Pacer::default();
+        pacer.set_rate(Some(8_000_000));
+        let remote = SocketAddr::from(([192, 0, 2, 1], 1));
+        let mut output = Output::default();
+        for (name, goes_ahead) in [(0, false), (1, false), (2, false), (3, true), (4, true)] {
+            let start = output.bytes.len();
+            output.bytes.resize(start + 4000, name);
+            let sent = pacer.send(0, goes_ahead, (0, remote, 0), &mut output, start);
+            sent.unwrap();
+        }
+        assert!(pacer.wait() > pacer.wait_ahead());
+        let mut now = 0;
+        while let Some(at) = pacer.poll_timeout() {
+            now = at.max(now + 1);
+            pacer.release(now, 0, &mut output);
+        }
+        let order: Vec<u8> = output
+            .datagrams
+            .iter()
+            .map(|datagram| output.bytes[datagram.range.start])
+            .collect();
+        assert_eq!(order, [3, 4, 0, 1, 2]);
     }
 
     #[test]

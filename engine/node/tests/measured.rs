@@ -64,6 +64,30 @@ fn a_queue_of_ones_own_is_no_loss_of_the_link() {
 }
 
 #[test]
+fn what_waits_in_a_queue_of_ones_own_is_not_sent_twice() {
+    let mut mesh = Mesh::pair(1, delay(10));
+    pace(&mut mesh, 1, 8_000_000);
+    mesh.run_for(SECOND);
+    for run in 0..50 {
+        // 40 ms of queue, and silence behind it that is long enough to ask whether all has arrived.
+        for number in 0..40 {
+            mesh.send(1, &numbered(1, 2, 100 * run + number, 1000));
+        }
+        mesh.run_for(100 * MS);
+    }
+    mesh.run_for(2 * SECOND);
+    let reports = mesh.hosts[&1].events.iter();
+    let mut repair = reports.filter_map(|(_, event)| match event {
+        Event::Links { links, .. } => links[0].repair.first().cloned(),
+        _ => None,
+    });
+    let last = repair.next_back().unwrap();
+    assert_eq!(last.sent, 2000);
+    assert_eq!((last.retransmitted, last.repair_sent), (0, 0));
+    assert_eq!(mesh.drops(2).get("duplicate_frame"), None);
+}
+
+#[test]
 fn a_queue_of_ones_own_is_no_loss_of_the_path() {
     let mut mesh = Mesh::triangle(1, delay(10), &[&[3, 2]]);
     pace(&mut mesh, 1, 8_000_000);

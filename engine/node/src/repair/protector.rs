@@ -17,7 +17,7 @@ const RATE_INTERVAL: Nanos = 100_000_000;
 const TAIL_SILENCE: Nanos = 10_000_000;
 /// A tail frame is repeated this often, each time after twice the wait.
 const TAILS_MAX: u8 = 4;
-/// A frame is not sent again within a round trip and this.
+/// A frame is not sent again within a round trip of its last transmission and this.
 const AGAIN_GUARD: Nanos = 2_000_000;
 
 /// One link, one class.
@@ -96,8 +96,8 @@ impl Protector {
         self.next as u32 & frame::SEQ_MASK
     }
 
-    /// Takes note of the next frame, which leaves now. `frame` is whole: header, then route or body.
-    pub fn sent(&mut self, now: Nanos, budget: Budget, frame: &[u8]) {
+    /// Takes note of the next frame, which leaves after `wait`. `frame` is whole: header, then route or body.
+    pub fn sent(&mut self, now: Nanos, wait: Nanos, budget: Budget, frame: &[u8]) {
         let seq = self.next;
         self.next += 1;
         self.sent += 1;
@@ -114,12 +114,12 @@ impl Protector {
         }
         kept.notes[seq as usize % HISTORY] = Note {
             sent_at: now,
-            again_at: 0,
+            again_at: now + wait,
             budget: budget.0,
         };
         self.fit_window(now);
         self.tails = 0;
-        self.tail_at = self.policy.retransmit.then_some(now + TAIL_SILENCE);
+        self.tail_at = self.policy.retransmit.then_some(now + wait + TAIL_SILENCE);
     }
 
     /// A window longer than the deadline would hold back what it restores.
@@ -138,14 +138,14 @@ impl Protector {
             .set_window((frames as usize).clamp(WINDOW_MIN, WINDOW));
     }
 
-    /// What the receiver says. `again` is called for each frame that has to leave once more; `on_proof` with when the newest frame that is
-    /// known to have arrived was sent.
+    /// What the receiver says. `again` is called for each frame that has to leave once more, and answers how long it will wait before it does.
+    /// When the newest frame that is known to have arrived was sent.
     pub fn feedback(
         &mut self,
         now: Nanos,
         feedback: &Feedback<'_>,
         rtt: Nanos,
-        mut again: impl FnMut(Again<'_>),
+        mut again: impl FnMut(Again<'_>) -> Nanos,
     ) -> Option<Nanos> {
         let highest = nearest(feedback.next, self.next)?;
         let base = nearest(feedback.base, self.next)?;
@@ -172,14 +172,14 @@ impl Protector {
             if budget == Budget(0) || now < note.again_at {
                 continue;
             }
-            note.again_at = now + rtt + AGAIN_GUARD;
             self.retransmitted += 1;
             let seq = seq as u32 & frame::SEQ_MASK;
-            again(Again {
+            let wait = again(Again {
                 seq,
                 budget,
                 symbol,
             });
+            note.again_at = now + wait + rtt + AGAIN_GUARD;
         }
         if self.base >= self.next {
             self.tail_at = None;
