@@ -13,6 +13,8 @@ import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+from msgspec.structs import replace
+
 from controller.core.decision import Decided, Decision
 from controller.core.messages import (
     Command,
@@ -150,17 +152,21 @@ class Controller:
             return []
         self._table = decided.plan.table
         self._decided = decided
+        routes: list[tuple[NodeId, Route]] = []
         events: list[RouteEvent] = []
         for source, route in decided.routes:
             before = self.publication.route(source, route.destination, route.class_id)
             if before is None or before.paths[0] != route.paths[0]:
                 events.append(_decision(source, route, before))
+            else:  # other back-ups or figures: the primary was chosen when it was, for what it was
+                route = replace(route, reason=before.reason, decided_at=before.decided_at)
+            routes.append((source, route))
             self.publication.set_route(source, route)
         for key in decided.gone:
             self.publication.remove_route(*key)
-        if not decided.routes and not decided.gone:
+        if not routes and not decided.gone:
             return []
-        return self._publish(decided.routes, decided.gone, tuple(events))
+        return self._publish(tuple(routes), decided.gone, tuple(events))
 
     def abandon(self) -> None:
         """The decision that was begun came to nothing; the next one is made when it is due."""
@@ -172,7 +178,9 @@ class Controller:
         return self._predictor.forecast(now.monotonic_ns)
 
     def explain(self, source: NodeId, destination: NodeId, class_id: int, rejected: int) -> Route | None:
-        """Return the route in force with what the newest decision weighed; None if there is no route."""
+        """Return the route in force, why its primary was chosen, and what the newest decision weighed; None
+        if there is no route.
+        """
         published = self.publication.route(source, destination, class_id)
         decided = self._decided
         if published is None or decided is None or decided.question.membership != self._membership:
@@ -180,7 +188,9 @@ class Controller:
         index = self.topology.index
         at = published.decided_at
         fresh = decided.explainer.route(class_id, index[source], index[destination], at, rejected)
-        return published if fresh is None else fresh
+        if fresh is None or fresh.paths != published.paths:
+            return published
+        return replace(fresh, reason=published.reason)
 
     def path_report(
         self, source: NodeId, destination: NodeId, class_id: int, path: Sequence[NodeId]

@@ -27,7 +27,7 @@ from overlayd.protocol.controller import MAX_UNAUTHENTICATED_BYTES
 
 LOG = logging.getLogger(__name__)
 
-TLS_CHECK_S = 3600.0
+TLS_CHECK_S = 60.0
 CLOSE_TIMEOUT_S = 1.0
 """An agent that cannot be reached does not hold up the end of this process."""
 BACKLOG = 4096
@@ -186,7 +186,7 @@ async def _start_channel(service: Service, tls: ServerTls, listening: socket.soc
 async def _keep_certificate(tls: ServerTls) -> None:
     while True:
         await asyncio.sleep(TLS_CHECK_S)
-        if time.time() >= tls.renew_at:
+        if tls.due(time.time()):
             tls.renew(time.time())
 
 

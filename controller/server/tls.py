@@ -45,7 +45,11 @@ class ServerTls:
         # The root goes along, so that a joining agent can compare it with its token's pin.
         _replace(folder / "server.pem", (chain + self._state.issuer.authority.root_pem).encode())
         self.context.load_cert_chain(folder / "server.pem", folder / "server.key")
-        self.renew_at = unix_s + RENEW_AFTER_S
+        self._issued_at = unix_s
+
+    def due(self, unix_s: float) -> bool:
+        """Tell whether the leaf is past its half-life, or from a future that the clock has come back from."""
+        return not self._issued_at <= unix_s < self._issued_at + RENEW_AFTER_S
 
 
 def _replace(path: Path, content: bytes) -> None:

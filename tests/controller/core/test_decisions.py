@@ -57,6 +57,25 @@ def test_a_change_tells_what_was_left_and_why_with_forecast_and_measurement() ->
     assert direct.forecast_rtt_ms is not None and direct.forecast_rtt_ms >= 100
 
 
+def test_the_reason_of_a_choice_stays_while_figures_and_back_ups_are_renewed() -> None:
+    world = square()
+    world.run(60)
+    world.links[frozenset("ab")] = Link(100, 0.08)
+    world.report("a", "b", urgent=True)
+    world.report("b", "a", urgent=True)
+    world.run(2)
+    chosen = world.route("ab")
+    assert chosen is not None
+    world.link("ak").rtt_ms = 24  # news, but nothing is better
+    world.run(200)
+    renewed = world.route("ab")
+    assert renewed is not None and renewed.paths[0] == chosen.paths[0]
+    assert (renewed.reason, renewed.decided_at) == (chosen.reason, chosen.decided_at)
+    assert renewed.candidates[0].forecast_rtt_ms != chosen.candidates[0].forecast_rtt_ms
+    explained = world.controller.explain(world.ids["a"], world.ids["b"], 0, 8)
+    assert explained is not None and explained.reason == chosen.reason
+
+
 def test_a_gain_below_five_milliseconds_moves_nothing() -> None:
     world = World("abk")
     world.mesh(ab=36.5, ak=15, kb=15)  # 32.5 ms via k: 11 %, but 4 ms
