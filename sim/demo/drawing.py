@@ -4,9 +4,10 @@ Pure; called by `__main__`. Readable on light and on dark ground (``prefers-colo
 in dash and place as well as in colour.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
+from itertools import pairwise
 from math import hypot
 from typing import NamedTuple
 
@@ -45,17 +46,17 @@ class Point(NamedTuple):
 
 
 WIDTH, HEIGHT = 900, 700
-# Where the sites lie: longitude and latitude, degrees.
+# About where the sites lie, moved apart so that no link passes through a third site.
 _PLACES = {
-    "paris": (2.4, 48.9),
-    "frankfurt": (8.7, 50.1),
-    "madrid": (-3.7, 40.4),
-    "warsaw": (21.0, 52.2),
-    "stockholm": (18.1, 59.3),
+    "paris": Point(225, 300),
+    "frankfurt": Point(470, 400),
+    "madrid": Point(90, 585),
+    "warsaw": Point(790, 270),
+    "stockholm": Point(620, 70),
 }
-_WEST, _NORTH = -7.5, 61.0
-_PER_DEGREE = Point(27.0, 29.0)  # a degree of longitude is the shorter one so far north
-_GAP = 7.0  # between paths that share a link, in pixels
+_ASIDE = 7.0  # between paths that share a link, in pixels
+_SITE = 9.0  # radius of a site
+_CLEAR = 16.0  # paths end so far from the middle of a site
 
 _STYLE = """
   svg { background: #ffffff; color: #1b1f24; font: 15px system-ui, sans-serif; }
@@ -65,7 +66,7 @@ _STYLE = """
   .label { font-size: 12px; fill: #57606a; paint-order: stroke; stroke: #ffffff; stroke-width: 4px; }
   .worse { fill: #cf222e; }
   .site { fill: #ffffff; stroke: currentColor; stroke-width: 2; }
-  .name { font-weight: 600; paint-order: stroke; stroke: #ffffff; stroke-width: 4px; }
+  .name { font-weight: 600; text-anchor: middle; paint-order: stroke; stroke: #ffffff; stroke-width: 4px; }
   .path { fill: none; stroke-width: 4; stroke-linejoin: round; stroke-linecap: round; }
   .before { stroke: #0969da; }
   .during { stroke: #bc4c00; stroke-dasharray: 14 7; }
@@ -86,16 +87,16 @@ _STYLE = """
 
 
 def draw(links: Sequence[DrawnLink], paths: Sequence[DrawnPath]) -> str:
-    """The whole drawing. Sites without a known place are put on a circle of their own."""
+    """The whole drawing. Sites without a known place are put in a row at the top."""
     names = list(dict.fromkeys(node for link in links for node in link.way))
-    places = {name: _place(name, index) for index, name in enumerate(names)}
+    places = {name: _PLACES.get(name, Point(120.0 * index + 60, 40)) for index, name in enumerate(names)}
     shown = [path for path in paths if len(path.nodes) > 1]
     parts = [
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {HEIGHT}" role="img">',
         "<title>The mesh, and the paths its traffic took</title>",
         f"<style>{_STYLE}</style>",
         *(_line(link, places) for link in links),
-        *(_path(path, slot, len(shown), places) for slot, path in enumerate(shown)),
+        *(leg for slot, path in enumerate(shown) for leg in _legs(path, slot, len(shown), places)),
         *(_label(link, places) for link in links),
         *(_site(name, places[name]) for name in names),
         *_legend(shown),
@@ -104,27 +105,19 @@ def draw(links: Sequence[DrawnLink], paths: Sequence[DrawnPath]) -> str:
     return "\n".join(parts) + "\n"
 
 
-def _place(name: str, index: int) -> Point:
-    longitude, latitude = _PLACES.get(name, (-5.0 + 4.0 * index, 43.0))
-    return Point((longitude - _WEST) * _PER_DEGREE.x, (_NORTH - latitude) * _PER_DEGREE.y)
-
-
-def _line(link: DrawnLink, places: dict[str, Point]) -> str:
+def _line(link: DrawnLink, places: Mapping[str, Point]) -> str:
     a, b = places[link.way.start], places[link.way.end]
-    kind = "bad" if link.changed else "link"
-    return f'<line class="{kind}" x1="{a.x:.1f}" y1="{a.y:.1f}" x2="{b.x:.1f}" y2="{b.y:.1f}"/>'
+    return _stroke("bad" if link.changed else "link", a, b)
 
 
-def _label(link: DrawnLink, places: dict[str, Point]) -> str:
-    a, b = places[link.way.start], places[link.way.end]
-    # Not in the middle, where links cross.
-    x, y = a.x + 0.42 * (b.x - a.x), a.y + 0.42 * (b.y - a.y)
-    lines = [f'<text class="label" text-anchor="middle" x="{x:.1f}" y="{y + 4:.1f}">']
-    lines.append(_figures(link.rtt_ms, link.loss_ratio))
+def _label(link: DrawnLink, places: Mapping[str, Point]) -> str:
+    """Beside the middle, where links cross."""
+    at = _between(places[link.way.start], places[link.way.end], 0.42)
+    text = escape(_figures(link.rtt_ms, link.loss_ratio))
     if link.changed:
         later = escape("→ " + _figures(link.later_rtt_ms, link.later_loss_ratio))
-        lines.append(f'<tspan class="worse" x="{x:.1f}" dy="15">{later}</tspan>')
-    return "".join(lines) + "</text>"
+        text += f'<tspan class="worse" x="{at.x:.1f}" dy="15">{later}</tspan>'
+    return f'<text class="label" text-anchor="middle" x="{at.x:.1f}" y="{at.y + 4:.1f}">{text}</text>'
 
 
 def _figures(rtt_ms: float | None, loss_ratio: float | None) -> str:
@@ -132,25 +125,39 @@ def _figures(rtt_ms: float | None, loss_ratio: float | None) -> str:
     return f"{rtt}, {loss_ratio:.0%} lost" if loss_ratio else rtt
 
 
-def _path(path: DrawnPath, slot: int, slots: int, places: dict[str, Point]) -> str:
-    """A line beside the links, so that paths that share one are told apart."""
-    aside = (slot - (slots - 1) / 2) * _GAP
-    points: list[str] = []
-    for start, end in zip(path.nodes, path.nodes[1:], strict=False):
+def _legs(path: DrawnPath, slot: int, slots: int, places: Mapping[str, Point]) -> Iterator[str]:
+    """A line beside each link, on a side of its own, so that paths that share one are told apart."""
+    aside = (slot - (slots - 1) / 2) * _ASIDE
+    for start, end in pairwise(path.nodes):
         a, b = places[start], places[end]
-        length = hypot(b.x - a.x, b.y - a.y) or 1.0
-        across = Point(-(b.y - a.y) / length * aside, (b.x - a.x) / length * aside)
-        points += [f"{point.x + across.x:.1f},{point.y + across.y:.1f}" for point in (a, b)]
-    return f'<polyline class="path {escape(path.when)}" points="{" ".join(points)}"/>'
+        length = max(hypot(b.x - a.x, b.y - a.y), 1.0)
+        trim = min(_CLEAR / length, 0.4)
+        # To the same side, whichever way the leg is gone.
+        sign = 1.0 if (a.x, a.y) < (b.x, b.y) else -1.0
+        across = Point(-(b.y - a.y) / length * aside * sign, (b.x - a.x) / length * aside * sign)
+        ends = (_between(a, b, trim), _between(a, b, 1 - trim))
+        yield _stroke(f"path {escape(path.when)}", *(Point(p.x + across.x, p.y + across.y) for p in ends))
 
 
 def _site(name: str, at: Point) -> str:
-    words = f'<text class="name" x="{at.x + 14:.1f}" y="{at.y - 12:.1f}">{escape(name)}</text>'
-    return f'<circle class="site" cx="{at.x:.1f}" cy="{at.y:.1f}" r="8"/>{words}'
+    """Its name goes outwards: below those in the lower half, above the others."""
+    y = at.y + 28 if at.y > HEIGHT / 2 else at.y - 17
+    circle = f'<circle class="site" cx="{at.x:.1f}" cy="{at.y:.1f}" r="{_SITE:g}"/>'
+    return f'{circle}<text class="name" x="{at.x:.1f}" y="{y:.1f}">{escape(name)}</text>'
 
 
-def _legend(paths: Iterable[DrawnPath]) -> Iterable[str]:
+def _legend(paths: Sequence[DrawnPath]) -> Iterator[str]:
     for row, path in enumerate(paths):
-        y = HEIGHT - 90 + 26 * row
-        yield f'<line class="path {escape(path.when)}" x1="420" y1="{y}" x2="480" y2="{y}"/>'
-        yield f'<text x="494" y="{y + 5}">{escape(path.when)}: {escape(route(path.nodes))}</text>'
+        y = HEIGHT - 120 + 26 * row
+        yield _stroke(f"path {escape(path.when)}", Point(430, y), Point(490, y))
+        yield f'<text x="504" y="{y + 5}">{escape(path.when)}: {escape(route(path.nodes))}</text>'
+    note = "Round trips, and loss there and back, as probes met them on each link"
+    yield f'<text class="label" x="430" y="{HEIGHT - 30}">{note}</text>'
+
+
+def _stroke(kind: str, a: Point, b: Point) -> str:
+    return f'<line class="{kind}" x1="{a.x:.1f}" y1="{a.y:.1f}" x2="{b.x:.1f}" y2="{b.y:.1f}"/>'
+
+
+def _between(a: Point, b: Point, share: float) -> Point:
+    return Point(a.x + share * (b.x - a.x), a.y + share * (b.y - a.y))

@@ -69,17 +69,19 @@ class Findings:
     paths: list[DrawnPath] = field(default_factory=list[DrawnPath])
 
     def facts(self, seconds: float) -> Facts:
-        goodput = Goodput(self.direct_clean, self.direct_degraded, self.mesh_clean, self.mesh_degraded)
+        measured = (self.direct_clean, self.direct_degraded, self.mesh_clean, self.mesh_degraded)
+        goodput = Goodput(*(None if rate is None else round(rate, 3) for rate in measured))
         facts = (self.hosts, round(seconds, 1), self.transfer, self.reroute, self.relay_kill, self.agent_kill)
         return Facts(*facts, goodput)
 
 
 @dataclass(slots=True)
 class Long:
-    """The download that goes on while everything else happens, and the probes beside it."""
+    """The download that goes on while everything else happens, and the probes beside it from both ends."""
 
     download: EndPoint
     probes: EndPoint
+    counter_probes: EndPoint
     bytes: int
     sha256: str
 
@@ -101,7 +103,7 @@ class Story:
         self._mesh = mesh
         self._stage = stage
         self._folder = folder
-        self._reflectors: dict[str, EndPoint] = {}
+        self._reflectors: dict[tuple[str, str], EndPoint] = {}
         self._downloads: list[tuple[Record, int, str]] = []
 
     def play(self) -> None:
@@ -161,9 +163,9 @@ class Story:
         stage.say(f"an ordinary web server in {SERVER}, curl in {CLIENT}, TCP with cubic")
         digest = make_file(self._folder / "short.bin", _SHORT_BYTES)
         mesh.serve(SERVER, self._folder, _WEB_PORT)
-        for over in ("underlay", "overlay"):
-            address = mesh.address(CLIENT, over)
-            self._reflectors[over] = mesh.start(CLIENT, "reflect", address, _PROBE_PORT)
+        for node, over in ((CLIENT, "underlay"), (CLIENT, "overlay"), (SERVER, "overlay")):
+            reflector = mesh.start(node, "reflect", mesh.address(node, over), _PROBE_PORT)
+            self._reflectors[node, over] = reflector
         _, direct = self._transfer("underlay", "outside the mesh")
         before = mesh.sample()
         record, met = self._transfer("overlay", "through the mesh")
@@ -219,6 +221,7 @@ class Story:
             else link
             for link in findings.links
         ]
+        stage.show(mesh.explanation(SERVER, CLIENT).rstrip() + "\n")
         now_ns = time.monotonic_ns()
         during = Stretch(degraded_ns, off_ns or now_ns)
         after = Stretch(
@@ -240,7 +243,8 @@ class Story:
         size = int(min(max(rate_mbps * 1e6 / 8 * _LONG_S, _LONG_MIN_BYTES), _LONG_MAX_BYTES))
         digest = make_file(self._folder / "long.bin", size)
         download = self._mesh.start(CLIENT, "download", self._url("overlay", "long.bin"))
-        return Long(download, self._probes("overlay"), size, digest)
+        counter_probes = self._probes("overlay", CLIENT, SERVER)
+        return Long(download, self._probes("overlay"), counter_probes, size, digest)
 
     def _degrade(self, long: Long, working: Working) -> tuple[Reroute, int, int | None]:
         """Degrade the direct path, and see when traffic leaves it and when it is where the controller wants
@@ -284,8 +288,6 @@ class Story:
                 f"after {found.seconds:.2f} s it was where the controller wants it: {found.reason}", "green"
             )
         stage.say(f"the path, by the bytes on each link: {route(found.path_after)}")
-        stage.show(self._mesh.explanation(SERVER, CLIENT).rstrip())
-        stage.show("")
 
     # 4
 
@@ -302,13 +304,7 @@ class Story:
             end = self._watch(long, working, path, 4.0)
             path = path_taken(middle, end, SERVER, CLIENT)
             stretch = Stretch(killed_ns - _WINDOW_NS, time.monotonic_ns())
-            there = self._reflectors["overlay"].update().seen.values()
-            back = [probe.returned_ns for probe in long.probes.update().echoes.values()]
-            gaps = [longest_gap_ns(arrivals, stretch) for arrivals in (there, back)]
-            if all(gap is not None for gap in gaps):
-                outage_ms = max(gap for gap in gaps if gap is not None) / NS_PER_MS
-                findings.relay_kill = RelayKill(round(outage_ms, 1))
-                stage.say(f"the longest time without a probe, at either end: {outage_ms:.0f} ms", "green")
+            self._tell_outage(stretch)
             stage.say(f"traffic goes on over {route(path)}")
             after = Stretch(killed_ns, time.monotonic_ns() - NS_PER_S // 2)
             findings.rows.append(Row("the relay is dead", path, self._met(long, after)))
@@ -317,6 +313,7 @@ class Story:
             while long.download.alive and time.monotonic() < deadline:
                 self._watch(long, working, path, 0.5)
         long.probes.stop()
+        long.counter_probes.stop()
         record = long.download.stop()
         self._downloads.append((record, long.bytes, long.sha256))
         self._settle_downloads()
@@ -324,6 +321,17 @@ class Story:
         equal = "the file that was served" if transfer.sha256_equal else "NOT the file that was served"
         broken = f"{transfer.broken_connections} broken connections"
         stage.say(f"downloaded through the mesh: {transfer.bytes / 1e6:.0f} MB, {equal}, {broken}")
+
+    def _tell_outage(self, stretch: Stretch) -> None:
+        """Each end sends all the time; the outage is the longest time in which one heard nothing."""
+        seen = [self._reflectors[node, "overlay"].update().seen.values() for node in (CLIENT, SERVER)]
+        gaps = [longest_gap_ns(arrivals, stretch) for arrivals in seen]
+        if None in gaps:
+            self._stage.say("an end heard nothing at all", "red")
+            return
+        outage_ms = max(gap for gap in gaps if gap is not None) / NS_PER_MS
+        self.findings.relay_kill = RelayKill(round(outage_ms, 1))
+        self._stage.say(f"the longest time in which an end heard nothing: {outage_ms:.0f} ms", "green")
 
     # 5
 
@@ -359,9 +367,9 @@ class Story:
     def _url(self, over: str, file: str) -> str:
         return f"http://{self._mesh.address(SERVER, over)}:{_WEB_PORT}/{file}"
 
-    def _probes(self, over: str) -> EndPoint:
+    def _probes(self, over: str, source: str = SERVER, target: str = CLIENT) -> EndPoint:
         words = ("--every-us", _WATCH_US, "--bytes", _WATCH_BYTES)
-        return self._mesh.start(SERVER, "probe", self._mesh.address(CLIENT, over), _PROBE_PORT, *words)
+        return self._mesh.start(source, "probe", self._mesh.address(target, over), _PROBE_PORT, *words)
 
     def _watch(self, long: Long, working: Working, path: tuple[str, ...], seconds: float) -> Sample:
         """Let the download go on for a while; answers the counters at the end."""
