@@ -179,6 +179,14 @@ impl Routes {
             .flat_map(|set| &self.sets[set].paths)
     }
 
+    /// The verdict of `since` on a first hop, by its place among the peers, was wrong.
+    pub(crate) fn take_back(&mut self, via: usize, since: Nanos) {
+        let paths = self.sets.iter_mut().flat_map(|set| &mut set.paths);
+        for path in paths.filter(|path| path.via == via) {
+            path.take_back(since);
+        }
+    }
+
     /// All routes to a destination want to be tended at once.
     pub(crate) fn hurry(&mut self, destination: u16, now: Nanos) {
         for set in self.places_to(destination) {

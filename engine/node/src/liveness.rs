@@ -1,8 +1,8 @@
 //! Whether a link or a path still answers: round-trip time, loss of probes, and the verdict "down".
 //!
 //! Down is when so many successive probes stayed unanswered that loss alone explains it once in a million, and the newest of them is
-//! overdue. Proof of life is about the outgoing direction: an answer to something sent at time t clears all probes sent up to t. Who
-//! probes when is in `link` and `path`. Pure.
+//! overdue. Proof of life is about the outgoing direction: an answer to something sent at time t clears all probes sent up to t. A verdict is
+//! taken back when one of the probes that led to it is answered after all: slow is not dead. Who probes when is in `link` and `path`. Pure.
 
 use std::collections::VecDeque;
 
@@ -22,6 +22,8 @@ const RTT_UNKNOWN: Nanos = 300_000_000;
 const VARIATION_MIN: Nanos = 5_000_000;
 /// Unanswered probes that are remembered: a round trip of 1.2 s at the fast pace.
 const PENDING_MAX: usize = 64;
+/// So long after a verdict it may be taken back: what held probes for longer was a break.
+const TAKE_BACK: Nanos = 1_000_000_000;
 /// Weight of one probe in the loss estimate.
 const LOSS_GAIN: f64 = 1.0 / 64.0;
 
@@ -34,9 +36,21 @@ pub(crate) enum Life {
     Down(Nanos),
 }
 
+/// What an answer changed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Turn {
+    Nothing,
+    /// It lives, or lives again.
+    Up,
+    /// It never was down: the verdict of then was wrong.
+    TakenBack(Nanos),
+}
+
 #[derive(Debug)]
 pub(crate) struct Liveness {
     life: Life,
+    /// When the first of the probes was sent whose silence made the verdict "down".
+    silent_since: Option<Nanos>,
     /// When each probe was sent that nothing has proved to have arrived; ascending.
     pending: VecDeque<Nanos>,
     rtt: RoundTrip,
@@ -55,6 +69,7 @@ impl Liveness {
     pub(crate) fn new() -> Self {
         Self {
             life: Life::Unknown,
+            silent_since: None,
             pending: VecDeque::with_capacity(PENDING_MAX),
             rtt: RoundTrip::default(),
             loss_ratio: 0.0,
@@ -84,8 +99,8 @@ impl Liveness {
         }
     }
 
-    /// A probe sent at `sent` was answered after `rtt`. True: this brought it up.
-    pub(crate) fn answered(&mut self, sent: Nanos, rtt: Nanos) -> bool {
+    /// A probe sent at `sent` was answered after `rtt`.
+    pub(crate) fn answered(&mut self, sent: Nanos, rtt: Nanos) -> Turn {
         self.rtt.sample(rtt);
         let before = self.pending.len();
         self.proved(sent);
@@ -94,16 +109,27 @@ impl Liveness {
             self.loss_ratio += (1.0 - self.loss_ratio) * LOSS_GAIN;
         }
         self.loss_ratio -= self.loss_ratio * LOSS_GAIN;
-        let rises = match self.life {
-            Life::Unknown => true,
-            Life::Up => false,
-            // A late answer to an older probe says how slow it was, not that it lives.
-            Life::Down(since) => sent >= since,
+        let turn = match self.life {
+            Life::Up => Turn::Nothing,
+            Life::Unknown => Turn::Up,
+            Life::Down(since) if sent >= since => Turn::Up,
+            Life::Down(since) => {
+                let accused = self.silent_since.is_some_and(|first| sent >= first);
+                match accused && sent + rtt < since + TAKE_BACK {
+                    true => Turn::TakenBack(since),
+                    false => Turn::Nothing,
+                }
+            }
         };
-        if rises {
+        if let Turn::TakenBack(_) = turn {
+            // It has become another link or path: what was known of its pace would accuse it again.
+            self.rtt = RoundTrip::default();
+            self.rtt.sample(rtt);
+        }
+        if turn != Turn::Nothing {
             self.life = Life::Up;
         }
-        rises
+        turn
     }
 
     /// Something sent at `sent` has arrived: so did, or would have, all probes before it.
@@ -126,7 +152,9 @@ impl Liveness {
     pub(crate) fn check(&mut self, now: Nanos) -> bool {
         let falls = self.verdict_at().is_some_and(|at| at <= now);
         if falls {
+            let first = self.pending.front().copied();
             self.fall(now);
+            self.silent_since = first;
         }
         falls
     }
@@ -139,6 +167,7 @@ impl Liveness {
     /// It is known to be dead from elsewhere (its session is gone).
     pub(crate) fn fall(&mut self, now: Nanos) {
         self.life = Life::Down(now);
+        self.silent_since = None;
         self.pending.clear();
     }
 
@@ -223,17 +252,48 @@ mod tests {
         assert_eq!(run(600_000 * MS, lost), None);
     }
 
-    #[test]
-    fn a_late_answer_does_not_revive_but_a_fresh_one_does() {
+    /// Down since 400 ms, for the silence of the probes of 100, 120 and 140 ms.
+    fn fallen() -> Liveness {
         let mut liveness = Liveness::new();
-        assert!(liveness.answered(0, 40 * MS));
+        assert_eq!(liveness.answered(0, 40 * MS), Turn::Up);
         for sent in [100, 120, 140] {
             liveness.probe_sent(sent * MS);
         }
         assert!(liveness.check(400 * MS));
-        assert!(!liveness.answered(140 * MS, 300 * MS));
+        liveness
+    }
+
+    #[test]
+    fn a_late_answer_takes_the_verdict_back_and_the_new_pace_accuses_no_more() {
+        let mut liveness = fallen();
+        let taken_back = Turn::TakenBack(400 * MS);
+        assert_eq!(liveness.answered(120 * MS, 300 * MS), taken_back);
+        assert_eq!(liveness.rtt(), Some(300 * MS));
+        for sent in (420..10_000).step_by(20) {
+            if sent >= 720 {
+                liveness.answered((sent - 300) * MS, 300 * MS);
+            }
+            liveness.probe_sent(sent * MS);
+            assert!(!liveness.check(sent * MS));
+        }
+        // And a death after it is seen as fast as ever.
+        assert!(liveness.check(9_980 * MS + 365 * MS));
+    }
+
+    #[test]
+    fn what_was_sent_before_the_silence_or_came_too_late_revives_nothing() {
+        let mut liveness = fallen();
+        assert_eq!(liveness.answered(80 * MS, 350 * MS), Turn::Nothing);
+        assert_eq!(liveness.answered(140 * MS, 1260 * MS), Turn::Nothing);
         assert!(!liveness.is_up());
-        liveness.probe_sent(500 * MS);
-        assert!(liveness.answered(500 * MS, 300 * MS));
+        liveness.probe_sent(2000 * MS);
+        assert_eq!(liveness.answered(2000 * MS, 40 * MS), Turn::Up);
+    }
+
+    #[test]
+    fn what_is_known_to_be_dead_is_not_called_slow() {
+        let mut liveness = fallen();
+        liveness.fall(500 * MS);
+        assert_eq!(liveness.answered(140 * MS, 400 * MS), Turn::Nothing);
     }
 }

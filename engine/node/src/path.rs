@@ -119,6 +119,9 @@ struct Hold {
     left: bool,
     /// Health asked for; 0: it was never left.
     period: Nanos,
+    /// When it was left last, and the health that was asked for before.
+    left_at: Nanos,
+    period_before: Nanos,
 }
 
 /// How closely a route is watched.
@@ -270,7 +273,7 @@ impl PathSet {
         }
         let from = std::mem::replace(&mut self.active, to);
         if reason == SwitchReason::Dead {
-            self.paths[from].leave();
+            self.paths[from].leave(now);
         }
         self.paths[to].hold.left = false;
         self.paths[to].counts = Counts::new(now);
@@ -370,7 +373,15 @@ impl Path {
         Some(since + self.hold.period)
     }
 
-    fn leave(&mut self) {
+    /// The verdict of `since`, for which it may have been left, was wrong.
+    pub(crate) fn take_back(&mut self, since: Nanos) {
+        if self.hold.left && self.hold.left_at >= since {
+            self.hold.left = false;
+            self.hold.period = self.hold.period_before;
+        }
+    }
+
+    fn leave(&mut self, now: Nanos) {
         if self.healthy_since.is_none() {
             // It was only never there yet, as at a start.
             return;
@@ -378,6 +389,8 @@ impl Path {
         self.hold = Hold {
             left: true,
             period: (self.hold.period * 2).clamp(HOLD_MIN, HOLD_MAX),
+            left_at: now,
+            period_before: self.hold.period,
         };
     }
 }
@@ -429,6 +442,21 @@ mod tests {
             );
             now = returns + 1;
         }
+    }
+
+    #[test]
+    fn a_verdict_that_was_wrong_leaves_no_trace() {
+        let mut set = set(&[&[9], &[3, 9]]);
+        switch(&mut set, 0, &[9, 3]);
+        switch(&mut set, MINUTE, &[3]);
+        set.paths[0].take_back(MINUTE + 1); // of another verdict
+        assert_eq!(switch(&mut set, MINUTE + 1, &[9, 3]), None);
+        set.paths[0].take_back(MINUTE);
+        let back = Some((9, SwitchReason::Recovered));
+        assert_eq!(switch(&mut set, MINUTE + 2, &[9, 3]), back);
+        switch(&mut set, 2 * MINUTE, &[3]);
+        switch(&mut set, 2 * MINUTE, &[9, 3]);
+        assert_eq!(set.poll_timeout(), Some(3 * MINUTE));
     }
 
     #[test]

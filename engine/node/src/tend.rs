@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use overlayd_wire::{LinkProbe, LinkProbeReply, frame};
 
 use crate::event::{Event, LinkState};
+use crate::liveness::Turn;
 use crate::node::Datagram;
 use crate::pipeline::Arrival;
 use crate::session::Scope;
@@ -150,8 +151,14 @@ impl Node {
         link.mtu.answered(now, reply.seq, size);
         if usize::from(reply.received_size) > PROBE_BYTES {
             link.liveness.proved(reply.sent_ns);
-        } else if link.liveness.answered(reply.sent_ns, rtt) {
-            self.link_changed(now, arrival.link, LinkState::Up);
+        } else {
+            let turn = link.liveness.answered(reply.sent_ns, rtt);
+            if let Turn::TakenBack(since) = turn {
+                self.routes.take_back(arrival.peer, since);
+            }
+            if turn != Turn::Nothing {
+                self.link_changed(now, arrival.link, LinkState::Up);
+            }
         }
         self.touch(arrival.link);
         Ok(())

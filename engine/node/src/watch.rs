@@ -5,7 +5,7 @@ use overlayd_wire::{Body, Budget, PathProbe, PathProbeReply, Protected, RouteRep
 use crate::choose::{Leg, Way};
 use crate::egress::Source;
 use crate::event::Event;
-use crate::liveness::{FAST, SLOW};
+use crate::liveness::{FAST, SLOW, Turn};
 use crate::path::{Path, Switched, Watch};
 use crate::session::Scope;
 use crate::{DropReason, Nanos, Node};
@@ -246,7 +246,11 @@ impl Node {
             return Ok(());
         }
         state.samples.add(rtt);
-        if state.liveness.answered(reply.sent_ns, rtt) {
+        let turn = state.liveness.answered(reply.sent_ns, rtt);
+        if let Turn::TakenBack(since) = turn {
+            state.take_back(since);
+        }
+        if turn != Turn::Nothing {
             self.choose_path(now, place);
         }
         Ok(())

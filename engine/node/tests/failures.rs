@@ -140,6 +140,52 @@ fn leaving_is_at_once_and_coming_back_waits_a_minute() {
     assert!((60 * SECOND..63 * SECOND).contains(&waited), "{waited}");
 }
 
+/// Switches of node 1 from (after the change of its wires) to the end of two more seconds of traffic.
+fn after_slowing(mesh: &mut Mesh, one: u16, other: u16) -> Vec<(u64, Vec<u16>, Vec<u16>)> {
+    mesh.run_for(SECOND);
+    stream(mesh, 0..1000, MS);
+    mesh.hosts.get_mut(&1).unwrap().events.clear();
+    mesh.set_wires(one, other, delay(70));
+    let slow_at = mesh.now;
+    stream(mesh, 1000..3000, MS);
+    let switches = mesh.switches(1);
+    let after = |(at, from, to)| (at - slow_at, from, to);
+    switches.into_iter().map(after).collect()
+}
+
+#[test]
+fn a_link_that_becomes_slow_is_not_taken_for_dead() {
+    let mut mesh = Mesh::triangle(3, delay(10), &[&[2], &[3, 2]]);
+    let switches = after_slowing(&mut mesh, 1, 2);
+    let (at, _, to) = switches.last().unwrap();
+    assert_eq!(to, &[2], "{switches:?}");
+    assert!(*at < 200 * MS, "{switches:?}");
+    assert!(switches.len() <= 2, "{switches:?}");
+    // Nothing of it stays: a death after it is left at once, and is the first that is held against the path.
+    mesh.cut(1, 2);
+    let cut = mesh.now;
+    stream(&mut mesh, 3000..4000, MS);
+    let outage = outage(&mesh, 2, cut - SECOND);
+    assert!(outage <= 230 * MS, "outage of {} ms", outage / MS);
+    let settings = mesh.wire;
+    mesh.set_wires(1, 2, settings);
+    let healed = mesh.now;
+    stream(&mut mesh, 4000..4700, 100 * MS);
+    let waited = mesh.switches(1).last().unwrap().0 - healed;
+    assert!((60 * SECOND..63 * SECOND).contains(&waited), "{waited}");
+    unique(&mesh, 2);
+}
+
+#[test]
+fn a_path_that_becomes_slow_behind_its_relay_is_not_taken_for_dead() {
+    let mut mesh = Mesh::triangle(3, delay(10), &[&[3, 2], &[2]]);
+    let switches = after_slowing(&mut mesh, 3, 2);
+    let (at, _, to) = switches.last().unwrap();
+    assert_eq!(to, &[3, 2], "{switches:?}");
+    assert!(*at < 200 * MS, "{switches:?}");
+    assert!(switches.len() <= 2, "{switches:?}");
+}
+
 #[test]
 fn a_new_order_of_paths_takes_effect_at_once() {
     let mut mesh = Mesh::triangle(3, delay(10), &[&[2], &[3, 2]]);
