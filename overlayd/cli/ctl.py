@@ -8,6 +8,7 @@ import importlib
 import os
 import sys
 from collections.abc import Callable, Sequence
+from importlib import metadata
 from typing import TypeAlias
 
 from overlayd.cli.ctl_failure import OK, Failure
@@ -229,9 +230,10 @@ def _token(verbs: _Verbs) -> None:
 def _lab(verbs: _Verbs) -> None:
     text = "networks of namespaces on this host"
     made = verbs.add_parser("lab", help=text, description=text)
-    # By name: the command line stands below the simulator, and only a lab pays for loading it.
-    importlib.import_module("sim.lab.cli").add_arguments(made)
-    made.set_defaults(handler="sim.lab.cli:run")
+    # The command line stands below the labs and does not know them: they plug themselves in.
+    module = next(iter(metadata.entry_points(group="overlayctl.verbs", name="lab"))).value
+    importlib.import_module(module).add_arguments(made)
+    made.set_defaults(handler=f"{module}:run")
 
 
 if __name__ == "__main__":
