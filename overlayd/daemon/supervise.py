@@ -43,13 +43,18 @@ class Child:
         self._process: asyncio.subprocess.Process | None = None
 
     async def keep_running(self) -> int:
-        """Start again and again; return only with exit code 2, which the next start would end with, too."""
+        """Start again and again; return only if the first run ends with exit code 2, as the next would.
+
+        A configuration that is spoilt later costs a restart of this child, but never the other one.
+        """
         back_off_s = FIRST_BACK_OFF_S
+        first = True
         while True:
             started = time.monotonic()
             code = await self._run_once()
-            if code == _USAGE:
+            if code == _USAGE and first:
                 return code
+            first = False
             if time.monotonic() - started >= WELL_AFTER_S:
                 back_off_s = FIRST_BACK_OFF_S
             LOG.error(f"{self.name} ended", extra=fields(exit=code, again_in_s=back_off_s))
@@ -77,7 +82,7 @@ class Child:
 
 
 async def supervise(children: Sequence[Child]) -> int:
-    """Keep ``children`` running until SIGTERM or SIGINT (0), or until one is misconfigured (2)."""
+    """Keep ``children`` running until SIGTERM or SIGINT (0), or until one is misconfigured from the start (2)."""
     stopped = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stopped.set)

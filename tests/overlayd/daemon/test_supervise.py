@@ -66,6 +66,29 @@ def test_a_misconfigured_child_ends_the_supervisor(tmp_path: Path) -> None:
     assert asyncio.run(asyncio.wait_for(supervise.supervise(children), BOUND_S)) == 2
 
 
+async def spoil_the_agent(a: Path, b: Path) -> None:
+    spoilt = b.with_name("spoilt")
+    program = f"if os.path.exists({str(spoilt)!r}): sys.exit(2)\ntime.sleep(60)"
+    agent = Child("agent", [sys.executable, "-c", notes(b, "pass") + "\n" + program])
+    running = asyncio.create_task(supervise.supervise([child("engine", notes(a, "time.sleep(60)")), agent]))
+    [engine] = await pids(a, 1)
+    [first] = await pids(b, 1)
+    spoilt.touch()
+    os.kill(first, signal.SIGKILL)
+    await pids(b, 3)
+    assert not gone(engine)
+    spoilt.unlink()
+    async with asyncio.timeout(BOUND_S):
+        while gone((await pids(b, 3))[-1]):
+            await asyncio.sleep(0.02)
+    os.kill(os.getpid(), signal.SIGTERM)
+    assert await asyncio.wait_for(running, BOUND_S) == 0
+
+
+def test_a_configuration_that_is_spoilt_later_costs_the_other_child_nothing(tmp_path: Path) -> None:
+    asyncio.run(spoil_the_agent(tmp_path / "a", tmp_path / "b"))
+
+
 def test_a_child_that_always_dies_is_started_ever_more_rarely(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
