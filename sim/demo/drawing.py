@@ -49,7 +49,7 @@ WIDTH, HEIGHT = 900, 700
 # About where the sites lie, moved apart so that no link passes through a third site.
 _PLACES = {
     "paris": Point(225, 300),
-    "frankfurt": Point(470, 400),
+    "frankfurt": Point(440, 362),
     "madrid": Point(90, 585),
     "warsaw": Point(790, 270),
     "stockholm": Point(620, 70),

@@ -8,6 +8,7 @@ import hashlib
 import itertools
 import random
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -104,7 +105,7 @@ class Story:
         self._stage = stage
         self._folder = folder
         self._reflectors: dict[tuple[str, str], EndPoint] = {}
-        self._downloads: list[tuple[Record, int, str]] = []
+        self._downloads: list[tuple[Record, str]] = []
 
     def play(self) -> None:
         """All chapters. Raises :class:`LabError` where one cannot go on."""
@@ -115,7 +116,7 @@ class Story:
             self.relay_dies(long)
             self.agent_dies()
         finally:
-            self._settle_downloads()
+            self.findings.transfer = transfer_of(self._downloads)
 
     # 1
 
@@ -170,7 +171,7 @@ class Story:
         before = mesh.sample()
         record, met = self._transfer("overlay", "through the mesh")
         path = path_taken(before, mesh.sample(), SERVER, CLIENT)
-        self._downloads.append((record, _SHORT_BYTES, digest))
+        self._downloads.append((record, digest))
         findings.direct_clean, findings.mesh_clean = direct.goodput_mbps, met.goodput_mbps
         findings.rows.append(Row("before: all is well", path, met, direct))
         findings.paths.append(DrawnPath("before", path))
@@ -243,6 +244,7 @@ class Story:
         size = int(min(max(rate_mbps * 1e6 / 8 * _LONG_S, _LONG_MIN_BYTES), _LONG_MAX_BYTES))
         digest = make_file(self._folder / "long.bin", size)
         download = self._mesh.start(CLIENT, "download", self._url("overlay", "long.bin"))
+        self._downloads.append((download.record, digest))
         counter_probes = self._probes("overlay", CLIENT, SERVER)
         return Long(download, self._probes("overlay"), counter_probes, size, digest)
 
@@ -263,7 +265,7 @@ class Story:
             off_ns = left_ns(samples, BOTH_WAYS, degraded_ns, _WATCH_BPS / 2, _WINDOW_NS)
             path = _path_lately(samples) or path
             known = mesh.explain(SERVER, CLIENT)
-            if off_ns and known.decided_at > decided_after and path == _controllers_path(known):
+            if off_ns and known.decided_at > decided_after and path == controllers_path(known):
                 best_ns = samples[-1].at_ns
             working.update(long.line(path))
         reroute = Reroute(
@@ -314,9 +316,8 @@ class Story:
                 self._watch(long, working, path, 0.5)
         long.probes.stop()
         long.counter_probes.stop()
-        record = long.download.stop()
-        self._downloads.append((record, long.bytes, long.sha256))
-        self._settle_downloads()
+        long.download.stop()
+        self.findings.transfer = transfer_of(self._downloads)
         transfer = findings.transfer
         equal = "the file that was served" if transfer.sha256_equal else "NOT the file that was served"
         broken = f"{transfer.broken_connections} broken connections"
@@ -382,15 +383,15 @@ class Story:
     def _met(self, long: Long, stretch: Stretch) -> Met:
         return Met(quality(long.probes.record, stretch), goodput_mbps(long.download.record.progress, stretch))
 
-    def _settle_downloads(self) -> None:
-        """Hold the downloads through the mesh against the files they should be."""
-        ends = [(record.end, size, sha256) for record, size, sha256 in self._downloads]
-        self.findings.transfer = Transfer(
-            bytes=sum(end.total for end, _, _ in ends if end),
-            sha256_equal=bool(ends)
-            and all(end is not None and end.sha256 == sha256 for end, _, sha256 in ends),
-            broken_connections=sum(end is None or end.code != 0 for end, _, _ in ends) if ends else None,
-        )
+
+def transfer_of(downloads: Sequence[tuple[Record, str]]) -> Transfer:
+    """What became of downloads, each given with the SHA-256 of the file that was served."""
+    ends = [(record.end, sha256) for record, sha256 in downloads]
+    return Transfer(
+        bytes=sum(end.total for end, _ in ends if end),
+        sha256_equal=bool(ends) and all(end is not None and end.sha256 == sha256 for end, sha256 in ends),
+        broken_connections=sum(end is None or end.code != 0 for end, _ in ends) if ends else None,
+    )
 
 
 def make_file(file: Path, size: int) -> str:
@@ -405,7 +406,7 @@ def make_file(file: Path, size: int) -> str:
     return digest.hexdigest()
 
 
-def _controllers_path(known: Explanation) -> tuple[str, ...] | None:
+def controllers_path(known: Explanation) -> tuple[str, ...] | None:
     """The path that the controller put first, from the source on; None where it was not the controller."""
     if known.decider != "controller":
         return None
