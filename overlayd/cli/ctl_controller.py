@@ -147,14 +147,16 @@ def _connect(url: str) -> http.client.HTTPConnection:
     """A connection to ``unix:/path``, or ``http://`` to this host: the token travels in the clear."""
     if url.startswith("unix:"):
         return _UnixConnection(url.removeprefix("unix:"))
-    place = urlsplit(url)
-    if place.scheme != "http" or not place.hostname:
+    try:
+        place = urlsplit(url)
+        host, port = place.hostname, place.port or 80
+    except ValueError:  # half a bracket, or a port that is none
+        place = host = port = None
+    if place is None or place.scheme != "http" or not host:
         raise Failure(USAGE, f"{url!r} is not of the form http://127.0.0.1:7480 or unix:/path")
-    if not _is_local(place.hostname):
-        raise Failure(
-            USAGE, f"{place.hostname} is another host, and the API is plain HTTP; use a tunnel (ssh -L)"
-        )
-    return http.client.HTTPConnection(place.hostname, place.port or 80, timeout=TIMEOUT_S)
+    if not _is_local(host):
+        raise Failure(USAGE, f"{host} is another host, and the API is plain HTTP; use a tunnel (ssh -L)")
+    return http.client.HTTPConnection(host, port, timeout=TIMEOUT_S)
 
 
 def _is_local(host: str) -> bool:
@@ -169,8 +171,12 @@ def _token(file: str | None) -> str | None:
         return None
     try:
         return Path(file).read_text(encoding="ascii").strip()
-    except (OSError, UnicodeDecodeError) as error:
-        raise Failure(USAGE, f"{file}: {error}") from error
+    except PermissionError as error:
+        raise Failure(DENIED, f"{file}: only the controller's user may read the admin token") from error
+    except OSError as error:
+        raise Failure(USAGE, f"{file}: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise Failure(USAGE, f"{file} holds no admin token") from error
 
 
 def _machine_readable(arguments: argparse.Namespace, document: Document, rows: str) -> int:

@@ -5,6 +5,7 @@ Chooses, does no I/O itself.
 import argparse
 
 from overlayd.cli import ctl_node
+from overlayd.cli.ctl_failure import USAGE, Failure
 
 
 def nodes(arguments: argparse.Namespace) -> int:
@@ -19,6 +20,8 @@ def links(arguments: argparse.Namespace) -> int:
 
 def routes(arguments: argparse.Namespace) -> int:
     """List routes."""
+    if arguments.source and not arguments.controller:
+        raise Failure(USAGE, "--source asks a controller; name it with --controller URL")
     return _from_controller(arguments, "routes") if arguments.controller else ctl_node.routes(arguments)
 
 

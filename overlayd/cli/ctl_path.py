@@ -18,6 +18,7 @@ from overlayd.cli.ctl_output import (
 )
 
 TRACE_MARGIN_S = 2.0
+TIMEOUT_MAX_S = 60.0
 
 
 def explain(arguments: argparse.Namespace) -> int:
@@ -46,6 +47,8 @@ def explain(arguments: argparse.Namespace) -> int:
 
 def trace(arguments: argparse.Namespace) -> int:
     """Show the path in use, hop by hop."""
+    if not 0 < arguments.timeout <= TIMEOUT_MAX_S:
+        raise Failure(USAGE, f"trace needs a timeout above 0 s, {TIMEOUT_MAX_S:g} s at most")
     asked = {
         "destination": arguments.destination,
         "service": arguments.service,

@@ -17,6 +17,7 @@ from overlayd.cli.ctl_client import ask
 from overlayd.cli.ctl_failure import DENIED, FAILED, NOT_FOUND, OK, USAGE, Failure
 from overlayd.cli.ctl_output import emit, milliseconds, percent, say
 
+HOUR_S = 3600
 _HEADER = struct.Struct("!BBHHH")
 _ECHO = {socket.AF_INET: 8, socket.AF_INET6: 128}
 _ECHO_REPLY = {socket.AF_INET: 0, socket.AF_INET6: 129}
@@ -50,8 +51,10 @@ class Result:
 
 def ping(arguments: argparse.Namespace) -> int:
     """Send ``--count`` echoes; exit code 0 if any was answered."""
-    if arguments.count < 1 or arguments.interval < 0.01 or not 0 <= arguments.dscp < 64:
-        raise Failure(USAGE, "ping needs a count from 1, an interval from 0.01 s and a DSCP of 0 to 63")
+    if arguments.count < 1 or not 0 <= arguments.dscp < 64:
+        raise Failure(USAGE, "ping needs a count from 1 and a DSCP of 0 to 63")
+    if not 0.01 <= arguments.interval <= HOUR_S or not 0 < arguments.timeout <= HOUR_S:
+        raise Failure(USAGE, "ping needs an interval from 0.01 s and a timeout above 0 s, an hour at most")
     node, address = _find(arguments.socket, arguments.node)
     result = Result(node, address)
     echo = Echo(address, arguments.dscp)

@@ -129,6 +129,18 @@ def test_explain_of_another_source_needs_a_controller(
     assert "--controller" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("seconds", ["0", "-5", "nan", "1e12"])
+def test_a_senseless_timeout_of_a_trace_is_a_usage_error(place: Path, seconds: str) -> None:
+    with FakeAgent(place, trace=TRACE) as agent:
+        assert run(place, "trace", "berlin", "-W", seconds) == 2
+    assert agent.asked == []
+
+
+def test_routes_of_another_source_need_a_controller(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(place, "route", "list", "--source", "rome") == 2
+    assert "--controller" in capsys.readouterr().err
+
+
 def test_trace_shows_repaired_loss_and_says_who_was_silent(
     place: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

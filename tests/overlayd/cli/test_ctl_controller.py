@@ -214,6 +214,18 @@ def test_refusals_become_exit_codes(api: Api, token: Path, capsys: pytest.Captur
     assert ctl.main(["node", "list", "--controller", "http://127.0.0.1:1"]) == 3
 
 
+@pytest.mark.parametrize("url", ["http://127.0.0.1:99999", "http://127.0.0.1:port", "http://[::1"])
+def test_what_is_no_url_is_a_usage_error(capsys: pytest.CaptureFixture[str], url: str) -> None:
+    assert ctl.main(["node", "list", "--controller", url]) == 2
+    assert "is not of the form" in capsys.readouterr().err
+
+
+def test_a_missing_token_file_is_named_once(api: Api, capsys: pytest.CaptureFixture[str]) -> None:
+    words = ["token", "list", "--controller", api.url, "--token-file", "/nowhere/admin.token"]
+    assert ctl.main(words) == 2
+    assert capsys.readouterr().err == "overlayctl: /nowhere/admin.token: No such file or directory\n"
+
+
 def test_the_admin_token_is_not_sent_to_another_host_in_the_clear(token: Path) -> None:
     for url in ("http://192.0.2.1:7480", "http://example.org", "https://127.0.0.1", "nonsense"):
         assert ctl.main(["node", "list", "--controller", url, "--token-file", str(token)]) == 2

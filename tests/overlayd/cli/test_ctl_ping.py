@@ -43,7 +43,7 @@ def test_an_unknown_name_names_the_known_ones(tmp_path: Path, capsys: pytest.Cap
     assert "berlin" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("words", [["-c", "0"], ["-i", "0"], ["--dscp", "64"]])
+@pytest.mark.parametrize("words", [["-c", "0"], ["-i", "0"], ["-i", "nan"], ["-W", "-1"], ["--dscp", "64"]])
 def test_senseless_wishes_are_usage_errors(words: list[str]) -> None:
     assert ctl.main(["ping", "127.0.0.1", *words]) == 2
 
