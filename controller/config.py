@@ -11,7 +11,6 @@ from typing import Annotated, Any, cast
 
 import msgspec
 
-DEFAULT_STATE = Path("/var/lib/overlayd-controller")
 DEFAULT_LISTEN = "[::]:7443"
 DEFAULT_API = "127.0.0.1:7480"
 FILE_NAME = "controller.toml"

@@ -5,10 +5,8 @@ is left, the least bad one is still found.
 """
 
 from dataclasses import dataclass
-from typing import TypeAlias
 
 import numpy as np
-from numpy.typing import NDArray
 
 from controller.prediction.forecast import Forecast
 from controller.topology.links import F32
@@ -29,8 +27,6 @@ RELIABILITY_PER_MS = 0.01
 PRICE_PER_MS = 0.001
 RELAY_PRICE = 0.05
 """Price of a relay's own work, in the unit of prices per GB: with no prices given, direct is cheapest."""
-
-Weights: TypeAlias = NDArray[np.float32]
 
 
 @dataclass(frozen=True, slots=True)

@@ -54,7 +54,6 @@ from overlayd.protocol.trace import Question, Reply
 
 LOG = logging.getLogger(__name__)
 TICK_S = 1.0
-JOIN_RETRY_S = 5.0
 ENGINE_WAIT_S = 5.0
 LEAVE_WAIT_S = 5.0
 
