@@ -21,7 +21,7 @@ const QUEUE_BYTES_MIN: usize = 32_768;
 const BURST: Nanos = 2_000_000;
 const BURST_BYTES_MIN: usize = 4_096;
 /// While a queue stands, the bucket holds what the link sends in this time: a host that was busy elsewhere makes up for it.
-const LATE: Nanos = 10_000_000;
+pub(crate) const LATE: Nanos = 10_000_000;
 /// What waits leaves in bursts of this length: a wake-up for each datagram would cost more than it smooths.
 const STEP: Nanos = 500_000;
 /// What is used of the link's rate, in percent. The rest lets a queue in the network drain: it has to stand here, where probes pass it.

@@ -7,6 +7,7 @@ use crate::egress::Source;
 use crate::event::Event;
 use crate::liveness::{FAST, SLOW, Turn};
 use crate::path::{Path, Switched, Watch};
+use crate::schedule;
 use crate::session::Scope;
 use crate::{DropReason, Nanos, Node};
 
@@ -120,7 +121,6 @@ impl Node {
         }
         state.probe_seq = (state.probe_seq + 1) & !PADDED;
         let seq = state.probe_seq;
-        state.liveness.probe_sent(now);
         let padded = if state.liveness.is_up() {
             state.mtu.poll(now, seq)
         } else {
@@ -143,13 +143,20 @@ impl Node {
             route: Some(route),
             room: usize::MAX,
         };
+        // It waits for its turn among the traffic, whose count it tells; that is no delay of the path.
+        let wait = self.links[link]
+            .as_deref()
+            .map_or(0, |link| link.exit.pacer.wait());
         let probe = PathProbe {
             slot,
             seq,
-            sent_ns: now,
+            sent_ns: now + wait,
             sent: self.peers[peer].sent,
         };
-        self.send_path_probe(now, &way, probe, 0);
+        if self.send_path_probe(now, &way, probe, 0) {
+            let state = &mut self.routes.sets[place].paths[path];
+            state.liveness.probe_sent(probe.sent_ns);
+        }
         if let Some(size) = padded {
             let overhead = 2 * envelope::OVERHEAD + Protected::LEN + route.wire_len();
             let length = usize::from(size) - crate::path::IP_AND_UDP - overhead;
@@ -161,13 +168,14 @@ impl Node {
         }
     }
 
+    /// False: it found no room.
     pub(crate) fn send_path_probe(
         &mut self,
         now: Nanos,
         way: &Way,
         probe: PathProbe,
         length: usize,
-    ) {
+    ) -> bool {
         let sent = self.send(now, way, |bytes| {
             let start = bytes.len();
             Body::PathProbe(probe).emit(bytes);
@@ -177,6 +185,7 @@ impl Node {
         if let Err(reason) = sent {
             self.tally.drop(reason);
         }
+        sent.is_ok()
     }
 
     /// Answers along the way that the probe came.
@@ -231,10 +240,14 @@ impl Node {
         peer: usize,
         reply: &PathProbeReply,
     ) -> Result<(), DropReason> {
+        // It may have left sooner than was foreseen, after this host was late; then the round trip is not known.
+        let early = reply.sent_ns.saturating_sub(now);
+        if early > schedule::LATE {
+            return Err(DropReason::BadValue);
+        }
         let rtt = now
-            .checked_sub(reply.sent_ns)
-            .and_then(|rtt| rtt.checked_sub(reply.hold_ns.into()));
-        let rtt = rtt.ok_or(DropReason::BadValue)?;
+            .saturating_sub(reply.sent_ns)
+            .saturating_sub(reply.hold_ns.into());
         let destination = self.peers[peer].id;
         let Some((place, path)) = self.routes.named(destination, reply.slot) else {
             return Ok(()); // a path of an older snapshot
@@ -245,7 +258,9 @@ impl Node {
             state.mtu.answered(now, reply.seq & !PADDED, u16::MAX);
             return Ok(());
         }
-        state.samples.add(rtt);
+        if rtt > 0 {
+            state.samples.add(rtt);
+        }
         let turn = state.liveness.answered(reply.sent_ns, rtt);
         if let Turn::TakenBack(since) = turn {
             state.take_back(since);

@@ -103,6 +103,36 @@ fn a_queue_of_ones_own_is_no_loss_of_the_path() {
 }
 
 #[test]
+fn a_queue_of_ones_own_is_no_delay_of_the_path() {
+    let mut mesh = Mesh::triangle(1, delay(10), &[&[3, 2]]);
+    pace(&mut mesh, 1, 8_000_000);
+    mesh.run_for(SECOND);
+    for number in 0..2000 {
+        for half in 0..2 {
+            // 9 % more than the link takes
+            mesh.send(1, &numbered(1, 2, 2 * number + half, 1000));
+        }
+        mesh.run_for(2 * MS);
+    }
+    assert!(
+        mesh.drops(1)["queue_full"] > 0,
+        "the queue never overflowed"
+    );
+    let events = mesh.hosts[&1].events.iter();
+    let paths = events.filter_map(|(_, event)| match event {
+        Event::Paths { paths, .. } => paths.iter().find(|path| path.active),
+        _ => None,
+    });
+    let rtts: Vec<u64> = paths.filter_map(|path| path.rtt_mean_ns).collect();
+    assert!(rtts.len() > 3, "{rtts:?}");
+    assert!(
+        rtts.iter().all(|rtt| (38..43).contains(&(rtt / MS))),
+        "{rtts:?}"
+    );
+    assert!(mesh.switches(1).len() <= 1, "{:?}", mesh.switches(1));
+}
+
+#[test]
 fn probes_of_a_faster_back_up_do_not_make_the_path_in_use_look_lossy() {
     let mut mesh = two_relays();
     mesh.run_for(SECOND);
