@@ -276,7 +276,8 @@ class Agent:
             self._rebuild(now)
         if self._local_routes_due is not None and now >= self._local_routes_due:
             self._local_routes_due = None
-            self._rebuild(now)
+            if self.tables.has_local_routes:
+                self._rebuild(now)
 
     # Tables
 

@@ -11,6 +11,7 @@ see each other on their local network. What is found there is preferred to anyth
 import ipaddress
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 
 import msgspec
 
@@ -108,6 +109,7 @@ def numbered(link: engine.Link, number: LinkId) -> engine.Link:
     return msgspec.structs.replace(link, id=number)
 
 
+@lru_cache(maxsize=4096)
 def family_of(endpoint: str) -> int:
     """Return 4 or 6 for ``"198.51.100.7:51900"`` or ``"[2001:db8::7]:51900"``.
 

@@ -38,6 +38,12 @@ class Tables:
         self._ids = prober.LinkIds(saved.links)
         self._preference: dict[LinkId, int] = {}
         self._neighbours: frozenset[NodeId] = frozenset()
+        self._links_made_of: object = None
+
+    @property
+    def has_local_routes(self) -> bool:
+        """Whether any route is of this node's own making."""
+        return any(route.decider == "agent" for route in self.routes.values())
 
     @property
     def neighbours(self) -> frozenset[NodeId]:
@@ -59,8 +65,12 @@ class Tables:
 
         Raises :class:`~overlayd.agent.prober.TooManyLinks` and leaves all as it was.
         """
-        links = prober.wanted(local, mesh.peers, seen)
+        made_of = (local, mesh.peers, tuple(seen))
+        if made_of == self._links_made_of:
+            return
+        links = prober.wanted(*made_of)
         ids = self._ids.assign(links)
+        self._links_made_of = made_of
         self.keys = {ids[key]: key for key in links}
         self.links = {ids[key]: prober.numbered(link, ids[key]) for key, link in links.items()}
         self._preference = {number: link.preference for number, link in self.links.items()}
@@ -69,13 +79,14 @@ class Tables:
 
     def set_routes(self, me: NodeId, mesh: MeshView, decided_at: float, now: int) -> None:
         """Take the controller's routes as far as they can be installed, and make our own for what is left."""
-        rtts = rtts_ms(self._estimator, self._preference, self._neighbours, now)
+        rtts: dict[NodeId, float] | None = None
         self.routes = {}
         for destination in sorted(mesh.peers):
             for class_id, _ in enumerate(mesh.network.classes if mesh.network else ()):
                 key = (destination, class_id)
                 route = self._installable(mesh.routes.get(key), me, mesh)
                 if route is None:
+                    rtts = rtts or rtts_ms(self._estimator, self._preference, self._neighbours, now)
                     route = fallback.local_route(
                         destination, class_id, mesh, self._neighbours, rtts, decided_at
                     )
