@@ -4,6 +4,7 @@ OK, FAILED, USAGE, UNREACHABLE, NOT_FOUND, DENIED, DEGRADED, CONFLICT, TIMEOUT =
 
 EXIT_CODES = {
     "usage": USAGE,
+    "unreachable": UNREACHABLE,
     "not-found": NOT_FOUND,
     "denied": DENIED,
     "degraded": DEGRADED,

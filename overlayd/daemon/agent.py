@@ -128,8 +128,8 @@ class AgentProcess:
                 self._start("tick", self._tick())
                 if membership is not None:
                     self._become(membership)
-                elif self._configuration.agent.join_token_file:
-                    self._start("join", self._join_by_file(Path(self._configuration.agent.join_token_file)))
+                else:
+                    self._keep_trying_to_join()
                 notify("READY=1")
                 await self._stop.wait()
                 notify("STOPPING=1")
@@ -261,6 +261,11 @@ class AgentProcess:
             configuration.agent.announce,
         )
 
+    def _keep_trying_to_join(self) -> None:
+        """Join by the token file, if there is one."""
+        if self._configuration.agent.join_token_file:
+            self._start("join", self._join_by_file(Path(self._configuration.agent.join_token_file)))
+
     async def _join_by_file(self, file: Path) -> None:
         """Join with the token in ``file``; again while the controller is not there, not if it says no."""
         while self._member is None:
@@ -285,6 +290,7 @@ class AgentProcess:
         try:
             record = self._become(await self._enrol(token))
         except JoinError as error:
+            self._keep_trying_to_join()
             raise RequestFailed(_code_of(error), str(error)) from error
         return local.Done(f"joined as {record.name}, overlay address {', '.join(record.addresses)}")
 
@@ -357,10 +363,10 @@ def _code_of(error: JoinError) -> str:
     match error.code:
         case "bad-token":
             return "usage"
-        case "name-taken" | "address-taken" | "key-taken":
+        case "name-taken" | "address-taken" | "key-taken" | "prefix-taken":
             return "conflict"
         case "unreachable":
-            return "timeout"
+            return "unreachable"
         case "no-engine" | "not-stored" | "protocol":
             return "failed"
         case _:

@@ -82,7 +82,7 @@ class Child:
 
 
 async def supervise(children: Sequence[Child]) -> int:
-    """Keep ``children`` running until SIGTERM or SIGINT (0), or until one is misconfigured from the start (2)."""
+    """Keep ``children`` running until SIGTERM or SIGINT (0), or until one ends with 2 at its first start."""
     stopped = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stopped.set)

@@ -27,8 +27,8 @@ class Request(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Problem(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """``code`` maps to an exit code: ``usage`` 2, ``not-found`` 4, ``denied`` 5, ``degraded`` 6,
-    ``conflict`` 7, ``timeout`` 124, else 1.
+    """``code`` maps to an exit code: ``usage`` 2, ``unreachable`` 3, ``not-found`` 4, ``denied`` 5,
+    ``degraded`` 6, ``conflict`` 7, ``timeout`` 124, else 1.
     """
 
     code: str

@@ -160,6 +160,7 @@ def test_trace_shows_repaired_loss_and_says_who_was_silent(
         ("denied", 5),
         ("degraded", 6),
         ("conflict", 7),
+        ("unreachable", 3),
         ("timeout", 124),
         ("odd", 1),
     ],
