@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import signal
 import subprocess
 import sys
 import time
@@ -22,7 +23,6 @@ from sim.lab.sketch import Sketch
 MS = 1_000_000
 SETTLE_S = 60.0
 """How long anything may take on a busy machine before it counts as not happening."""
-_COMMAND = str(Path(sys.executable).with_name("overlayctl"))
 
 
 class Mesh:
@@ -45,7 +45,7 @@ class Mesh:
         """Run ``overlayctl`` on a node, towards its agent."""
         with netns.inside(self.namespaces[node]):
             return subprocess.run(
-                [_COMMAND, *words],
+                [program("overlayctl"), *words],
                 capture_output=True,
                 text=True,
                 timeout=timeout_s,
@@ -61,10 +61,11 @@ class Mesh:
 
     def controller(self, *words: str) -> str:
         """Run ``overlayd-controller`` on the controller's state; answers what it wrote."""
-        command = str(Path(sys.executable).with_name("overlayd-controller"))
         node = self.sketch.controller
         state_dir = str(self.place.node(node) / "controller")
-        return process.run(self.namespaces[node], [command, *words, "--state", state_dir]).strip()
+        return process.run(
+            self.namespaces[node], [program("overlayd-controller"), *words, "--state", state_dir]
+        ).strip()
 
     def log(self, name: str) -> str:
         return self.place.log(name).read_text(errors="replace")
@@ -76,6 +77,19 @@ class Mesh:
     def path(self, source: str, target: str) -> tuple[str, ...]:
         """The nodes that unmarked traffic passes now, as its ingress says."""
         return daemons.path(self.place, source, target)
+
+    def online(self, node: str) -> bool:
+        """Whether an agent answers, with its engine and its controller."""
+        with suppress(LabError, OSError):
+            said = self.ask(node, "status")
+            return said["state"] == "online" and said["engine"]["connected"]
+        return False
+
+    def answers(self, node: str) -> bool:
+        """Whether an agent answers and has its engine."""
+        with suppress(LabError, OSError):
+            return bool(self.ask(node, "status")["engine"]["connected"])
+        return False
 
     # Packets
 
@@ -147,8 +161,8 @@ class Mesh:
     def start_controller(self) -> process.Process:
         """Start the controller again."""
         node = self.sketch.controller
-        command = [str(Path(sys.executable).with_name("overlayd-controller")), "serve"]
-        command += ["--state", str(self.place.node(node) / "controller")]
+        state_dir = str(self.place.node(node) / "controller")
+        command = [program("overlayd-controller"), "serve", "--state", state_dir]
         return process.start("controller", self.namespaces[node], command, self.place.log("controller"))
 
     def _alive(self, node: str) -> int:
@@ -157,6 +171,11 @@ class Mesh:
         except (LabError, OSError):
             return 0
         return sum(peer["data_plane"] == "alive" for peer in peers)
+
+
+def program(name: str) -> str:
+    """A command of this distribution."""
+    return str(Path(sys.executable).with_name(name))
 
 
 @contextmanager
@@ -172,6 +191,14 @@ def running(folder: Path, name: str, sketch: Sketch) -> Iterator[Mesh]:
             yield Mesh(sketch, built)
         finally:
             runner.down(built.name)
+
+
+def kill(mesh: Mesh, node: str, role: str, number: signal.Signals = signal.SIGKILL) -> int:
+    """End the process that runs a role on a node; back once another one runs. Answers the new pid."""
+    before = mesh.pid(node, role)
+    os.kill(before, number)
+    wait_until(lambda: mesh.pids(node, role) not in ([], [before]), f"{role} is not started again")
+    return mesh.pid(node, role)
 
 
 def wait_until(holds: Callable[[], object], why: str = "") -> None:

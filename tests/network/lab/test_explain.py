@@ -1,0 +1,84 @@
+"""Why traffic goes where it goes while a path is bad: as a person, a script and the controller see it."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from sim.lab import runner
+from tests.network.lab.conftest import SITES
+from tests.network.lab.mesh import Mesh, candidate, wait_until
+
+VIA, TARGET, SOURCE = SITES
+"""Not the pair that other tests use: its direct path stays held down for a minute."""
+LINK = f"{SOURCE}:{TARGET}"
+
+
+@pytest.fixture(scope="module")
+def moved(triangle: Mesh) -> Iterator[Mesh]:
+    """A mesh whose direct path is so bad that agent and controller agree on the relay."""
+    direct = (SOURCE, TARGET)
+    wait_until(lambda: triangle.path(*direct) == direct)
+    before = triangle.document(SOURCE, "explain", TARGET)
+    assert candidate(before, TARGET)["in_use"]
+    runner.impair(triangle.name, LINK, {"delay": "85ms", "loss": "8%"})
+    try:
+        wait_until(lambda: triangle.path(*direct) == (SOURCE, VIA, TARGET))
+        wait_until(lambda: triangle.document(SOURCE, "explain", TARGET)["decider"] == "controller")
+        wait_until(lambda: _of_controller(triangle)["candidates"][0]["path"] == [VIA, TARGET])
+        wait_until(
+            lambda: triangle.document(SOURCE, "explain", TARGET)["candidates"][0]["path"] == [VIA, TARGET]
+        )
+        yield triangle
+    finally:
+        runner.impair(triangle.name, LINK, {"delay": "5ms", "loss": "0%"})
+
+
+def test_the_chosen_and_the_rejected_path_have_forecast_measurement_and_reason(moved: Mesh) -> None:
+    said = moved.document(SOURCE, "explain", TARGET)
+    assert (said["source"], said["destination"]) == (SOURCE, TARGET)
+    assert said["reason"]
+    relay, direct = candidate(said, VIA, TARGET), candidate(said, TARGET)
+    assert (relay["in_use"], relay["verdict"], relay["rank"]) == (True, "primary", 0)
+    assert not direct["in_use"]
+    assert direct["verdict"] != "primary"
+    for row, least_ms, most_ms in ((relay, 20, 60), (direct, 170, 300)):
+        assert row["reason"]
+        assert row["cost"] > 0
+        for figure in ("forecast_rtt_ms", "measured_rtt_ms"):
+            assert least_ms <= row[figure] < most_ms, (figure, row)
+        for figure in ("forecast_loss_ratio", "measured_loss_ratio"):
+            assert row[figure] is not None, (figure, row)
+    assert 0.01 < direct["forecast_loss_ratio"] < 0.5
+    assert direct["forecast_loss_ratio"] > relay["forecast_loss_ratio"]
+
+
+def test_a_person_reads_the_same(moved: Mesh) -> None:
+    done = moved.ctl(SOURCE, "explain", TARGET)
+    assert done.returncode == 0
+    lines = done.stdout.splitlines()
+    assert lines[0].startswith(f"{SOURCE} → {TARGET}, class ")
+    (chosen,) = (line for line in lines if line.startswith("→"))
+    assert f"via {VIA}" in chosen
+    assert "primary" in chosen
+    (rejected,) = (line for line in lines if line.split()[:1] == ["direct"])
+    assert rejected.count(" ms") >= 2 and rejected.count(" %") >= 2, "forecast and measured"
+    assert not moved.ctl(SOURCE, "explain", "nowhere").stdout
+    assert "there is no peer 'nowhere'" in moved.ctl(SOURCE, "explain", "nowhere").stderr
+    assert moved.ctl(SOURCE, "explain", "nowhere").returncode == 4
+
+
+def test_the_controller_explains_the_same_route(moved: Mesh) -> None:
+    said = _of_controller(moved)
+    assert said["reason"]
+    relay, direct = candidate(said, VIA, TARGET), candidate(said, TARGET)
+    assert relay["verdict"] == "primary"
+    for row, least_ms, most_ms in ((relay, 20, 60), (direct, 170, 300)):
+        assert row["reason"]
+        assert least_ms <= row["forecastRttMs"] < most_ms
+        assert least_ms <= row["measuredRttMs"] < most_ms
+
+
+def _of_controller(mesh: Mesh) -> dict[str, object]:
+    token = mesh.place.node("cloud") / "controller/admin.token"
+    where = ["--controller", "http://127.0.0.1:7480", "--token-file", str(token)]
+    return mesh.document("cloud", "explain", SOURCE, TARGET, *where)
