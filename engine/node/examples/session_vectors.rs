@@ -165,6 +165,7 @@ fn end(node: u16, peer: u16, suite: Suite) -> Sessions {
                 public_key: public_key(&private_key(peer)),
             }],
             links: vec![LinkSettings {
+                numbering: 0,
                 id: LINK,
                 peer,
                 uplink: 0,

@@ -104,7 +104,8 @@ impl Node {
             }
         }
         for link in wanted {
-            let new = Some(Box::new(Link::new(link, now)));
+            let new = Some(Box::new(Link::new(link, self.numberings, now)));
+            self.numberings = self.numberings.wrapping_add(1);
             match self.links.iter().position(Option::is_none) {
                 Some(place) => (self.links[place], self.links_due[place]) = (new, now),
                 None => {
@@ -167,6 +168,7 @@ impl Node {
                 uplink: link.uplink,
                 remote: link.configured,
                 lane: link.lane,
+                numbering: link.numbering,
             })
         });
         Ok(Settings {

@@ -47,6 +47,7 @@ impl Node {
             }
             opened => opened?,
         };
+        self.meet(now);
         if opened.scope != Scope::EndToEnd(route.source) {
             return Err(DropReason::WrongPeer);
         }

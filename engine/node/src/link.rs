@@ -29,6 +29,8 @@ pub(crate) struct Link {
     pub(crate) uplink: u8,
     pub(crate) configured: Option<SocketAddr>,
     pub(crate) lane: u8,
+    /// Which of the links that this node has had it is; handshakes tell the peer, whose numbers have to begin again with ours.
+    pub(crate) numbering: u16,
     /// Where datagrams leave.
     pub(crate) exit: Exit,
     /// Datagrams can be sealed.
@@ -63,7 +65,7 @@ pub(crate) struct Challenge {
 }
 
 impl Link {
-    pub(crate) fn new(link: &snapshot::Link, now: Nanos) -> Self {
+    pub(crate) fn new(link: &snapshot::Link, numbering: u16, now: Nanos) -> Self {
         let mut pacer = Pacer::default();
         pacer.set_rate(link.rate_bps);
         Self {
@@ -72,6 +74,7 @@ impl Link {
             uplink: link.uplink,
             configured: link.remote,
             lane: link.lane,
+            numbering,
             exit: Exit::new(link.uplink, link.remote, pacer),
             ready: false,
             touched: false,

@@ -75,8 +75,9 @@ impl Node {
         }
         if ready.restarted {
             link.peer_restarted();
-            // What was sealed for the peer's former life is lost on it.
-            self.sessions.forget(now, Scope::EndToEnd(ready.peer));
+            if let Some(peer) = self.peer_place(ready.peer) {
+                self.peers[peer].restarted();
+            }
         }
         let Some(link) = self.links[place].as_deref_mut() else {
             return;

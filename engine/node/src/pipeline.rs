@@ -62,6 +62,7 @@ impl Node {
             return self.handshake(now, via, datagram.bytes);
         }
         let opened = self.sessions.open(now, Layer::Hop, datagram.bytes)?;
+        self.meet(now); // a first datagram may make its session the one to send on: before anything is sent
         let Scope::Hop(place) = opened.scope else {
             return Err(DropReason::WrongPeer);
         };

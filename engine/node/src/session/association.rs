@@ -61,8 +61,8 @@ pub(super) struct Session {
     /// The next to seal with.
     counter: u32,
     established: Nanos,
-    /// How often the peer had started when it made this session.
-    pub(super) boot: u64,
+    /// The peer's life in which it made this session.
+    pub(super) life: Life,
     /// Where its handshake came from.
     pub(super) via: Via,
     pub(super) observed_port: Option<u16>,
@@ -73,11 +73,28 @@ pub(super) struct Session {
     check_at: Nanos,
 }
 
+/// What tells a peer's sequence numbers apart from others that began at the same start: how often its process has started, and for a link, how
+/// often its state was made anew since. In handshakes it is one number.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Life(pub(super) u64);
+
+impl Life {
+    const BOOT_BITS: u32 = 48;
+
+    pub(super) fn new(boot: u64, numbering: u16) -> Self {
+        Self(u64::from(numbering) << Self::BOOT_BITS | boot & ((1 << Self::BOOT_BITS) - 1))
+    }
+
+    pub(super) fn boot(self) -> u64 {
+        self.0 & ((1 << Self::BOOT_BITS) - 1)
+    }
+}
+
 /// What a handshake has to say about the session that it made.
 pub(super) struct Made {
     pub(super) local: u32,
     pub(super) remote: u32,
-    pub(super) boot: u64,
+    pub(super) life: Life,
     pub(super) via: Via,
     pub(super) observed_port: Option<u16>,
 }
@@ -102,7 +119,7 @@ impl Session {
             window: Window::new(bits),
             counter: 0,
             established: now,
-            boot: made.boot,
+            life: made.life,
             via: made.via,
             observed_port: made.observed_port,
             used: now,
@@ -208,6 +225,7 @@ pub(super) struct Attempt {
 pub(super) struct Place {
     pub(super) uplink: u8,
     pub(super) lane: u8,
+    pub(super) numbering: u16,
     pub(super) configured: Option<SocketAddr>,
     /// Where the peer was last proven to be.
     pub(super) learned: Option<SocketAddr>,
@@ -230,8 +248,8 @@ pub(super) struct Association {
     pub(super) wanted: Option<Nanos>,
     /// (boot, stamp) of the newest init accepted.
     pub(super) accepted: Option<(u64, u64)>,
-    /// Boot of the peer in the newest session that it confirmed.
-    pub(super) boot: Option<u64>,
+    /// That of the peer in the newest session that it confirmed.
+    pub(super) life: Option<Life>,
     pub(super) cookie: Option<(Cookie, Nanos)>,
     /// As in the table's timers.
     pub(super) due: Option<Nanos>,
@@ -268,7 +286,7 @@ impl Association {
             start_at: None,
             wanted: None,
             accepted: None,
-            boot: None,
+            life: None,
             cookie: None,
             due: None,
         }
@@ -315,6 +333,11 @@ impl Association {
         {
             self.start_at = Some(now + if self.leads { 0 } else { FOLLOWER_WAIT });
         }
+    }
+
+    /// What we say of ourselves here.
+    pub(super) fn own_life(&self, boot: u64) -> Life {
+        Life::new(boot, self.place.as_ref().map_or(0, |place| place.numbering))
     }
 
     pub(super) fn can_initiate(&self) -> bool {
@@ -437,6 +460,28 @@ impl Association {
             todo.initiate |= self.attempt.is_none() && self.current.is_none();
         }
         todo.initiate &= self.can_initiate();
+        todo
+    }
+
+    /// Drops sessions of other lives. A link that is without one then is to get one, if the peer does not come first.
+    pub(super) fn keep_lives(&mut self, now: Nanos, is_kept: impl Fn(Life) -> bool) -> Todo {
+        let mut todo = Todo::default();
+        let old = |session: &Session| !is_kept(session.life);
+        self.previous.retain(|(_, session)| {
+            todo.released.extend(old(session).then_some(session.local));
+            !old(session)
+        });
+        if let Some(next) = self.next.take_if(|next| old(&next.session)) {
+            todo.released.push(next.session.local);
+            todo.lost_next = true;
+        }
+        if let Some(session) = self.current.take_if(|session| old(session)) {
+            todo.released.push(session.local);
+            todo.went_down = true;
+            if self.place.is_some() && self.wanted.is_some() && self.attempt.is_none() {
+                self.start_at.get_or_insert(now + SECOND);
+            }
+        }
         todo
     }
 

@@ -6,7 +6,7 @@
 use overlayd_wire::handshake::MAC_LEN;
 use overlayd_wire::{CookieReply, Init, InitPayload, Kind, Response, ResponsePayload};
 
-use super::association::{Association, Attempt, COOKIE_LIFE, Made, NEXT_LIFE, Session};
+use super::association::{Association, Attempt, COOKIE_LIFE, Life, Made, NEXT_LIFE, Session};
 use super::handshake::{Initiator, Keys, Responder};
 use super::{Action, KeyRecord, Layer, Scope, Sessions, Via, cookie};
 use crate::{DropReason, Nanos};
@@ -50,7 +50,7 @@ impl Sessions {
         let agreement = self.agreement.as_ref().ok_or(DropReason::WrongNetwork)?;
         let responder = Responder::new(&self.identity, agreement, via.layer(), &init, ephemeral)?;
         let scope = self.scope_of(via, &responder)?;
-        let freshness = (responder.payload.boot, responder.payload.stamp);
+        let freshness = (Life(responder.payload.boot).boot(), responder.payload.stamp);
         let association = self
             .associations
             .get(scope)
@@ -151,7 +151,7 @@ impl Sessions {
         let payload = ResponsePayload {
             node: self.node,
             lane: hello.lane,
-            boot: self.boot,
+            boot: association.own_life(self.boot).0,
             observed_port: via.remote().map_or(0, |remote| remote.port()),
         };
         let local = self
@@ -161,7 +161,7 @@ impl Sessions {
         let made = Made {
             local,
             remote: receiver,
-            boot: hello.boot,
+            life: Life(hello.boot),
             via,
             observed_port: None,
         };
@@ -178,7 +178,7 @@ impl Sessions {
                 return Err(reason);
             }
         };
-        let freshness = (hello.boot, hello.stamp);
+        let freshness = (Life(hello.boot).boot(), hello.stamp);
         if !stale {
             association.accepted = Some(freshness);
         }
@@ -230,7 +230,7 @@ impl Sessions {
         let made = Made {
             local,
             remote,
-            boot: payload.boot,
+            life: Life(payload.boot),
             // Where the init went, whatever address the answer bears: nobody but the peer can have answered it there.
             via,
             observed_port,
@@ -242,7 +242,7 @@ impl Sessions {
             self.half_open = self.half_open.saturating_sub(1);
         }
         self.log_keys(scope, peer, (local, remote), &keys);
-        self.announce(scope, first, true);
+        self.announce(now, scope, first, true);
         Ok(())
     }
 
@@ -316,7 +316,7 @@ impl Sessions {
         let hello = InitPayload {
             node: self.node,
             lane: association.place.as_ref().map_or(0, |place| place.lane),
-            boot: self.boot,
+            boot: association.own_life(self.boot).0,
             stamp: self.stamp,
         };
         let ephemeral = self.random.bytes();

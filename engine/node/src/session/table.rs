@@ -8,7 +8,7 @@ use overlayd_wire::envelope::TAG_LEN;
 use zeroize::Zeroizing;
 
 use super::admission::Admission;
-use super::association::{Association, Place};
+use super::association::{Association, Life, Place, Todo};
 use super::cookie::Cookies;
 use super::crypto::{Identity, Key, PublicKeys};
 use super::handshake::Agreement;
@@ -131,6 +131,7 @@ impl Sessions {
         let place = link.map(|link| Place {
             uplink: link.uplink,
             lane: link.lane,
+            numbering: link.numbering,
             configured: link.remote,
             learned: None,
         });
@@ -294,6 +295,10 @@ impl Sessions {
             return;
         };
         let todo = association.look(now);
+        self.carry_out(now, scope, todo);
+    }
+
+    fn carry_out(&mut self, now: Nanos, scope: Scope, todo: Todo) {
         for index in todo.released {
             self.slots.release(index);
         }
@@ -330,28 +335,49 @@ impl Sessions {
         if let Some(attempt) = association.attempt.take() {
             self.slots.release(attempt.local);
         }
-        self.announce(scope, first, false);
+        self.announce(now, scope, first, false);
     }
 
     /// Reports the current session as new.
-    pub(super) fn announce(&mut self, scope: Scope, first: bool, confirm: bool) {
+    pub(super) fn announce(&mut self, now: Nanos, scope: Scope, first: bool, confirm: bool) {
         let Some(association) = self.associations.get_mut(scope) else {
             return;
         };
         let Some(session) = &association.current else {
             return;
         };
-        let known = association.boot.replace(session.boot);
-        self.actions.push_back(Action::Ready(Ready {
+        let (peer, life) = (association.peer, session.life);
+        let restarted = association.life.is_some_and(|known| known != life);
+        let ready = Ready {
             scope,
-            peer: association.peer,
+            peer,
             first,
-            restarted: known.is_some_and(|boot| boot != session.boot),
+            restarted,
             via: session.via,
             observed_port: session.observed_port,
             confirm,
-        }));
+        };
+        association.life = Some(life);
+        if restarted {
+            self.forget_former_lives(now, scope, peer, life);
+        }
+        self.actions.push_back(Action::Ready(ready));
         self.reschedule(scope);
+    }
+
+    /// A peer that has started anew has none of its old keys, and its numbers begin again: what it sealed before may still be on its way, or be held
+    /// back by somebody, and could be taken for what it says now.
+    fn forget_former_lives(&mut self, now: Nanos, announced: Scope, peer: u16, life: Life) {
+        let links = self.links_by_peer.get(&peer).cloned().unwrap_or_default();
+        let hops = links.into_iter().map(Scope::Hop);
+        for scope in hops.chain([Scope::EndToEnd(peer)]) {
+            if let Some(association) = self.associations.get_mut(scope) {
+                let todo = association.keep_lives(now, |other| {
+                    other == life || scope != announced && other.boot() == life.boot()
+                });
+                self.carry_out(now, scope, todo);
+            }
+        }
     }
 
     fn tear_down(&mut self, scope: Scope) {
@@ -389,7 +415,8 @@ impl Sessions {
 }
 
 fn is_same(link: &LinkSettings, peer: u16, place: &Place) -> bool {
-    (link.peer, link.uplink, link.lane) == (peer, place.uplink, place.lane)
+    (link.peer, link.uplink, link.lane, link.numbering)
+        == (peer, place.uplink, place.lane, place.numbering)
 }
 
 /// Associations by link and by peer: one step to each.

@@ -90,6 +90,8 @@ pub struct LinkSettings {
     /// None: the peer has to call first.
     pub remote: Option<SocketAddr>,
     pub lane: u8,
+    /// Tells apart the links that have had this id: the frames of each are numbered from the start.
+    pub numbering: u16,
 }
 
 /// What is left to do for the owner.
@@ -112,7 +114,7 @@ pub struct Ready {
     pub peer: u16,
     /// There was none before: the first since start, or since `Down`. Otherwise it is a rekeying that nobody needs to notice.
     pub first: bool,
-    /// The peer has started anew since the session before: what it knew of sequence numbers is gone.
+    /// The peer, or its link, was made anew since the session before: what it knew of sequence numbers is gone, and what was under way with it.
     pub restarted: bool,
     /// The way on which the handshake was made; the round trip proves the address.
     pub via: Via,

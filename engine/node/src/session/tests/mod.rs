@@ -55,6 +55,7 @@ fn settings(end: usize, calls: bool) -> Settings {
             uplink: 0,
             remote: calls.then(|| address(other)),
             lane: 0,
+            numbering: 0,
         }],
     }
 }

@@ -322,6 +322,7 @@ fn a_snapshot_keeps_what_it_does_not_change() {
         uplink: 0,
         remote: None,
         lane: 0,
+        numbering: 0,
     });
     pair.configure(A, &more);
     assert_eq!(
