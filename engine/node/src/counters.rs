@@ -50,6 +50,10 @@ impl Tally {
         self.drops[reason as usize] += 1;
     }
 
+    pub(crate) fn drops(&self) -> &[u64] {
+        &self.drops
+    }
+
     pub(crate) fn counters(&self) -> Counters {
         let drops = DropReason::ALL
             .iter()

@@ -58,6 +58,8 @@ pub struct Node {
     pub(crate) sessions: Sessions,
     /// A link keeps its place, which is its number towards `sessions`, for life.
     pub(crate) links: Vec<Option<Box<Link>>>,
+    /// How many links there have been.
+    pub(crate) numberings: u16,
     /// When each link wants to be tended.
     pub(crate) links_due: Vec<Nanos>,
     /// Places of links whose due time may have come nearer.
@@ -95,6 +97,7 @@ impl Node {
             policies: Vec::new(),
             sessions,
             links: Vec::new(),
+            numberings: 0,
             links_due: Vec::new(),
             touched: Vec::new(),
             peers: Vec::new(),
@@ -186,6 +189,11 @@ impl Node {
 
     pub fn counters(&self) -> Counters {
         self.tally.counters()
+    }
+
+    /// Drops so far, in the order of `DropReason::ALL`: cheap enough to be looked at after every datagram.
+    pub fn drops(&self) -> &[u64] {
+        self.tally.drops()
     }
 
     /// Notes that a link's next due time may have come nearer.
