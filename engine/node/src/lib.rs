@@ -17,6 +17,7 @@ mod apply;
 mod checksum;
 mod choose;
 mod classify;
+mod congestion;
 mod counters;
 mod cut;
 mod deliver;

@@ -167,6 +167,12 @@ impl Link {
         .map_or(Nanos::MAX, |at| at.max(now + 1))
     }
 
+    /// Where the link is full: the share that it lost before it was. With a configured rate the queue stands here, and the network's is none of ours.
+    pub(crate) fn full_loss(&self) -> Option<f64> {
+        let full = self.exit.pacer.rate_bps().is_none() && self.meter.is_full();
+        full.then(|| self.meter.loss_ratio())
+    }
+
     /// Round trip for timers of repair.
     pub(crate) fn rtt(&self) -> Nanos {
         self.liveness.rtt().unwrap_or(50_000_000)

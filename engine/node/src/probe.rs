@@ -5,6 +5,7 @@
 use overlayd_wire::{LinkProbe, LinkProbeReply};
 
 use crate::Nanos;
+use crate::congestion::StandingQueue;
 
 /// Probes in flight whose state is remembered.
 const MARKS: usize = 128;
@@ -20,6 +21,7 @@ pub(crate) struct Meter {
     out: Direction,
     inward: Direction,
     recent_loss: Fading,
+    queue: StandingQueue,
     rate: RateWindow,
     interval: Interval,
 }
@@ -86,6 +88,7 @@ impl Meter {
             out: Direction::default(),
             inward: Direction::default(),
             recent_loss: Fading::default(),
+            queue: StandingQueue::default(),
             rate: RateWindow::default(),
             interval: Interval::default(),
         }
@@ -123,7 +126,13 @@ impl Meter {
     }
 
     /// The peer answered one of ours. The round trip, without the time that the peer held it.
-    pub(crate) fn replied(&mut self, now: Nanos, reply: &LinkProbeReply) -> Option<Nanos> {
+    /// `paced`: by a configured rate.
+    pub(crate) fn replied(
+        &mut self,
+        now: Nanos,
+        reply: &LinkProbeReply,
+        paced: bool,
+    ) -> Option<Nanos> {
         let rtt = now
             .checked_sub(reply.sent_ns)?
             .checked_sub(reply.hold_ns.into())?;
@@ -140,8 +149,11 @@ impl Meter {
             bytes: if mark.seq == reply.seq { mark.bytes } else { 0 },
         };
         let before = self.out.last;
+        self.queue.told(now, told.transit);
         if let Some((sent, received)) = self.out.advance(told, &mut interval.out) {
-            self.recent_loss.add(now, sent, received);
+            if paced || !self.is_full() {
+                self.recent_loss.add(now, sent, received);
+            }
             let before = before.unwrap_or(told);
             let elapsed = told.at.saturating_sub(before.at);
             if elapsed > 0 && before.bytes > 0 && told.bytes > before.bytes {
@@ -153,7 +165,12 @@ impl Meter {
         Some(rtt)
     }
 
-    /// Recent loss towards the peer, 0..1: what repair is sized by.
+    /// Whether a queue stands in the network towards the peer: what is lost now is lost for want of room.
+    pub(crate) fn is_full(&self) -> bool {
+        self.queue.stands()
+    }
+
+    /// Recent loss towards the peer, 0..1, but for that of a full link: what repair is sized by.
     pub(crate) fn loss_ratio(&self) -> f64 {
         self.recent_loss.ratio()
     }
@@ -172,6 +189,7 @@ impl Meter {
     /// The peer started anew: its counts are not comparable.
     pub(crate) fn peer_restarted(&mut self) {
         self.out.last = None;
+        self.queue = StandingQueue::default();
         self.inward.last = None;
     }
 }

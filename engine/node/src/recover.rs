@@ -93,6 +93,7 @@ impl Node {
             .as_deref_mut()
             .ok_or(DropReason::NoSession)?;
         let rtt = link.rtt();
+        let full_loss = link.full_loss();
         let Link {
             exit, protectors, ..
         } = link;
@@ -100,7 +101,7 @@ impl Node {
             return Ok(());
         };
         let scope = Scope::Hop(arrival.link as u16);
-        let proof = protector.feedback(now, feedback, rtt, |again| {
+        let proof = protector.feedback(now, feedback, rtt, full_loss, |again| {
             let start = Exit::begin(&mut output.bytes);
             let header = Protected::of_symbol(again.symbol, again.seq, again.budget);
             let Ok(header) = header.inspect_err(|_| output.bytes.truncate(start)) else {

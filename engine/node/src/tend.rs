@@ -146,7 +146,11 @@ impl Node {
         let link = self.links[arrival.link]
             .as_deref_mut()
             .ok_or(DropReason::NoSession)?;
-        let rtt = link.meter.replied(now, reply).ok_or(DropReason::BadValue)?;
+        let paced = link.exit.pacer.rate_bps().is_some();
+        let rtt = link
+            .meter
+            .replied(now, reply, paced)
+            .ok_or(DropReason::BadValue)?;
         let size = link.exit.packet_size(reply.received_size.into());
         link.mtu.answered(now, reply.seq, size);
         if usize::from(reply.received_size) > PROBE_BYTES {

@@ -17,6 +17,10 @@ const RATE_INTERVAL: Nanos = 100_000_000;
 const TAIL_SILENCE: Nanos = 10_000_000;
 /// A tail frame is repeated this often, each time after twice the wait.
 const TAILS_MAX: u8 = 4;
+/// On a full link this many times the frames may be sent again that it loses when it is not.
+const AGAIN_SHARE: f64 = 2.0;
+/// And so many at once.
+const AGAIN_BURST: f64 = 16.0;
 /// A frame is not sent again within a round trip of its last transmission and this.
 const AGAIN_GUARD: Nanos = 2_000_000;
 
@@ -32,6 +36,9 @@ pub struct Protector {
     row: u8,
     /// Start of the interval in which the rate is taken, and the next number then.
     rate_from: (Nanos, u64),
+    /// Frames that may be sent again on a full link, and up to which number they were counted.
+    again_credit: f64,
+    again_from: u64,
     tail_at: Option<Nanos>,
     tails: u8,
     pub sent: u64,
@@ -79,6 +86,8 @@ impl Protector {
             credit: 0.0,
             row: 0,
             rate_from: (0, 0),
+            again_credit: 0.0,
+            again_from: 0,
             tail_at: None,
             tails: 0,
             sent: 0,
@@ -139,12 +148,14 @@ impl Protector {
     }
 
     /// What the receiver says. `again` is called for each frame that has to leave once more, and answers how long it will wait before it does.
+    /// `full_loss`: the link is full, and lost this share when it was not; more than that is not repaired.
     /// When the newest frame that is known to have arrived was sent.
     pub fn feedback(
         &mut self,
         now: Nanos,
         feedback: &Feedback<'_>,
         rtt: Nanos,
+        full_loss: Option<f64>,
         mut again: impl FnMut(Again<'_>) -> Nanos,
     ) -> Option<Nanos> {
         let highest = nearest(feedback.next, self.next)?;
@@ -153,6 +164,10 @@ impl Protector {
         if highest > self.next || base > highest {
             return None;
         }
+        let share = AGAIN_SHARE * full_loss.unwrap_or(0.0);
+        let earned = share * (self.next - self.again_from) as f64;
+        self.again_from = self.next;
+        self.again_credit = (self.again_credit + earned).min(AGAIN_BURST);
         let in_history = |seq: u64, next: u64| seq < next && next - seq <= HISTORY as u64;
         let newest = highest.wrapping_sub(1);
         let proof =
@@ -171,6 +186,12 @@ impl Protector {
             let budget = Budget(note.budget).less(now.saturating_sub(note.sent_at));
             if budget == Budget(0) || now < note.again_at {
                 continue;
+            }
+            if full_loss.is_some() {
+                if self.again_credit < 1.0 {
+                    break;
+                }
+                self.again_credit -= 1.0;
             }
             self.retransmitted += 1;
             let seq = seq as u32 & frame::SEQ_MASK;
