@@ -4,6 +4,7 @@ Each verb's module is imported when it is called, so `status` pays for nothing b
 """
 
 import argparse
+import contextlib
 import importlib
 import os
 import sys
@@ -11,7 +12,7 @@ from collections.abc import Callable, Sequence
 from importlib import metadata
 from typing import TypeAlias
 
-from overlayd.cli.ctl_failure import OK, Failure
+from overlayd.cli.ctl_failure import FAILED, OK, Failure
 
 _Verbs: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"  # pyright: ignore[reportPrivateUsage]
 
@@ -39,6 +40,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # the reader has seen enough
         return OK
+
+
+def no_labs(_: argparse.Namespace) -> int:
+    """Say what is missing where the labs are not installed."""
+    raise Failure(FAILED, "labs need what an edge host does without: install overlayd with its extra `sim`")
 
 
 def _parser(words: Sequence[str]) -> argparse.ArgumentParser:
@@ -231,9 +237,13 @@ def _lab(verbs: _Verbs) -> None:
     text = "networks of namespaces on this host"
     made = verbs.add_parser("lab", help=text, description=text)
     # The command line stands below the labs and does not know them: they plug themselves in.
-    module = next(iter(metadata.entry_points(group="overlayctl.verbs", name="lab"))).value
-    importlib.import_module(module).add_arguments(made)
-    made.set_defaults(handler=f"{module}:run")
+    for entry in metadata.entry_points(group="overlayctl.verbs", name="lab"):
+        with contextlib.suppress(ImportError):
+            importlib.import_module(entry.value).add_arguments(made)
+            made.set_defaults(handler=f"{entry.value}:run")
+            return
+    made.add_argument("words", nargs=argparse.REMAINDER, help=argparse.SUPPRESS)
+    made.set_defaults(handler="overlayd.cli.ctl:no_labs")
 
 
 if __name__ == "__main__":

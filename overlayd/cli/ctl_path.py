@@ -96,7 +96,9 @@ def show_explanation(known: Document) -> None:
 
 
 def _show_trace(known: Document) -> None:
-    whole = f"RTT {milliseconds(known['rtt_ms'])}, loss {percent(known['loss_ratio'])} after repair"
+    whole = f"RTT {milliseconds(known['rtt_ms'])}"
+    if known["loss_ratio"] is not None:
+        whole += f", loss {percent(known['loss_ratio'])} after repair"
     say(f"to {known['destination']}, class {known['service']}, {way(known['path'])}: {whole}")
     rows = [
         (
@@ -118,4 +120,5 @@ def _show_trace(known: Document) -> None:
 
 
 def _place(rank: int) -> str:
-    return "first" if rank == 0 else f"{rank + 1}."
+    places = ("first", "second", "third")
+    return places[rank] if rank < len(places) else f"place {rank + 1}"

@@ -116,7 +116,9 @@ def test_explain_names_chosen_and_rejected_paths_with_figures_and_reasons(
     assert "decided by the controller: least q80 RTT" in output
     chosen = next(line for line in output.splitlines() if line.startswith("→"))
     assert "via rome" in chosen and "32.0 ms" in chosen and "31.5 ms" in chosen
+    assert "primary, first" in chosen
     other = next(line for line in output.splitlines() if "direct" in line)
+    assert "backup, second" in other
     assert "120.0 ms" in other and "8.1 %" in other and "48 s of health to go" in other
 
 
@@ -196,6 +198,17 @@ def test_the_token_can_come_from_stdin(place: Path, monkeypatch: pytest.MonkeyPa
     with FakeAgent(place, join=local.Done("joined as paris")) as agent:
         assert run(place, "join", "-") == 0
     assert agent.asked[0].arguments == {"token": "ovl1_secret"}
+
+
+def test_without_the_labs_all_else_works_and_what_is_missing_is_said(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setitem(sys.modules, "sim.lab.cli", None)  # as where it cannot be imported
+    assert ctl.main(["lab", "up", "two-nodes", "--seed", "7"]) == 1
+    assert "extra `sim`" in capsys.readouterr().err
+    with pytest.raises(SystemExit) as error:
+        ctl.main(["--help"])
+    assert error.value.code == 0
 
 
 def test_every_verb_has_help_with_an_example(capsys: pytest.CaptureFixture[str]) -> None:
