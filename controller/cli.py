@@ -38,7 +38,9 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog="overlayd-controller", description="The controller of an overlayd network."
+        prog="overlayd-controller",
+        description="The controller of an overlayd network.",
+        epilog="exit codes: 0 ok, 1 failed, 2 usage or configuration, 4 not found, 5 denied, 7 conflict",
     )
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     state = argparse.ArgumentParser(add_help=False)

@@ -46,7 +46,9 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog="overlayd", description="Runs this host's part of the overlay network."
+        prog="overlayd",
+        description="Runs this host's part of the overlay network.",
+        epilog="exit codes: 0 ended as told, 1 failed (again may help), 2 usage or configuration",
     )
     parser.add_argument("--version", action=_Version, nargs=0, help="show the version and exit")
     roles = parser.add_subparsers(dest="role", required=True, metavar="engine|agent|run")
