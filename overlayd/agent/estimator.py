@@ -12,7 +12,8 @@ Times are nanoseconds of the agent's monotonic clock; RTTs milliseconds; ratios 
 import math
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from typing import NamedTuple
 
 from overlayd.model.ids import LinkId, NodeId, Path
 from overlayd.protocol import engine
@@ -134,10 +135,23 @@ class Estimator:
 
         Of those that are up it is the one with the least preference, then id; None if all are down.
         """
-        living = [link for link in self._links_to.get(peer, ()) if self._links[link].up]
+        links = self._links_to.get(peer, ())
+        if len(links) == 1:
+            return links[0] if self._links[links[0]].up else None
+        living = [link for link in links if self._links[link].up]
         if len(living) < 2:
             return living[0] if living else None
         return min(living, key=lambda link: (preference.get(link, 0xFF), link))
+
+    def best_reports(
+        self, peers: Iterable[NodeId], preference: Mapping[LinkId, int]
+    ) -> dict[NodeId, engine.LinkReport | None]:
+        """Return the newest report of the best link to each of ``peers``; None where none is up."""
+        best: dict[NodeId, engine.LinkReport | None] = {}
+        for peer in peers:
+            link = self.best_link(peer, preference)
+            best[peer] = None if link is None else self._links[link].latest
+        return best
 
     def all_down(self, peer: NodeId) -> bool:
         """Tell whether there are reports of links to ``peer``, and every one of them is down."""
@@ -180,54 +194,62 @@ def loss_floor(ratio: float, count: float) -> float:
     return min(max((centre - spread) / (1 + z * z / count), 0.0), ratio)
 
 
-@dataclass(slots=True)
+class _Sample(NamedTuple):
+    """One report with fresh probes. ``sent`` is what its loss is a share of; None: not measured."""
+
+    at_ns: int
+    rtt_ns: int | None
+    loss: float | None
+    samples: int
+    sent: float
+
+
 class _Window:
-    """The newest samples of RTT and loss, each with its time and weight."""
+    """The newest samples, and the estimate made of them: asked for seldom, so made when asked."""
 
-    rtts: deque[tuple[int, float, int]] = field(default_factory=lambda: deque(maxlen=_REPORTS))
-    losses: deque[tuple[int, float, float]] = field(default_factory=lambda: deque(maxlen=_REPORTS))
-    at_ns: int | None = None
-    known: tuple[int, Estimate | None] | None = None
-    """The estimate that was made last, and when: one moment's is asked for several times."""
+    def __init__(self) -> None:
+        self._samples: deque[_Sample] = deque(maxlen=_REPORTS)
+        self._known: tuple[int, Estimate | None] | None = None
 
-    def note(self, now: int, rtt_ns: int | None, loss: float | None, samples: int, sent: float) -> None:
-        if samples <= 0:
-            return
-        self.at_ns, self.known = now, None
-        if rtt_ns is not None:
-            self.rtts.append((now, rtt_ns / _NS_PER_MS, samples))
-        if loss is not None:
-            self.losses.append((now, min(max(loss, 0.0), 1.0), sent))
+    def note(self, sample: _Sample) -> None:
+        self._samples.append(sample)
+        self._known = None
 
     def estimate(self, now: int) -> Estimate | None:
-        if self.known is None or self.known[0] != now:
-            self.known = (now, self._estimate(now))
-        return self.known[1]
+        if self._known is None or self._known[0] != now:
+            self._known = (now, self._estimate(now))
+        return self._known[1]
 
     def _estimate(self, now: int) -> Estimate | None:
-        if self.at_ns is None or now - self.at_ns > STALE_NS:
+        if not self._samples or now - self._samples[-1].at_ns > STALE_NS:
             return None
-        rtts = [rtt for at, rtt, _ in self.rtts if now - at <= LONG_NS]
-        fresh = bool(self.rtts) and now - self.rtts[-1][0] <= STALE_NS
-        short = [(rtt, weight) for at, rtt, weight in self.rtts if now - at <= SHORT_NS]
-        losses = [(loss, sent) for at, loss, sent in self.losses if now - at <= SHORT_NS]
-        loss = _weighted(losses)
+        rtts = [
+            (at, rtt_ns / _NS_PER_MS, samples)
+            for at, rtt_ns, _, samples, _ in self._samples
+            if rtt_ns is not None and now - at <= LONG_NS
+        ]
+        losses = [
+            (at, min(max(loss, 0.0), 1.0), sent)
+            for at, _, loss, _, sent in self._samples
+            if loss is not None and now - at <= LONG_NS
+        ]
+        fresh = bool(rtts) and now - rtts[-1][0] <= STALE_NS
+        recent = [(loss, sent) for at, loss, sent in losses if now - at <= SHORT_NS]
+        loss = _weighted(recent)
         floors = (
-            [loss_floor(*losses[-1]), loss_floor(loss, sum(sent for _, sent in losses))]
+            [loss_floor(*recent[-1]), loss_floor(loss, sum(sent for _, sent in recent))]
             if loss is not None
             else []
         )
         return Estimate(
-            at_ns=self.at_ns,
-            rtt_ms=self.rtts[-1][1] if fresh else None,
-            rtt_short_ms=_weighted(short),
-            rtt_long_ms=_median(rtts) if fresh else None,
-            rtt_low_ms=min(rtts) if fresh and rtts else None,
+            at_ns=self._samples[-1].at_ns,
+            rtt_ms=rtts[-1][1] if fresh else None,
+            rtt_short_ms=_weighted([(rtt, weight) for at, rtt, weight in rtts if now - at <= SHORT_NS]),
+            rtt_long_ms=_median([rtt for _, rtt, _ in rtts]) if fresh else None,
+            rtt_low_ms=min(rtt for _, rtt, _ in rtts) if fresh else None,
             loss_ratio=loss,
             loss_floor_ratio=max(floors, default=None),
-            loss_long_ratio=_weighted(
-                [(loss, sent) for at, loss, sent in self.losses if now - at <= LONG_NS]
-            ),
+            loss_long_ratio=_weighted([(loss, sent) for _, loss, sent in losses]),
         )
 
 
@@ -239,13 +261,14 @@ class _LinkHistory:
         self._repair: deque[tuple[int, tuple[engine.RepairReport, ...]]] = deque(maxlen=_REPORTS)
 
     def note(self, report: engine.LinkReport, now: int) -> None:
-        delivered = report.delivered_bps / 8 / max(report.mtu, 1)
         self.latest = report
         self.up = report.up
-        self._window.note(
-            now, report.rtt_mean_ns, report.loss_out_ratio, report.samples, report.samples + delivered
-        )
-        self._repair.append((now, report.repair))
+        samples = report.samples
+        if samples > 0:
+            sent = samples + report.delivered_bps / 8 / max(report.mtu, 1)
+            self._window.note(_Sample(now, report.rtt_mean_ns, report.loss_out_ratio, samples, sent))
+        if report.repair or self._repair:
+            self._repair.append((now, report.repair))
 
     def estimate(self, now: int) -> Estimate | None:
         return self._window.estimate(now)
@@ -286,7 +309,9 @@ class _PathHistory:
     def note(self, report: engine.PathReport, now: int) -> None:
         self.latest = report
         self.reported_ns = now
-        self._window.note(now, report.rtt_mean_ns, report.loss_ratio, report.samples, report.samples)
+        samples = report.samples
+        if samples > 0:
+            self._window.note(_Sample(now, report.rtt_mean_ns, report.loss_ratio, samples, samples))
 
     def estimate(self, now: int) -> Estimate | None:
         return self._window.estimate(now)

@@ -166,10 +166,9 @@ class Agent:
 
     def _note_links(self, event: engine.Links, now: int) -> None:
         self.estimator.note_links(event.links, now)
-        reports = self.estimator.links()
-        best = {peer: self.tables.best_link(peer) for peer in self.tables.neighbours}
+        best = self.tables.best_reports()
         self._reporter.note_links(
-            {peer: None if link is None else reports[link] for peer, link in best.items()},
+            best,
             lambda report: self.estimator.link(LinkId(report.link), now),
             now,
         )

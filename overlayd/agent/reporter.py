@@ -33,7 +33,7 @@ class Reporter:
         self._asked = False
         self._links: dict[NodeId, deque[engine.LinkReport | None]] = {}
         self._paths: dict[tuple[NodeId, int, Path], deque[engine.PathReport]] = {}
-        self._newest: dict[NodeId, engine.LinkReport | None] = {}
+        self._newest: Mapping[NodeId, engine.LinkReport | None] = {}
         self._watches: dict[NodeId, _Watch] = {}
         self._alarmed: set[NodeId] = set()
         self._urgent_at: int | None = None
@@ -47,10 +47,14 @@ class Reporter:
         """
         if self._since is None:
             self._since = now - _NS_PER_S
-        self._newest = dict(best)
-        self._watches = {peer: self._watches.get(peer) or _Watch() for peer in best}
+        self._newest = best
+        if self._watches.keys() != best.keys():
+            self._watches = {peer: self._watches.get(peer) or _Watch() for peer in best}
         for peer, report in best.items():
-            self._links.setdefault(peer, deque(maxlen=_FRAME_REPORTS)).append(report)
+            reports = self._links.get(peer)
+            if reports is None:
+                reports = self._links[peer] = deque(maxlen=_FRAME_REPORTS)
+            reports.append(report)
             if self._watches[peer].note(report, estimate):
                 self._alarmed.add(peer)
 

@@ -86,7 +86,8 @@ class Tables:
                 key = (destination, class_id)
                 route = self._installable(mesh.routes.get(key), me, mesh)
                 if route is None:
-                    rtts = rtts or rtts_ms(self._estimator, self._preference, self._neighbours, now)
+                    if rtts is None:
+                        rtts = rtts_ms(self._estimator, self._preference, self._neighbours, now)
                     route = fallback.local_route(
                         destination, class_id, mesh, self._neighbours, rtts, decided_at
                     )
@@ -130,6 +131,10 @@ class Tables:
     def best_link(self, peer: NodeId) -> LinkId | None:
         """Return the link to ``peer`` that the engine uses; None if all are down or there is none."""
         return self._estimator.best_link(peer, self._preference)
+
+    def best_reports(self) -> dict[NodeId, engine.LinkReport | None]:
+        """Return, for each neighbour, the newest report of the link in use; None if all are down."""
+        return self._estimator.best_reports(self._neighbours, self._preference)
 
     def _installable(self, route: Route | None, me: NodeId, mesh: MeshView) -> Route | None:
         if route is None:
