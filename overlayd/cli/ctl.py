@@ -132,7 +132,7 @@ def _status(verbs: _Verbs) -> None:
 
 
 def _join(verbs: _Verbs) -> None:
-    made = _verb(verbs, "join", "ctl_node:join", "join a network", "overlayctl join ovl1_eyJ1cmwiOi…")
+    made = _verb(verbs, "join", "ctl_node:join", "join a network", "overlayctl join - < token.txt")
     _asks_agent(made)
     made.add_argument("token", metavar="TOKEN", help="made by `token create`; - reads it from stdin")
 
