@@ -184,13 +184,11 @@ def running(folder: Path, name: str, sketch: Sketch) -> Iterator[Mesh]:
     if os.geteuid() != 0:
         pytest.fail("makes network namespaces: run as root")
     folder.mkdir(exist_ok=True)
-    with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(state, "ROOT", folder / "labs")
-        built = runner.up(sketch.write(folder, f"t{os.getpid()}-{name}"))
-        try:
-            yield Mesh(sketch, built)
-        finally:
-            runner.down(built.name)
+    built = runner.up(sketch.write(folder, f"t{os.getpid()}-{name}"))
+    try:
+        yield Mesh(sketch, built)
+    finally:
+        runner.down(built.name)
 
 
 def kill(mesh: Mesh, node: str, role: str, number: signal.Signals = signal.SIGKILL) -> int:

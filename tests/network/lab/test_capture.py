@@ -10,7 +10,7 @@ from scapy.layers.l2 import Ether
 from scapy.packet import Packet
 from scapy.utils import wrpcap
 
-from sim.lab import daemons, netns, runner
+from sim.lab import daemons, netns
 from tests.dissector import capture, layers
 from tests.dissector.keys import Keys
 from tests.dissector.parse import Malformed
@@ -19,29 +19,31 @@ from tests.network.lab.mesh import Mesh, kill, wait_until
 from tests.network.sniffer import Sniffer
 
 PORT = 51900
-HERE, THERE, RELAY = SITES
+HERE, THERE, _ = SITES
 MARKER = random.Random(8).randbytes(48)
 """What the inner packets say; random, so that it is nowhere by chance."""
+COUNT = 50
+"""Datagrams of a conversation, each way."""
 
 
 @contextmanager
 def captured(mesh: Mesh, node: str) -> Iterator[dict[str, Sniffer]]:
     """Capture every interface of a node."""
-    names = {interface for interface, _ in netns.addresses(mesh.namespaces[node])} | {"eth1", "eth2", "eth3"}
+    namespace = mesh.namespaces[node]
+    with netns.inside(namespace):
+        names = {name for _, name in socket.if_nameindex()} - {"lo"}
     with ExitStack() as stack:
-        yield {
-            name: stack.enter_context(Sniffer(mesh.namespaces[node], name)) for name in sorted(names - {"lo"})
-        }
+        yield {name: stack.enter_context(Sniffer(namespace, name)) for name in sorted(names)}
 
 
-def converse(mesh: Mesh, address: str, count: int = 60) -> list[bytes]:
-    """Send datagrams with the marker from HERE to THERE, and each back; answers what was said."""
-    said = [MARKER + number.to_bytes(4, "big") * (1 + number * 5) for number in range(count)]
+def converse(mesh: Mesh, source: str, target: str, address: str) -> None:
+    """Send datagrams with the marker from ``source`` to ``target``, and each back."""
+    said = [MARKER + number.to_bytes(4, "big") * (1 + 3 * number) for number in range(COUNT)]
     with ExitStack() as stack:
         family = socket.AF_INET6 if ":" in address else socket.AF_INET
-        with netns.inside(mesh.namespaces[THERE]):
+        with netns.inside(mesh.namespaces[target]):
             server = stack.enter_context(socket.socket(family, socket.SOCK_DGRAM))
-        with netns.inside(mesh.namespaces[HERE]):
+        with netns.inside(mesh.namespaces[source]):
             client = stack.enter_context(socket.socket(family, socket.SOCK_DGRAM))
         server.bind((address, 0))
         server.settimeout(30)
@@ -52,7 +54,6 @@ def converse(mesh: Mesh, address: str, count: int = 60) -> list[bytes]:
         for _ in said:
             server.sendto(*server.recvfrom(65536))
         assert sorted(client.recv(65536) for _ in said) == sorted(said)
-    return said
 
 
 def shows(frames: list[bytes], *patterns: bytes) -> list[bytes]:
@@ -68,7 +69,7 @@ def test_the_wire_shows_neither_packets_nor_addresses_nor_names(triangle: Mesh) 
         kill(triangle, HERE, "agent")
         wait_until(lambda: triangle.online(HERE))
         for address in addresses[2:4]:
-            converse(triangle, address)
+            converse(triangle, HERE, THERE, address)
     underlay = [frame for name, sniffer in sniffers.items() if name != "overlay0" for frame in sniffer.frames]
     assert len(underlay) > 500
     packed = [socket.inet_pton(socket.AF_INET6 if ":" in one else socket.AF_INET, one) for one in addresses]
@@ -81,34 +82,44 @@ def test_the_wire_shows_neither_packets_nor_addresses_nor_names(triangle: Mesh) 
     assert shows(sniffers["overlay0"].frames, MARKER[:12], *packed[:4]) == [MARKER[:12], *packed[:4]]
 
 
-def test_a_capture_opens_with_the_keys_to_the_packets_that_were_sent(triangle: Mesh, tmp_path: Path) -> None:
-    address = triangle.overlay(THERE)
-    triangle.settle(HERE, THERE)
-    wait_until(lambda: triangle.path(HERE, THERE) == (HERE, THERE), "the direct path is not in use")
-    with captured(triangle, HERE) as sniffers:
-        converse(triangle, address)
-        try:
-            runner.impair(triangle.name, f"{HERE}:{THERE}", {"blackhole": True})
-            triangle.settle(HERE, THERE)
-            converse(triangle, address)
-        finally:
-            runner.impair(triangle.name, f"{HERE}:{THERE}", {"blackhole": False})
-    keys = Keys.read(triangle.place.node(HERE) / "state/engine/keys.jsonl")
-    inner: set[bytes] = set()
-    for interface, frame_type, session in (("eth1", layers.Direct, "hop"), ("eth2", layers.Routed, "both")):
-        found = opened(sniffers[interface].frames, keys, tmp_path / f"{interface}.pcap")
-        assert [packet for packet in found if isinstance(packet, Malformed | layers.Sealed)] == [], session
-        frames = [packet for packet in found if isinstance(packet, layers.Opened)]
-        kinds = {type(packet.payload) for packet in frames}
-        assert {frame_type, layers.LinkProbe, layers.LinkProbeReply} <= kinds
-        data = [packet for packet in frames if frame_type in packet]
-        assert not [packet for packet in data if layers.Sealed in packet], "the seal of the ends opens, too"
-        packets = {one for packet in data for one in inner_packets(packet)}
-        assert sum(MARKER in packet for packet in packets) >= 2 * 60
-        inner |= packets
-    sent = {frame for frame in sniffers[daemons.INTERFACE].frames if MARKER in frame}
-    assert len(sent) == 4 * 60
-    assert sent <= inner
+def test_a_capture_opens_with_the_keys_to_the_packets_that_were_sent(chain: Mesh, tmp_path: Path) -> None:
+    """One link, two sessions of data: with the neighbour, and over it with the far end, under a seal more."""
+    with captured(chain, "a") as sniffers:
+        for end in ("r", "b"):
+            chain.settle("a", end)
+            for family in (4, 6):
+                converse(chain, "a", end, chain.overlay(end, family))
+    keys = Keys.read(chain.place.node("a") / "state/engine/keys.jsonl")
+    found = opened(sniffers["eth1"].frames, keys, tmp_path / "wire.pcap")
+    assert [packet for packet in found if isinstance(packet, Malformed | layers.Sealed)] == []
+    frames = [packet for packet in found if isinstance(packet, layers.Opened)]
+    assert len(frames) > 4 * 2 * COUNT
+    kinds = {type(packet.payload) for packet in frames}
+    assert {layers.Direct, layers.Routed, layers.LinkProbe, layers.LinkProbeReply} <= kinds
+    assert kinds <= FRAMES
+    routed = [packet for packet in frames if layers.Routed in packet]
+    assert not [packet for packet in routed if layers.Sealed in packet], "the seal of the ends opens, too"
+    inner = {
+        name: {one for packet in frames if name in packet for one in inner_packets(packet)} for name in DATA
+    }
+    sent = {packet for packet in sniffers[daemons.INTERFACE].frames if MARKER in packet}
+    assert len(sent) == 2 * 2 * 2 * COUNT
+    assert sent <= inner[layers.Direct] | inner[layers.Routed]
+    for packets in inner.values():
+        assert sum(MARKER in packet for packet in packets) == len(sent) / 2
+
+
+DATA = (layers.Direct, layers.Routed)
+FRAMES = {
+    *DATA,
+    layers.Repair,
+    layers.Feedback,
+    layers.Tail,
+    layers.LinkProbe,
+    layers.LinkProbeReply,
+    layers.PathChallenge,
+    layers.PathResponse,
+}
 
 
 def opened(frames: list[bytes], keys: Keys, path: Path) -> list[Packet | Malformed]:

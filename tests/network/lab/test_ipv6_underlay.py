@@ -3,39 +3,22 @@
 a and b have no way to each other but over r.
 """
 
-from collections.abc import Iterator
-
 import pytest
 
 from sim.lab import netns, process
 from sim.lab.errors import LabError
-from sim.lab.sketch import Sketch, Wire
-from tests.network.lab.mesh import MS, Mesh, running, wait_until
+from tests.network.lab.conftest import CHAIN, NARROW
+from tests.network.lab.mesh import MS, Mesh, wait_until
 from tests.network.lab.traffic import arrives_whole
 
-NARROW = 1280
-SKETCH = Sketch(
-    nodes=("a", "b", "r"),
-    wires=(Wire("a", "r"), Wire("r", "b", mtu=NARROW)),
-    controller="r",
-    edges={
-        "a": {},
-        "b": {"uplink": [{"name": "isp", "address": "fd10:1::2", "mtu": NARROW}]},
-        "r": {"relay": True},
-    },
-    families=(6,),
-)
 
-
-@pytest.fixture(scope="module")
-def mesh(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Mesh]:
-    with running(tmp_path_factory.mktemp("lab"), "ipv6", SKETCH) as mesh:
-        mesh.settle("a", "b")
-        yield mesh
+@pytest.fixture
+def mesh(chain: Mesh) -> Mesh:
+    return chain
 
 
 def test_hosts_that_have_ipv6_alone_carry_both_families(mesh: Mesh) -> None:
-    for node in SKETCH.nodes:
+    for node in CHAIN.nodes:
         found = netns.addresses(mesh.namespaces[node])
         underlay = {address for interface, address in found if interface != "overlay0" and "." in address}
         assert underlay == {"127.0.0.1"}
@@ -46,7 +29,7 @@ def test_hosts_that_have_ipv6_alone_carry_both_families(mesh: Mesh) -> None:
 
 def test_hosts_without_a_direct_path_have_a_session_end_to_end_over_a_relay(mesh: Mesh) -> None:
     with pytest.raises(LabError):
-        process.run(mesh.namespaces["a"], ["ip", "route", "get", SKETCH.address("b")])
+        process.run(mesh.namespaces["a"], ["ip", "route", "get", CHAIN.address("b")])
     for address in (mesh.overlay("b", 4), mesh.overlay("b", 6)):
         assert mesh.settle("a", "b", address).rtt_ns(0.0) >= 20 * MS
         assert arrives_whole(mesh.namespaces["a"], mesh.namespaces["b"], address)
