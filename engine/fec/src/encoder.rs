@@ -90,6 +90,12 @@ impl Encoder {
         }
     }
 
+    /// Drops all symbols; the next push may start anywhere.
+    pub fn restart(&mut self) {
+        self.oldest = 0;
+        self.next = None;
+    }
+
     /// Writes the repair symbol of row `row` over the window into `out` (replacing what was there) and answers its
     /// header. `None` if the window is empty: nothing that was sent is still of interest. For new information about
     /// the same window take another row; 32 of them are independent.
@@ -212,6 +218,20 @@ mod tests {
             Err(PushError::TooLong { bytes: 101 })
         );
         assert_eq!(encoder.push(5, &[&[0; 60], &[0; 40]]), Ok(()));
+    }
+
+    #[test]
+    fn after_a_restart_any_number_is_the_first() {
+        let mut encoder = filled(4, 10, 25);
+        encoder.restart();
+        assert_eq!(
+            (encoder.get(24), encoder.repair(0, &mut Vec::new())),
+            (None, None)
+        );
+        encoder.push(7, &[b"seven"]).unwrap();
+        assert_eq!(encoder.get(7), Some(b"seven".as_slice()));
+        let header = encoder.repair(0, &mut Vec::new()).unwrap();
+        assert_eq!((header.first_seq, header.span), (7, 1));
     }
 
     #[test]

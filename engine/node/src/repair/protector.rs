@@ -24,6 +24,11 @@ const AGAIN_BURST: f64 = 16.0;
 /// A frame is not sent again within a round trip of its last transmission and this.
 const AGAIN_GUARD: Nanos = 2_000_000;
 
+/// One feedback frame brings back so many frames at most: what is missing is asked for again.
+const AGAIN_AT_ONCE: usize = 512;
+/// A frame is sent again so often at most, whatever the receiver says: it could be making us send for sport.
+const TRIES_MAX: u8 = 16;
+
 /// One link, one class.
 pub struct Protector {
     policy: Policy,
@@ -48,7 +53,6 @@ pub struct Protector {
 
 struct Kept {
     encoder: Encoder,
-    symbol_bytes: usize,
     /// Of each kept frame, at `seq % HISTORY`.
     notes: Box<[Note]>,
 }
@@ -58,6 +62,7 @@ struct Note {
     sent_at: Nanos,
     again_at: Nanos,
     budget: u16,
+    tries: u8,
 }
 
 /// A frame to send once more.
@@ -75,7 +80,6 @@ impl Protector {
     pub fn new(policy: &Policy, symbol_bytes: usize) -> Self {
         let kept = policy.repairs().then(|| Kept {
             encoder: Encoder::new(WINDOW, HISTORY, symbol_bytes),
-            symbol_bytes,
             notes: vec![Note::default(); HISTORY].into_boxed_slice(),
         });
         Self {
@@ -116,15 +120,17 @@ impl Protector {
         };
         if seq > 0 && seq as u32 == 0 {
             // The code's numbers have run out; what is kept of before is lost to repair.
-            kept.encoder = Encoder::new(WINDOW, HISTORY, kept.symbol_bytes);
+            kept.encoder.restart();
         }
         if kept.encoder.push(seq as u32, &[first, rest]).is_err() {
-            return;
+            // Too long for the code: it goes without repair, and the code begins again behind it.
+            return kept.encoder.restart();
         }
         kept.notes[seq as usize % HISTORY] = Note {
             sent_at: now,
             again_at: now + wait,
             budget: budget.0,
+            tries: 0,
         };
         self.fit_window(now);
         self.tails = 0;
@@ -174,9 +180,10 @@ impl Protector {
             in_history(newest, self.next).then(|| kept.notes[newest as usize % HISTORY].sent_at);
         self.base = self.base.max(base);
         kept.encoder.forget_before(self.base as u32);
+        let mut sent_again = 0;
         for distance in feedback.missing() {
             let seq = base + u64::from(distance);
-            if !in_history(seq, self.next) {
+            if seq >= self.next || sent_again == AGAIN_AT_ONCE {
                 break;
             }
             let Some(symbol) = kept.encoder.get(seq as u32) else {
@@ -184,7 +191,7 @@ impl Protector {
             };
             let note = &mut kept.notes[seq as usize % HISTORY];
             let budget = Budget(note.budget).less(now.saturating_sub(note.sent_at));
-            if budget == Budget(0) || now < note.again_at {
+            if budget == Budget(0) || now < note.again_at || note.tries == TRIES_MAX {
                 continue;
             }
             if full_loss.is_some() {
@@ -193,6 +200,8 @@ impl Protector {
                 }
                 self.again_credit -= 1.0;
             }
+            sent_again += 1;
+            note.tries += 1;
             self.retransmitted += 1;
             let seq = seq as u32 & frame::SEQ_MASK;
             let wait = again(Again {

@@ -16,6 +16,8 @@ const MISSING_MAX: u64 = 8 * Feedback::BITMAP_MAX as u64;
 const REORDER_GUARD: Nanos = 2_000_000;
 /// Shortest time between two feedback frames about the same gaps.
 const ASK_INTERVAL_MIN: Nanos = 5_000_000;
+/// Shortest time between two answers: a list of what is missing is work, and long.
+const ANSWER_INTERVAL_MIN: Nanos = 1_000_000;
 /// Frames after which a busy sender hears that all is well.
 const CONFIRM_EVERY: u32 = 128;
 /// A class without a deadline gives a frame up after this.
@@ -36,7 +38,10 @@ pub struct Recoverer {
     unconfirmed: u32,
     feedback_at: Option<Nanos>,
     answers_tail: bool,
-    decoder: Option<Box<Decoder>>,
+    /// When the peer was last told what is missing.
+    told_at: Nanos,
+    /// The upper half of the numbers that it knows, and the decoder.
+    decoder: Option<(u64, Box<Decoder>)>,
     pub received: u64,
     pub duplicates: u64,
     pub recovered_by_retransmission: u64,
@@ -73,6 +78,7 @@ impl Recoverer {
             unconfirmed: 0,
             feedback_at: None,
             answers_tail: false,
+            told_at: 0,
             decoder: None,
             received: 0,
             duplicates: 0,
@@ -102,11 +108,13 @@ impl Recoverer {
 
     /// Lets the decoder see a frame that `receive` took. `frame` is whole.
     pub fn learn(&mut self, seq: u64, frame: &[u8]) {
-        if let (Some(decoder), Some(first), Some(rest)) = (
-            &mut self.decoder,
-            frame.get(..1),
-            frame.get(frame::Protected::LEN..),
-        ) {
+        if self.decoder.is_some()
+            && let (Some(decoder), Some(first), Some(rest)) = (
+                self.decoder_of(seq),
+                frame.get(..1),
+                frame.get(frame::Protected::LEN..),
+            )
+        {
             // A refusal concerns frames longer than any of this link: those the code cannot help.
             let _ = decoder.source(seq as u32, &[first, rest]);
         }
@@ -117,11 +125,10 @@ impl Recoverer {
         if !self.started {
             return false;
         }
-        let symbol_bytes = self.symbol_bytes;
-        let decoder = self
-            .decoder
-            .get_or_insert_with(|| Box::new(Decoder::new(symbol_bytes)));
         let Some(first) = nearest(repair.first, self.next) else {
+            return false;
+        };
+        let Some(decoder) = self.decoder_of(first) else {
             return false;
         };
         let header = RepairHeader {
@@ -134,13 +141,12 @@ impl Recoverer {
 
     /// Hands out the frames that the code restored and that were still missing: number and source symbol.
     pub fn recover(&mut self, now: Nanos, mut on: impl FnMut(u64, &[u8])) {
-        let Some(mut decoder) = self.decoder.take() else {
+        let Some((upper, mut decoder)) = self.decoder.take() else {
             return;
         };
         // Inconsistent symbols clear the decoder; what it handed out before stands.
-        let epoch = self.next & !u64::from(u32::MAX);
         let _ = decoder.recover(|seq, symbol| {
-            let seq = epoch | u64::from(seq);
+            let seq = upper << 32 | u64::from(seq);
             // What was given up is past its deadline; the newest may be restored before it was missed.
             let waits = |seq| {
                 self.missing
@@ -153,7 +159,21 @@ impl Recoverer {
                 on(seq, symbol);
             }
         });
-        self.decoder = Some(decoder);
+        self.decoder = Some((upper, decoder));
+    }
+
+    /// The decoder for frames around a number. The code's numbers have 32 bits and end there: for those behind, it begins anew.
+    fn decoder_of(&mut self, seq: u64) -> Option<&mut Decoder> {
+        let upper = seq >> 32;
+        if self
+            .decoder
+            .as_ref()
+            .is_none_or(|(known, _)| *known < upper)
+        {
+            self.decoder = Some((upper, Box::new(Decoder::new(self.symbol_bytes))));
+        }
+        let (known, decoder) = self.decoder.as_mut()?;
+        (*known == upper).then_some(decoder)
     }
 
     /// The sender asks what arrived of all below `tail.next`.
@@ -163,7 +183,7 @@ impl Recoverer {
             self.advance(now, next);
         }
         self.answers_tail = true;
-        self.feedback_at = Some(now);
+        self.feedback_at = Some(now.max(self.told_at + ANSWER_INTERVAL_MIN));
     }
 
     pub fn poll_timeout(&self) -> Option<Nanos> {
@@ -200,6 +220,7 @@ impl Recoverer {
             length = bit / 8 + 1;
         }
         self.unconfirmed = 0;
+        self.told_at = now;
         let interval = (rtt / 4).max(ASK_INTERVAL_MIN);
         self.feedback_at = (!self.missing.is_empty()).then_some(now + interval);
         Some(Feedback {
@@ -248,9 +269,7 @@ impl Recoverer {
     /// Numbers from `next` up to `to` have not arrived.
     fn advance(&mut self, now: Nanos, to: u64) {
         let gap = to - self.next;
-        for seq in to.saturating_sub(gap.min(SEEN))..=to {
-            self.unmark(seq);
-        }
+        self.unmark(self.next, to);
         if gap == 0 {
             return;
         }
@@ -302,7 +321,21 @@ impl Recoverer {
         self.seen[(seq % SEEN) as usize / 64] |= 1 << (seq % 64);
     }
 
-    fn unmark(&mut self, seq: u64) {
-        self.seen[(seq % SEEN) as usize / 64] &= !(1 << (seq % 64));
+    /// Numbers from `from` to `to` have not been seen: word by word, as it may be all of them.
+    fn unmark(&mut self, from: u64, to: u64) {
+        if to - from >= SEEN {
+            return self.seen.fill(0);
+        }
+        let mut seq = from;
+        while seq <= to {
+            let word = &mut self.seen[(seq % SEEN) as usize / 64];
+            if seq.is_multiple_of(64) && to - seq >= 63 {
+                *word = 0;
+                seq += 64;
+            } else {
+                *word &= !(1 << (seq % 64));
+                seq += 1;
+            }
+        }
     }
 }
