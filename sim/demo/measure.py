@@ -120,6 +120,17 @@ def left_ns(
     return left
 
 
+def true_since(moments: Iterable[tuple[int, bool]]) -> int | None:
+    """When that began which has held at every moment since; None where it does not hold at the last one."""
+    since: int | None = None
+    for at_ns, holds in moments:
+        if not holds:
+            since = None
+        elif since is None:
+            since = at_ns
+    return since
+
+
 def path_taken(before: Sample, after: Sample, source: str, target: str) -> tuple[str, ...]:
     """The nodes that most of the bytes from ``source`` to ``target`` passed between two samples.
 

@@ -30,6 +30,9 @@ CONTROLLER = "cloud"
 NAME = "demo-"
 # No download profits, or suffers, from what the kernel remembers of an earlier one.
 _SYSCTLS = {"net.ipv4.tcp_no_metrics_save": "1"}
+# 16 ms of a link's rate: else a download outside the mesh would fill the direct link's queue until that path
+# is longer than one over a relay, and the mesh, rightly, would leave it before the story begins.
+_QUEUE = {"queue": "200kb"}
 _PORT_S = 10.0
 
 
@@ -72,10 +75,12 @@ class Mesh:
         self._programs = 0
 
     def prepare(self) -> None:
-        """Give the hosts the kernel settings of the demo."""
+        """Give hosts and links the settings of the demo."""
         for node in self.edges:
             with netns.inside(self.state.namespaces[node]):
                 netns.set_sysctls(_SYSCTLS)
+        for link in self.links():
+            self.impair(link, _QUEUE)
 
     def down(self) -> None:
         runner.down(self.state.name)

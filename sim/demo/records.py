@@ -47,13 +47,15 @@ class End:
 
 @dataclass(slots=True)
 class Record:
-    """Everything one end point has written so far. ``sent`` maps numbers to times; a repeated ``echo`` is
-    kept once.
+    """Everything one end point has written so far.
+
+    ``sent`` maps numbers to times. ``seen`` maps number and time sent, as several probers may count from
+    zero, to the time of arrival. Duplicates are kept once, as they came first.
     """
 
     sent: dict[int, int] = field(default_factory=dict[int, int])
     echoes: dict[int, Probe] = field(default_factory=dict[int, Probe])
-    seen: dict[int, int] = field(default_factory=dict[int, int])
+    seen: dict[tuple[int, int], int] = field(default_factory=dict[tuple[int, int], int])
     progress: list[Progress] = field(default_factory=list[Progress])
     end: End | None = None
 
@@ -66,8 +68,8 @@ class Record:
                 case ["echo", number, sent, arrived, returned]:
                     probe = Probe(int(number), int(sent), int(arrived), int(returned))
                     self.echoes.setdefault(probe.number, probe)
-                case ["seen", number, _, arrived]:
-                    self.seen.setdefault(int(number), int(arrived))
+                case ["seen", number, sent, arrived]:
+                    self.seen.setdefault((int(number), int(sent)), int(arrived))
                 case ["got", at, total]:
                     self.progress.append(Progress(int(at), int(total)))
                 case ["end", code, total, sha256]:

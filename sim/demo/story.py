@@ -1,12 +1,10 @@
 """The five chapters of the demo, played on a lab and measured by its end points. I/O; called by `__main__`.
 
 A web server in Paris, a visitor in Madrid. What lives here is the order of events and what is read when;
-the arithmetic is in `measure`, the promises in `summary`, the lab's handles in `mesh`.
+traffic is `traffic`'s, the arithmetic `measure`'s, the promises are `summary`'s, the lab's handles `mesh`'s.
 """
 
-import hashlib
 import itertools
-import random
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -20,17 +18,16 @@ from sim.demo.measure import (
     Sample,
     Stretch,
     Way,
-    goodput_mbps,
     left_ns,
-    longest_gap_ns,
     path_taken,
     quality,
+    true_since,
 )
-from sim.demo.mesh import CONTROLLER, EndPoint, Mesh
-from sim.demo.records import Record
+from sim.demo.mesh import CONTROLLER, Mesh
 from sim.demo.stage import Stage, Working
 from sim.demo.summary import AgentKill, Facts, Goodput, RelayKill, Reroute, Transfer
 from sim.demo.table import Met, Row, route
+from sim.demo.traffic import WATCH_BPS, Long, Traffic
 from sim.lab.errors import LabError
 
 SERVER, CLIENT = "paris", "madrid"
@@ -39,14 +36,11 @@ BOTH_WAYS = (DIRECT, Way(CLIENT, SERVER))
 DEGRADATION = {"delay": "93ms", "loss": "8%"}  # the link's own 13 ms, and 80 ms more, each way
 
 _FORM_S = 40.0
-_MOVE_S = 20.0
-_WEB_PORT, _PROBE_PORT = 8080, 8081
-_SHORT_BYTES = 50_000_000
-_LONG_S, _LONG_MIN_BYTES, _LONG_MAX_BYTES = 32.0, 30_000_000, 450_000_000
-_SLOW_START_NS = NS_PER_S
-# The probes that watch a path are traffic that never pauses: a way without them carries no traffic at all.
-_WATCH_US, _WATCH_BYTES = 5000, 600
-_WATCH_BPS = 8 * _WATCH_BYTES * 1e6 / _WATCH_US
+_BEFORE_S, _MOVE_S, _SETTLED_S = 3.0, 20.0, 3.0
+_FIRST_LONG_S, _SECOND_LONG_S = 14.0, 10.0
+_LONG_MOST_S = 60.0
+_DEGRADED_DIRECT_S = 10.0
+_AFTER_DEATH_S = 5.0
 _WINDOW_NS = 200 * NS_PER_MS
 _PAUSE_S = 0.05
 _DENSE_US, _DENSE_COUNT = 1000, 6000
@@ -76,24 +70,13 @@ class Findings:
         return Facts(*facts, goodput)
 
 
-@dataclass(slots=True)
-class Long:
-    """The download that goes on while everything else happens, and the probes beside it from both ends."""
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """One look at the network: its counters, the path of the last bytes, and what the mesh says of it."""
 
-    download: EndPoint
-    probes: EndPoint
-    counter_probes: EndPoint
-    bytes: int
-    sha256: str
-
-    def line(self, path: tuple[str, ...]) -> str:
-        """How it stands."""
-        got, seen = self.download.update(), self.probes.update()
-        total = got.progress[-1].total if got.progress else 0
-        rate = goodput_mbps(got.progress, _last_second(got.progress[-1].at_ns)) if got.progress else None
-        back = seen.echoes[max(seen.echoes)].rtt_ns / NS_PER_MS if seen.echoes else None
-        speed = "–" if rate is None else f"{rate:.1f} Mbit/s"
-        return f"{total / 1e6:.0f} MB, {speed}, RTT {back or 0:.0f} ms, {route(path)}"
+    sample: Sample
+    path: tuple[str, ...]
+    known: Explanation
 
 
 class Story:
@@ -103,20 +86,18 @@ class Story:
         self.findings = Findings()
         self._mesh = mesh
         self._stage = stage
-        self._folder = folder
-        self._reflectors: dict[tuple[str, str], EndPoint] = {}
-        self._downloads: list[tuple[Record, str]] = []
+        self._traffic = Traffic(mesh, stage, folder, SERVER, CLIENT)
 
     def play(self) -> None:
         """All chapters. Raises :class:`LabError` where one cannot go on."""
         try:
             self.mesh_forms()
             self.clean()
-            long = self.direct_path_degrades()
-            self.relay_dies(long)
+            self.direct_path_degrades()
+            self.relay_dies()
             self.agent_dies()
         finally:
-            self.findings.transfer = transfer_of(self._downloads)
+            self.findings.transfer = self._traffic.told()
 
     # 1
 
@@ -144,9 +125,8 @@ class Story:
         for link in mesh.links():
             met = mesh.measure(link, "underlay", count=20)
             rtt_ns = met.rtt_ns(0.5)
-            self.findings.links.append(
-                DrawnLink(link, None if rtt_ns is None else rtt_ns / 1e6, met.loss_ratio)
-            )
+            drawn = DrawnLink(link, None if rtt_ns is None else rtt_ns / NS_PER_MS, met.loss_ratio)
+            self.findings.links.append(drawn)
         if silent:
             raise LabError("no answer through the mesh: " + ", ".join(f"{a} – {b}" for a, b in silent))
 
@@ -159,123 +139,77 @@ class Story:
     # 2
 
     def clean(self) -> None:
-        mesh, stage, findings = self._mesh, self._stage, self.findings
+        stage, findings = self._stage, self.findings
         stage.chapter(2, "A download over a clean network")
         stage.say(f"an ordinary web server in {SERVER}, curl in {CLIENT}, TCP with cubic")
-        digest = make_file(self._folder / "short.bin", _SHORT_BYTES)
-        mesh.serve(SERVER, self._folder, _WEB_PORT)
-        for node, over in ((CLIENT, "underlay"), (CLIENT, "overlay"), (SERVER, "overlay")):
-            reflector = mesh.start(node, "reflect", mesh.address(node, over), _PROBE_PORT)
-            self._reflectors[node, over] = reflector
-        _, direct = self._transfer("underlay", "outside the mesh")
-        before = mesh.sample()
-        record, met = self._transfer("overlay", "through the mesh")
-        path = path_taken(before, mesh.sample(), SERVER, CLIENT)
-        self._downloads.append((record, digest))
+        self._traffic.serve()
+        direct = self._traffic.transfer("underlay", "outside the mesh")
+        met, path = self._through_the_mesh("through the mesh")
         findings.direct_clean, findings.mesh_clean = direct.goodput_mbps, met.goodput_mbps
-        findings.rows.append(Row("before: all is well", path, met, direct))
-        findings.paths.append(DrawnPath("before", path))
-        findings.reroute = Reroute(path_before=path)
-        stage.say(f"the mesh took {route(path)}")
+        findings.rows.append(Row("before: all is well", route(path), met, direct))
 
-    def _transfer(self, over: str, where: str, limit_s: float | None = None) -> tuple[Record, Met]:
-        """One download of the short file with probes beside it."""
-        probes = self._probes(over)
-        words = ("--for", limit_s) if limit_s else ()
-        download = self._mesh.start(CLIENT, "download", self._url(over, "short.bin"), *words)
-        began = time.monotonic()
-        with self._stage.working(f"download {where}") as working:
-            while download.alive:
-                record = download.update()
-                total = record.progress[-1].total if record.progress else 0
-                share = (time.monotonic() - began) / limit_s if limit_s else total / _SHORT_BYTES
-                working.update(f"{total / 1e6:.1f} MB {where}", share)
-                time.sleep(2 * _PAUSE_S)
-        record = download.stop()
-        stretch = _of_download(record)
-        met = Met(quality(probes.stop(), stretch), goodput_mbps(record.progress, stretch))
-        rate = "not measured" if met.goodput_mbps is None else f"{met.goodput_mbps:.2f} Mbit/s"
-        self._stage.say(f"{where}: {rate}, RTT {met.quality.rtt_p50_ms or 0:.1f} ms while it ran")
-        return record, met
+    def _through_the_mesh(self, where: str) -> tuple[Met, tuple[str, ...]]:
+        """A download, and the path that most of its bytes took."""
+        before = self._mesh.sample()
+        met = self._traffic.transfer("overlay", where)
+        path = path_taken(before, self._mesh.sample(), SERVER, CLIENT)
+        self._stage.say(f"the mesh took {route(path)}")
+        return met, path
 
     # 3
 
-    def direct_path_degrades(self) -> Long:
-        mesh, stage, findings = self._mesh, self._stage, self.findings
+    def direct_path_degrades(self) -> None:
+        stage, findings = self._stage, self.findings
         stage.chapter(3, "The direct path degrades in the middle of a download")
-        long = self._long_download()
+        long = self._traffic.begin(_FIRST_LONG_S, findings.mesh_clean or 1.0)
         with stage.working("a long download through the mesh") as working:
-            self._watch(long, working, findings.reroute.path_before, 4.0)
+            before = self._go_on(long, working, _BEFORE_S)
             stage.say(
                 f"{SERVER} – {CLIENT}: from now on 8 % of packets are lost, and each way takes 80 ms longer"
             )
-            reroute, degraded_ns, off_ns = self._degrade(long, working)
-        findings.reroute = reroute
-        self._tell_reroute(reroute)
-        _, direct = self._transfer("underlay", "outside the mesh, on the degraded path", 10.0)
-        findings.direct_degraded = direct.goodput_mbps
-        met = mesh.measure(DIRECT, "underlay", count=200)
-        rtt_ns = met.rtt_ns(0.5)
-        findings.links = [
-            DrawnLink(link.way, link.rtt_ms, link.loss_ratio, rtt_ns and rtt_ns / 1e6, met.loss_ratio)
-            if link.way == DIRECT
-            else link
-            for link in findings.links
-        ]
-        stage.show(mesh.explanation(SERVER, CLIENT).rstrip() + "\n")
-        now_ns = time.monotonic_ns()
-        during = Stretch(degraded_ns, off_ns or now_ns)
-        after = Stretch(
-            off_ns or degraded_ns, now_ns - NS_PER_S // 2
-        )  # the last probes may still be under way
-        long.download.update()
-        long.probes.update()
-        during_met, after_met = self._met(long, during), self._met(long, after)
-        findings.rows.append(Row("during: until traffic has moved", reroute.path_before, during_met))
-        findings.rows.append(Row("after: on a relay", reroute.path_after, after_met, direct))
-        findings.paths.append(DrawnPath("during", reroute.path_after))
-        findings.mesh_degraded = after_met.goodput_mbps
-        if after_met.goodput_mbps is not None:
-            stage.say(f"the mesh's download meanwhile: {after_met.goodput_mbps:.1f} Mbit/s", "green")
-        return long
+            degraded_ns = time.monotonic_ns()
+            findings.reroute = self._degrade(long, working, before)
+            self._tell_reroute(findings.reroute)
+            self._traffic.wait(long, working.update, _LONG_MOST_S)
+        reroute = findings.reroute
+        during = long.met(degraded_ns)
+        long.stop()
+        paths = f"{route(reroute.path_before)}, then {route(reroute.path_after)}"
+        findings.rows.append(Row("during: from then to its end", paths, during))
+        findings.paths += [DrawnPath("before", reroute.path_before), DrawnPath("during", reroute.path_after)]
+        self._beside_each_other()
+        stage.show(self._mesh.explanation(SERVER, CLIENT).rstrip() + "\n")
 
-    def _long_download(self) -> Long:
-        rate_mbps = self.findings.mesh_clean or 1.0
-        size = int(min(max(rate_mbps * 1e6 / 8 * _LONG_S, _LONG_MIN_BYTES), _LONG_MAX_BYTES))
-        digest = make_file(self._folder / "long.bin", size)
-        download = self._mesh.start(CLIENT, "download", self._url("overlay", "long.bin"))
-        self._downloads.append((download.record, digest))
-        counter_probes = self._probes("overlay", CLIENT, SERVER)
-        return Long(download, self._probes("overlay"), counter_probes, size, digest)
-
-    def _degrade(self, long: Long, working: Working) -> tuple[Reroute, int, int | None]:
-        """Degrade the direct path, and see when traffic leaves it and when it is where the controller wants
-        it; also answers when it was degraded, and when it was left.
+    def _degrade(self, long: Long, working: Working, before: tuple[str, ...]) -> Reroute:
+        """Degrade the direct path; see when traffic has left it for good, and when it is where the
+        controller, in a decision that it made since, wants it.
         """
         mesh = self._mesh
         decided_after, degraded_ns = time.time(), time.monotonic_ns()
         mesh.impair(DIRECT, DEGRADATION)
+        looks: list[Seen] = []
         samples = [mesh.sample()]
         off_ns = best_ns = None
-        path: tuple[str, ...] = ()
-        known: Explanation | None = None
-        while best_ns is None and time.monotonic_ns() < degraded_ns + _MOVE_S * NS_PER_S:
+        settled_ns = degraded_ns + int(_MOVE_S * NS_PER_S)
+        while time.monotonic_ns() < settled_ns:
             time.sleep(_PAUSE_S)
             samples.append(mesh.sample())
-            off_ns = left_ns(samples, BOTH_WAYS, degraded_ns, _WATCH_BPS / 2, _WINDOW_NS)
-            path = _path_lately(samples) or path
-            known = mesh.explain(SERVER, CLIENT)
-            if off_ns and known.decided_at > decided_after and path == controllers_path(known):
-                best_ns = samples[-1].at_ns
-            working.update(long.line(path))
-        reroute = Reroute(
+            looks.append(Seen(samples[-1], _path_lately(samples), mesh.explain(SERVER, CLIENT)))
+            off_ns = left_ns(samples, BOTH_WAYS, degraded_ns, WATCH_BPS / 2, _WINDOW_NS)
+            best_ns = true_since(
+                (look.sample.at_ns, as_the_controller_wants(look, decided_after)) for look in looks
+            )
+            if off_ns and best_ns:
+                settled_ns = min(settled_ns, max(off_ns, best_ns) + int(_SETTLED_S * NS_PER_S))
+            working.update(f"{long.line()}, {route(looks[-1].path)}", long.share)
+        arrived = next((look for look in looks if look.sample.at_ns == best_ns), looks[-1])
+        return Reroute(
             seconds_off=_since(degraded_ns, off_ns),
-            seconds=_since(degraded_ns, best_ns),
-            path_before=self.findings.reroute.path_before,
-            path_after=path,
-            reason=known.reason if known else "",
+            seconds=_since(degraded_ns, max(off_ns, best_ns) if off_ns and best_ns else None),
+            path_before=before,
+            path_after=looks[-1].path,
+            reason=arrived.known.reason,
         )
-        return reroute, degraded_ns, off_ns
 
     def _tell_reroute(self, found: Reroute) -> None:
         stage = self._stage
@@ -286,63 +220,72 @@ class Story:
         if found.seconds is None:
             stage.say(f"it did not take a path the controller decided since, within {_MOVE_S:g} s", "red")
         else:
-            stage.say(
-                f"after {found.seconds:.2f} s it was where the controller wants it: {found.reason}", "green"
+            where = "it was where the controller wants it"
+            stage.say(f"after {found.seconds:.2f} s {where}: {found.reason}", "green")
+        before, after = route(found.path_before), route(found.path_after)
+        stage.say(f"the path, by the bytes on each link: {before} before, {after} now")
+
+    def _beside_each_other(self) -> None:
+        """The same download again as on the clean network, through the mesh and outside it."""
+        findings = self.findings
+        met, path = self._through_the_mesh("through the mesh, on the degraded network")
+        direct = self._traffic.transfer(
+            "underlay", "outside the mesh, on the degraded path", _DEGRADED_DIRECT_S
+        )
+        findings.mesh_degraded, findings.direct_degraded = met.goodput_mbps, direct.goodput_mbps
+        findings.rows.append(Row("after: on a relay", route(path), met, direct))
+        probed = self._mesh.measure(DIRECT, "underlay", count=200)
+        rtt_ns = probed.rtt_ns(0.5)
+        findings.links = [
+            DrawnLink(
+                link.way, link.rtt_ms, link.loss_ratio, rtt_ns and rtt_ns / NS_PER_MS, probed.loss_ratio
             )
-        stage.say(f"the path, by the bytes on each link: {route(found.path_after)}")
+            if link.way == DIRECT
+            else link
+            for link in findings.links
+        ]
 
     # 4
 
-    def relay_dies(self, long: Long) -> None:
-        mesh, stage, findings = self._mesh, self._stage, self.findings
-        stage.chapter(4, "The relay dies")
-        path = findings.reroute.path_after
-        if len(path) < 3:
-            raise LabError("no relay is in use that could be killed")
-        with stage.working("the same download") as working:
-            killed_ns = mesh.kill_host(path[1])
-            stage.say(f"every process in {path[1]} was killed with SIGKILL")
-            middle = self._watch(long, working, path, 1.0)
-            end = self._watch(long, working, path, 4.0)
-            path = path_taken(middle, end, SERVER, CLIENT)
-            stretch = Stretch(killed_ns - _WINDOW_NS, time.monotonic_ns())
-            self._tell_outage(stretch)
+    def relay_dies(self) -> None:
+        stage, findings = self._stage, self.findings
+        stage.chapter(4, "The relay dies in the middle of a download")
+        long = self._traffic.begin(_SECOND_LONG_S, findings.mesh_clean or 1.0)
+        with stage.working("a long download through the mesh") as working:
+            path = self._go_on(long, working, _BEFORE_S)
+            if len(path) < 3:
+                raise LabError("no relay is in use that could be killed")
+            killed_ns = self._mesh.kill_host(path[1])
+            stage.say(f"traffic took {route(path)}; every process in {path[1]} was killed with SIGKILL")
+            path = self._go_on(long, working, _AFTER_DEATH_S)
+            silence_ns = self._traffic.longest_silence_ns(
+                Stretch(killed_ns - _WINDOW_NS, time.monotonic_ns())
+            )
+            if silence_ns is None:
+                stage.say("an end heard nothing of the other any more", "red")
+            else:
+                findings.relay_kill = RelayKill(round(silence_ns / NS_PER_MS, 1))
+                stage.say(
+                    f"the longest time in which an end heard nothing: {silence_ns / NS_PER_MS:.0f} ms",
+                    "green",
+                )
             stage.say(f"traffic goes on over {route(path)}")
-            after = Stretch(killed_ns, time.monotonic_ns() - NS_PER_S // 2)
-            findings.rows.append(Row("the relay is dead", path, self._met(long, after)))
-            findings.paths.append(DrawnPath("after", path))
-            deadline = time.monotonic() + 2 * _LONG_S
-            while long.download.alive and time.monotonic() < deadline:
-                self._watch(long, working, path, 0.5)
-        long.probes.stop()
-        long.counter_probes.stop()
-        long.download.stop()
-        self.findings.transfer = transfer_of(self._downloads)
-        transfer = findings.transfer
-        equal = "the file that was served" if transfer.sha256_equal else "NOT the file that was served"
-        broken = f"{transfer.broken_connections} broken connections"
-        stage.say(f"downloaded through the mesh: {transfer.bytes / 1e6:.0f} MB, {equal}, {broken}")
-
-    def _tell_outage(self, stretch: Stretch) -> None:
-        """Each end sends all the time; the outage is the longest time in which one heard nothing."""
-        seen = [self._reflectors[node, "overlay"].update().seen.values() for node in (CLIENT, SERVER)]
-        gaps = [longest_gap_ns(arrivals, stretch) for arrivals in seen]
-        if None in gaps:
-            self._stage.say("an end heard nothing at all", "red")
-            return
-        outage_ms = max(gap for gap in gaps if gap is not None) / NS_PER_MS
-        self.findings.relay_kill = RelayKill(round(outage_ms, 1))
-        self._stage.say(f"the longest time in which an end heard nothing: {outage_ms:.0f} ms", "green")
+            self._traffic.wait(long, working.update, _LONG_MOST_S)
+        findings.rows.append(Row("the relay is dead", route(path), long.met(killed_ns)))
+        findings.paths.append(DrawnPath("after", path))
+        long.stop()
+        told = self._traffic.told()
+        equal = "the files that were served" if told.sha256_equal else "NOT the files that were served"
+        broken = f"{told.broken_connections} broken connections"
+        stage.say(f"downloaded through the mesh: {told.bytes / 1e6:.0f} MB, {equal}, {broken}")
 
     # 5
 
     def agent_dies(self) -> None:
         mesh, stage = self._mesh, self._stage
         stage.chapter(5, f"The agent of {SERVER} dies")
-        address = mesh.address(CLIENT, "overlay")
-        words = (address, _PROBE_PORT, "--every-us", _DENSE_US, "--count", _DENSE_COUNT)
         before = mesh.sample()
-        probes = mesh.start(SERVER, "probe", *words)
+        probes = self._traffic.dense_probes(_DENSE_COUNT, _DENSE_US)
         pid: int | None = None
         with stage.working("a probe every millisecond") as working:
             while probes.alive:
@@ -359,82 +302,39 @@ class Story:
         self.findings.agent_kill = found
         path = path_taken(before, mesh.sample(), SERVER, CLIENT)
         every = Stretch(min(record.sent.values()), time.monotonic_ns())
-        self.findings.rows.append(Row("the agent is dead", path, Met(quality(record, every), None)))
+        met = Met(quality(record, every), None)
+        self.findings.rows.append(Row("the agent is dead", route(path), met))
         style = "red" if found.probes_lost else "green"
         stage.say(f"{found.probes_lost} of {found.probes_sent} probes were lost", style)
 
     # All chapters
 
-    def _url(self, over: str, file: str) -> str:
-        return f"http://{self._mesh.address(SERVER, over)}:{_WEB_PORT}/{file}"
-
-    def _probes(self, over: str, source: str = SERVER, target: str = CLIENT) -> EndPoint:
-        words = ("--every-us", _WATCH_US, "--bytes", _WATCH_BYTES)
-        return self._mesh.start(source, "probe", self._mesh.address(target, over), _PROBE_PORT, *words)
-
-    def _watch(self, long: Long, working: Working, path: tuple[str, ...], seconds: float) -> Sample:
-        """Let the download go on for a while; answers the counters at the end."""
+    def _go_on(self, long: Long, working: Working, seconds: float) -> tuple[str, ...]:
+        """Let a download go on for a while; answers the path of its last second."""
         end = time.monotonic() + seconds
+        samples = [self._mesh.sample()]
         while time.monotonic() < end:
-            working.update(long.line(path), _share(long))
             time.sleep(2 * _PAUSE_S)
-        return self._mesh.sample()
-
-    def _met(self, long: Long, stretch: Stretch) -> Met:
-        return Met(quality(long.probes.record, stretch), goodput_mbps(long.download.record.progress, stretch))
-
-
-def transfer_of(downloads: Sequence[tuple[Record, str]]) -> Transfer:
-    """What became of downloads, each given with the SHA-256 of the file that was served."""
-    ends = [(record.end, sha256) for record, sha256 in downloads]
-    return Transfer(
-        bytes=sum(end.total for end, _ in ends if end),
-        sha256_equal=bool(ends) and all(end is not None and end.sha256 == sha256 for end, sha256 in ends),
-        broken_connections=sum(end is None or end.code != 0 for end, _ in ends) if ends else None,
-    )
+            samples.append(self._mesh.sample())
+            working.update(f"{long.line()}, {route(_path_lately(samples))}", long.share)
+        lately = [one for one in samples if samples[-1].at_ns - one.at_ns <= NS_PER_S]
+        return path_taken(lately[0], lately[-1], SERVER, CLIENT)
 
 
-def make_file(file: Path, size: int) -> str:
-    """Write ``size`` bytes, no two blocks of which are alike; answers their SHA-256 in hex."""
-    block = random.Random(size).randbytes(1 << 20)
-    digest = hashlib.sha256()
-    with file.open("wb") as output:
-        for number in range(0, size, len(block)):
-            part = (number.to_bytes(8, "big") + block[8:])[: size - number]
-            digest.update(part)
-            output.write(part)
-    return digest.hexdigest()
-
-
-def controllers_path(known: Explanation) -> tuple[str, ...] | None:
-    """The path that the controller put first, from the source on; None where it was not the controller."""
-    if known.decider != "controller":
-        return None
+def as_the_controller_wants(look: Seen, decided_after: float) -> bool:
+    """Whether bytes take what the controller put first, in a decision later than ``decided_after`` (Unix)."""
+    known = look.known
+    if known.decider != "controller" or known.decided_at <= decided_after:
+        return False
     first = next((row.path for row in known.candidates if row.verdict == "primary"), None)
-    return None if first is None else (SERVER, *first)
+    return first is not None and look.path == (SERVER, *first)
 
 
-def _path_lately(samples: list[Sample]) -> tuple[str, ...]:
+def _path_lately(samples: Sequence[Sample]) -> tuple[str, ...]:
     """The path of the last window's bytes."""
     last = samples[-1]
     before = next((one for one in reversed(samples) if last.at_ns - one.at_ns >= _WINDOW_NS), None)
     return () if before is None else path_taken(before, last, SERVER, CLIENT)
-
-
-def _of_download(record: Record) -> Stretch:
-    """A download from the end of its slow start to its own end."""
-    if not record.progress:
-        return Stretch(0, 0)
-    return Stretch(record.progress[0].at_ns + _SLOW_START_NS, record.progress[-1].at_ns)
-
-
-def _last_second(now_ns: int) -> Stretch:
-    return Stretch(now_ns - NS_PER_S, now_ns)
-
-
-def _share(long: Long) -> float:
-    progress = long.download.record.progress
-    return progress[-1].total / long.bytes if progress else 0.0
 
 
 def _since(start_ns: int, moment_ns: int | None) -> float | None:

@@ -18,10 +18,10 @@ class Met:
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One stretch of the story. ``path``: the nodes that traffic passed in the mesh."""
+    """One stretch of the story. ``path``: the way that traffic took in the mesh, in words."""
 
     phase: str
-    path: tuple[str, ...]
+    path: str
     mesh: Met
     direct: Met | None = None
 
@@ -35,7 +35,7 @@ def table(rows: Iterable[Row]) -> Table:
         for figure in ("RTT p50", "p99", "loss", "Mbit/s"):
             made.add_column(f"{who}\n{figure}", justify="right", no_wrap=True)
     for row in rows:
-        made.add_row(row.phase, route(row.path), *cells(row.mesh), *cells(row.direct))
+        made.add_row(row.phase, row.path, *cells(row.mesh), *cells(row.direct))
     return made
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from sim.demo.records import Record
-from sim.demo.story import make_file
+from sim.demo.traffic import make_file
 
 WAIT_S = 20.0
 
@@ -64,10 +64,10 @@ def test_every_probe_comes_back_and_both_ends_agree(stack: ExitStack) -> None:
     assert len(sent.sent) == 400
     assert len(sent.echoes) >= 100
     assert max(sent.echoes) == 399
-    assert sent.echoes.keys() == seen.seen.keys()
+    assert {(probe.number, probe.sent_ns) for probe in sent.echoes.values()} == seen.seen.keys()
     for probe in sent.echoes.values():
         assert probe.sent_ns == sent.sent[probe.number]
-        assert probe.arrived_ns == seen.seen[probe.number]
+        assert probe.arrived_ns == seen.seen[probe.number, probe.sent_ns]
         assert probe.sent_ns <= probe.arrived_ns <= probe.returned_ns
 
 

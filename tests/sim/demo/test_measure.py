@@ -14,6 +14,7 @@ from sim.demo.measure import (
     path_taken,
     percentile,
     quality,
+    true_since,
 )
 from sim.demo.records import Probe, Progress, Record
 
@@ -112,6 +113,12 @@ def test_traffic_before_the_event_does_not_count() -> None:
 def test_a_way_that_nobody_watched_was_not_left() -> None:
     assert left([]) is None
     assert left([(0, 0)], since_ns=NS_PER_S) is None
+
+
+def test_what_holds_holds_since_it_was_last_broken() -> None:
+    assert true_since([(1, True), (2, False), (3, True), (4, True)]) == 3
+    assert true_since([(1, True), (2, False)]) is None
+    assert true_since([]) is None
 
 
 def flows(**bytes_of: int) -> tuple[Sample, Sample]:

@@ -9,7 +9,7 @@ def test_every_kind_of_line_is_read() -> None:
     assert record.sent == {3: 100}
     assert record.echoes == {3: Probe(3, 100, 150, 200)}
     assert record.echoes[3].rtt_ns == 100
-    assert record.seen == {4: 160}
+    assert record.seen == {(4, 110): 160}
     assert record.progress == [Progress(500, 65536)]
     assert record.end == End(0, 65536, "abc")
 
@@ -18,6 +18,12 @@ def test_other_programs_lines_are_passed_over() -> None:
     record = Record()
     record.read(["curl: (56) Recv failure: Connection reset by peer", "", "sent 1"])
     assert record == Record()
+
+
+def test_probers_that_both_count_from_zero_are_told_apart() -> None:
+    record = Record()
+    record.read(["seen 0 100 150", "seen 0 900 950", "seen 0 900 999"])
+    assert sorted(record.seen.values()) == [150, 950]
 
 
 def test_a_repeated_echo_counts_once_and_as_it_came_first() -> None:

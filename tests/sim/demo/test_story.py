@@ -1,55 +1,31 @@
-"""The parts of the story that need no lab."""
-
-import hashlib
-from pathlib import Path
+"""When traffic counts as being where the controller wants it."""
 
 from overlayd.protocol.local import CandidateRow, Explanation
-from sim.demo.records import End, Record
-from sim.demo.story import controllers_path, make_file, transfer_of
+from sim.demo.measure import Sample
+from sim.demo.story import Seen, as_the_controller_wants
 
+VIA = ("paris", "frankfurt", "madrid")
 PRIMARY = CandidateRow(("frankfurt", "madrid"), "primary", True, 0, "")
 DIRECT = CandidateRow(("madrid",), "rejected", False, None, "")
 
 
-def explained(decider: str, *candidates: CandidateRow) -> Explanation:
-    return Explanation("paris", "madrid", "interactive", decider, "a reason", 0.0, candidates)
+def look(path: tuple[str, ...], decider: str, decided_at: float, *candidates: CandidateRow) -> Seen:
+    known = Explanation("paris", "madrid", "interactive", decider, "a reason", decided_at, candidates)
+    return Seen(Sample(0, {}), path, known)
 
 
-def ended(code: int, sha256: str) -> Record:
-    return Record(end=End(code, 100, sha256))
+def test_traffic_on_the_primary_of_a_new_decision_is_where_the_controller_wants_it() -> None:
+    assert as_the_controller_wants(look(VIA, "controller", 101.0, DIRECT, PRIMARY), 100.0)
 
 
-def test_the_controllers_path_is_its_primary_from_the_source_on() -> None:
-    assert controllers_path(explained("controller", DIRECT, PRIMARY)) == ("paris", "frankfurt", "madrid")
+def test_an_older_decision_does_not_count() -> None:
+    assert not as_the_controller_wants(look(VIA, "controller", 99.0, DIRECT, PRIMARY), 100.0)
 
 
-def test_a_path_that_the_agent_chose_is_not_the_controllers() -> None:
-    assert controllers_path(explained("agent", PRIMARY)) is None
-    assert controllers_path(explained("controller", DIRECT)) is None
+def test_the_agents_own_choice_is_not_the_controllers() -> None:
+    assert not as_the_controller_wants(look(VIA, "agent", 101.0, PRIMARY), 100.0)
 
 
-def test_no_two_blocks_of_a_served_file_are_alike(tmp_path: Path) -> None:
-    size = (3 << 20) + 17
-    digest = make_file(tmp_path / "file", size)
-    content = (tmp_path / "file").read_bytes()
-    assert len(content) == size
-    assert hashlib.sha256(content).hexdigest() == digest
-    blocks = {content[at : at + (1 << 20)] for at in range(0, size, 1 << 20)}
-    assert len(blocks) == 4
-
-
-def test_a_download_counts_only_if_it_is_the_file_and_whole() -> None:
-    good = transfer_of([(ended(0, "aa"), "aa"), (ended(0, "bb"), "bb")])
-    assert (good.bytes, good.sha256_equal, good.broken_connections) == (200, True, 0)
-    assert not transfer_of([(ended(0, "aa"), "aa"), (ended(0, "cc"), "bb")]).sha256_equal
-    assert transfer_of([(ended(18, "aa"), "bb")]).broken_connections == 1
-
-
-def test_a_download_that_never_ended_is_broken() -> None:
-    found = transfer_of([(Record(), "aa")])
-    assert (found.sha256_equal, found.broken_connections) == (False, 1)
-
-
-def test_no_download_is_no_success() -> None:
-    found = transfer_of([])
-    assert (found.sha256_equal, found.broken_connections) == (False, None)
+def test_what_the_mesh_says_is_held_against_where_the_bytes_went() -> None:
+    assert not as_the_controller_wants(look(("paris", "madrid"), "controller", 101.0, PRIMARY), 100.0)
+    assert not as_the_controller_wants(look((), "controller", 101.0, DIRECT), 100.0)

@@ -20,7 +20,7 @@ def test_what_was_not_measured_is_a_dash() -> None:
 
 def test_every_row_is_shown_with_its_path() -> None:
     met = Met(Quality(10, 1.0, 2.0, 0.0), 50.0)
-    rows = [Row("before", ("paris", "madrid"), met, met), Row("after", ("paris", "warsaw", "madrid"), met)]
+    rows = [Row("before", "paris → madrid", met, met), Row("after", "paris → warsaw → madrid", met)]
     console = Console(file=StringIO(), width=150)
     console.print(table(rows))
     assert isinstance(console.file, StringIO)
