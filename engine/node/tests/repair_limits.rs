@@ -164,6 +164,29 @@ fn tails_are_answered_a_thousand_times_a_second_at_most() {
     assert!((90..=101).contains(&answers), "{answers} in 100 ms");
 }
 
+/// Feedback frames within two seconds of a jump by 8,192 numbers. `fills`: a missing frame comes now and then.
+fn asked(fills: bool) -> usize {
+    let mut recoverer = Recoverer::new(&policy(), LONGEST);
+    let mut bitmap = [0; Feedback::BITMAP_MAX];
+    recoverer.receive(0, 0);
+    recoverer.receive(0, 8_000);
+    let mut count = 0;
+    for step in 0..2_000u64 {
+        let now = step * MS;
+        count += usize::from(recoverer.feedback(now, 0, 20 * MS, &mut bitmap).is_some());
+        if fills && step.is_multiple_of(20) {
+            recoverer.receive(now, 1 + step as u32);
+        }
+    }
+    count
+}
+
+#[test]
+fn who_jumps_ahead_and_falls_silent_is_asked_ever_less() {
+    assert!((9..=25).contains(&asked(false)), "{}", asked(false));
+    assert!(asked(true) > 300, "{}", asked(true));
+}
+
 #[test]
 fn the_code_works_on_where_its_numbers_end() {
     let mut recoverer = Recoverer::new(&policy(), LONGEST);

@@ -16,6 +16,10 @@ const MISSING_MAX: u64 = 8 * Feedback::BITMAP_MAX as u64;
 const REORDER_GUARD: Nanos = 2_000_000;
 /// Shortest time between two feedback frames about the same gaps.
 const ASK_INTERVAL_MIN: Nanos = 5_000_000;
+/// After so many times without any answer, each further interval is twice as long, up to 2 to this power: a peer that jumps ahead and then says
+/// nothing would have us ask for thousands of frames again and again.
+const IN_VAIN: u32 = 8;
+const SLOWER_MAX: u32 = 5;
 /// Shortest time between two answers: a list of what is missing is work, and long.
 const ANSWER_INTERVAL_MIN: Nanos = 1_000_000;
 /// Frames after which a busy sender hears that all is well.
@@ -38,8 +42,9 @@ pub struct Recoverer {
     unconfirmed: u32,
     feedback_at: Option<Nanos>,
     answers_tail: bool,
-    /// When the peer was last told what is missing.
+    /// When the peer was last told what is missing, and how often since any of that came.
     told_at: Nanos,
+    in_vain: u32,
     /// The upper half of the numbers that it knows, and the decoder.
     decoder: Option<(u64, Box<Decoder>)>,
     pub received: u64,
@@ -79,6 +84,7 @@ impl Recoverer {
             feedback_at: None,
             answers_tail: false,
             told_at: 0,
+            in_vain: 0,
             decoder: None,
             received: 0,
             duplicates: 0,
@@ -221,7 +227,9 @@ impl Recoverer {
         }
         self.unconfirmed = 0;
         self.told_at = now;
-        let interval = (rtt / 4).max(ASK_INTERVAL_MIN);
+        self.in_vain = self.in_vain.saturating_add(1);
+        let slower = self.in_vain.saturating_sub(IN_VAIN).min(SLOWER_MAX);
+        let interval = (rtt / 4).max(ASK_INTERVAL_MIN) << slower;
         self.feedback_at = (!self.missing.is_empty()).then_some(now + interval);
         Some(Feedback {
             class,
@@ -257,6 +265,7 @@ impl Recoverer {
                 && let Some(missing) = self.missing.remove(place)
             {
                 self.recovered_by_retransmission += u64::from(missing.asked);
+                self.in_vain = 0;
             }
         }
         self.unconfirmed += 1;
@@ -291,6 +300,7 @@ impl Recoverer {
             self.lost += 1;
         }
         self.next = to;
+        self.in_vain = 0;
         if self.policy.retransmit {
             let soon = now + REORDER_GUARD;
             self.feedback_at = Some(self.feedback_at.map_or(soon, |at| at.min(soon)));
