@@ -22,9 +22,10 @@ class NotFound(LookupError):
 
 @dataclass(frozen=True, slots=True)
 class Outside:
-    """What only the process knows: controller's address, certificate's end, wall clock (Unix seconds)."""
+    """What only the process knows: controller's address, certificate's life, wall clock (Unix seconds)."""
 
     url: str | None
+    certificate_not_before: float | None
     certificate_not_after: float | None
     unix: float
 
@@ -328,7 +329,12 @@ class View:
                 problems.append(f"{peer.node}: no path is alive")
             elif peer.problem:
                 problems.append(f"{peer.node}: {peer.problem}")
-        end = self._outside.certificate_not_after
+        begin, end = self._outside.certificate_not_before, self._outside.certificate_not_after
+        if begin is not None and self._outside.unix < begin:
+            days = (begin - self._outside.unix) / 86400
+            problems.append(
+                f"this host's clock is wrong: the certificate begins {days:.1f} days from now by it"
+            )
         if end is not None and end - self._outside.unix < EXPIRES_SOON_S:
             hours = (end - self._outside.unix) / 3600
             problems.append(

@@ -319,7 +319,8 @@ class AgentProcess:
         member = self._member
         if member is None:
             return None
-        outside = Outside(member.membership.url, member.renewal.not_after, time.time())
+        renewal = member.renewal
+        outside = Outside(member.membership.url, renewal.not_before, renewal.not_after, time.time())
         return View(member.machine, time.monotonic_ns(), outside)
 
     def _outsider_status(self) -> local.Status:

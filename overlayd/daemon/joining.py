@@ -61,6 +61,11 @@ class Renewal:
         self._asked_ns: int | None = None
 
     @property
+    def not_before(self) -> float | None:
+        """Unix seconds; None if the certificate cannot be read."""
+        return self._validity.not_before if self._validity else None
+
+    @property
     def not_after(self) -> float | None:
         """Unix seconds; None if the certificate cannot be read."""
         return self._validity.not_after if self._validity else None
