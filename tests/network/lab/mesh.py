@@ -131,7 +131,10 @@ class Mesh:
     def settle_all(self) -> None:
         """Wait until every agent calls every peer alive."""
         nodes = list(self.sketch.edges)
-        wait_until(lambda: all(self._alive(node) == len(nodes) - 1 for node in nodes))
+        wait_until(
+            lambda: all(self._alive(node) == len(nodes) - 1 for node in nodes),
+            lambda: "\n".join(self.ctl(node, "status").stdout + self.log(node) for node in nodes),
+        )
 
     def ping(self, source: str, address: str, size: int, count: int = 10) -> int:
         """How many echoes of ``size`` bytes, IP header and all, came back unfragmented."""
@@ -199,11 +202,11 @@ def kill(mesh: Mesh, node: str, role: str, number: signal.Signals = signal.SIGKI
     return mesh.pid(node, role)
 
 
-def wait_until(holds: Callable[[], object], why: str = "") -> None:
+def wait_until(holds: Callable[[], object], why: str | Callable[[], object] = "") -> None:
     """Wait for what follows from what packets do, some seconds later."""
     deadline = time.monotonic() + SETTLE_S
     while not holds():
-        assert time.monotonic() < deadline, why
+        assert time.monotonic() < deadline, why if isinstance(why, str) else why()
         time.sleep(0.1)
 
 

@@ -92,7 +92,7 @@ def test_malformed_datagrams_are_counted_by_reason_and_never_answered(mesh: Mesh
         grown = {reason for reason in now if now[reason] > before.get(reason, 0)}
         return sum(now.values()) - sum(before.values()) >= len(sent) and grown >= EXPECTED
 
-    wait_until(counted, f"{before} and then {drops(mesh, HERE)}")
+    wait_until(counted, lambda: f"{before} and then {drops(mesh, HERE)}")
     shown = mesh.ctl(HERE, "status").stdout
     assert re.search(r"^dropped +.*\d+ unknown_kind", shown, re.MULTILINE)
 
