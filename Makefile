@@ -53,6 +53,12 @@ units-check: ## the systemd units: well formed, and how exposed each service is 
 	    printf '%s\n' "$$table" | tail -n 1; \
 	done; exit $${status:-0}
 
+.PHONY: adversary
+adversary: setup ## 10 million hostile datagrams and as many hostile frames against a mesh of real nodes (10 minutes)
+	@mkdir -p build
+	$(CARGO) run --profile adversary --locked --quiet --package overlayd-adversary > ../build/adversary.json
+	@echo "The report is in build/adversary.json."
+
 .PHONY: lock
 lock: setup ## renew the exact versions in tools/constraints.txt
 	@tools/lock

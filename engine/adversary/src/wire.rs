@@ -1,0 +1,294 @@
+//! The adversary on the wire: it has no keys, but sees every datagram, and may hold, repeat, change, splice and invent them, from any address. Pure.
+
+use std::net::SocketAddr;
+
+use overlayd_netem::Rng;
+
+use crate::coverage::Outcome;
+use crate::dice::{flip, pick, weighted};
+use crate::stranger;
+use crate::world::{MS, SECOND, World};
+
+/// Datagrams that are remembered: the latest, some of any age, and handshakes apart, as they are rare.
+const LATEST: usize = 2_048;
+const OLD: usize = 2_048;
+const HANDSHAKES: usize = 96;
+const LONGEST: usize = 65_507;
+
+#[derive(Default)]
+pub(crate) struct Tap {
+    latest: Vec<Seen>,
+    old: Vec<Seen>,
+    handshakes: Vec<Seen>,
+    count: usize,
+    scratch: Vec<u8>,
+    /// The wires are left alone.
+    pub(crate) calm: bool,
+}
+
+#[derive(Clone)]
+struct Seen {
+    from: SocketAddr,
+    to: SocketAddr,
+    bytes: Vec<u8>,
+}
+
+/// What is done to a datagram, and its word in the report.
+const TAMPERS: [(&str, u64); 14] = [
+    ("bits", 22),
+    ("truncated", 10),
+    ("extended", 3),
+    ("spliced", 9),
+    ("replayed_new", 12),
+    ("replayed_old", 8),
+    ("kind", 4),
+    ("counter", 6),
+    ("index", 5),
+    ("to_another", 6),
+    ("zeros", 3),
+    ("noise", 4),
+    ("handshake", 7),
+    ("bare_header", 1),
+];
+
+impl Tap {
+    fn note(&mut self, rng: &mut Rng, from: SocketAddr, to: SocketAddr, bytes: &[u8]) {
+        self.count += 1;
+        let is_handshake = bytes.first().is_some_and(|first| first >> 4 != 4);
+        let places = [
+            (is_handshake, HANDSHAKES, self.count),
+            (true, LATEST, self.count),
+            (
+                self.count.is_multiple_of(16),
+                OLD,
+                rng.below(OLD as u64) as usize,
+            ),
+        ];
+        for (list, (wanted, most, place)) in [&mut self.handshakes, &mut self.latest, &mut self.old]
+            .into_iter()
+            .zip(places)
+        {
+            if !wanted {
+                continue;
+            }
+            if list.len() < most {
+                list.push(Seen {
+                    from,
+                    to,
+                    bytes: bytes.to_vec(),
+                });
+                continue;
+            }
+            let seen = &mut list[place % most];
+            (seen.from, seen.to) = (from, to);
+            seen.bytes.clear();
+            seen.bytes.extend_from_slice(bytes);
+        }
+    }
+}
+
+impl World {
+    /// A datagram is on its way: it may come twice, late, very late, or changed.
+    pub(crate) fn tamper_in_flight(
+        &mut self,
+        delay: u64,
+        from: SocketAddr,
+        to: SocketAddr,
+        ecn: u8,
+        mut bytes: Vec<u8>,
+    ) {
+        self.tap.note(&mut self.rng, from, to, &bytes);
+        if !self.tap.calm {
+            match self.rng.below(200) {
+                0..4 => self.launch_noted("repeated", delay, from, to, bytes.clone()),
+                4..8 => {
+                    let held = delay + self.rng.below(300 * MS);
+                    return self.launch_noted("held", held, from, to, bytes);
+                }
+                8 => {
+                    // Long enough for a restart, a move or new keys to come in between.
+                    let held = self.rng.below(15 * SECOND);
+                    return self.launch_noted("held_long", held, from, to, bytes);
+                }
+                9 => {
+                    let late = self.rng.below(12 * SECOND);
+                    self.launch_noted("repeated_late", late, from, to, bytes.clone());
+                }
+                10 => {
+                    flip(&mut self.rng, &mut bytes);
+                    return self.launch_noted("changed", delay, from, to, bytes);
+                }
+                11 => {
+                    let from = stranger_address(&mut self.rng);
+                    return self.launch_noted("moved", delay, from, to, bytes);
+                }
+                _ => {}
+            }
+        }
+        self.launch(delay, from, to, ecn, bytes);
+    }
+
+    fn launch_noted(
+        &mut self,
+        what: &'static str,
+        delay: u64,
+        from: SocketAddr,
+        to: SocketAddr,
+        bytes: Vec<u8>,
+    ) {
+        self.coverage.note("in_flight", what, Outcome::Sent);
+        self.launch(delay, from, to, 0, bytes);
+    }
+
+    /// Sends one datagram that no node has sent, or not so, or not now.
+    pub(crate) fn attack_from_wire(&mut self) {
+        let Some(mut seen) = pick(&mut self.rng, &self.tap.latest).cloned() else {
+            return;
+        };
+        let mut bytes = std::mem::take(&mut self.tap.scratch);
+        bytes.clear();
+        bytes.extend_from_slice(&seen.bytes);
+        let what = weighted(&mut self.rng, &TAMPERS);
+        self.tamper(what, &mut seen, &mut bytes);
+        let rng = &mut self.rng;
+        if !what.starts_with("replayed")
+            && bytes.first().is_some_and(|first| first >> 4 == 4)
+            && rng.chance(0.6)
+        {
+            // What was seen has arrived, as a rule: a counter a little further on passes the replay window, and gets to the tag.
+            let by = 1 + rng.below(4_000) as u32;
+            edit(&mut bytes, 0, |word| {
+                word & 0xf000_0000 | word.wrapping_add(by) & 0x0fff_ffff
+            });
+        }
+        let source = match rng.below(20) {
+            0..13 => seen.from,
+            13..15 => stranger_address(rng),
+            15..17 => pick(rng, &self.tap.latest).map_or(seen.from, |other| other.from),
+            17 => SocketAddr::new(seen.from.ip(), rng.below(65_536) as u16),
+            _ => seen.from,
+        };
+        if let Some((place, uplink)) = self.home(seen.to) {
+            let uplink = if self.rng.chance(0.01) {
+                1 - uplink
+            } else {
+                uplink
+            };
+            self.count.datagrams += 1;
+            self.inject(
+                ("wire", what),
+                place,
+                (uplink, source),
+                std::slice::from_mut(&mut bytes),
+            );
+        }
+        self.tap.scratch = bytes;
+    }
+
+    fn tamper(&mut self, what: &str, seen: &mut Seen, bytes: &mut Vec<u8>) {
+        let (rng, tap) = (&mut self.rng, &self.tap);
+        let length = bytes.len() as u64;
+        match what {
+            "bits" => flip(rng, bytes),
+            "truncated" => bytes.truncate(rng.below(length) as usize),
+            "extended" => {
+                let longest = if rng.chance(0.1) { LONGEST } else { 2_000 };
+                let more = rng.below((longest - bytes.len().min(longest)) as u64 + 1);
+                let fill = rng.next_u64() as u8;
+                bytes.resize(bytes.len() + more as usize, fill);
+            }
+            "spliced" => {
+                if let Some(other) = pick(rng, &tap.latest) {
+                    bytes.truncate(rng.below(length + 1) as usize);
+                    let from = rng.below(other.bytes.len() as u64 + 1) as usize;
+                    bytes.extend_from_slice(&other.bytes[from..]);
+                }
+            }
+            "replayed_new" => {}
+            "replayed_old" => {
+                if let Some(other) = pick(rng, &tap.old) {
+                    *seen = other.clone();
+                    bytes.clone_from(&other.bytes);
+                }
+            }
+            "kind" => bytes[0] = rng.next_u64() as u8,
+            "counter" => {
+                let by = 1u32 << rng.below(28);
+                edit(bytes, 0, |word| {
+                    word & 0xf000_0000 | word.wrapping_add(by) & 0x0fff_ffff
+                });
+            }
+            "index" => {
+                let (mask, other) = (1u32 << rng.below(32), rng.next_u64() as u32);
+                let low_only = rng.chance(0.5);
+                edit(bytes, 4, |word| if low_only { word ^ mask } else { other });
+            }
+            "to_another" => {
+                if let Some(other) = pick(rng, &tap.latest) {
+                    seen.to = if rng.chance(0.5) { other.to } else { seen.from };
+                }
+            }
+            "zeros" => bytes.fill(0),
+            "noise" => {
+                bytes.truncate(rng.below(length) as usize + 1);
+                bytes
+                    .iter_mut()
+                    .for_each(|byte| *byte = rng.next_u64() as u8);
+                bytes[0] = (rng.below(5) as u8) << 4 | bytes[0] & 15;
+            }
+            "handshake" => {
+                if let Some(other) = pick(rng, &tap.handshakes) {
+                    *seen = other.clone();
+                    bytes.clone_from(&other.bytes);
+                    self.tamper_with_handshake(seen.to, bytes);
+                }
+            }
+            _ => bytes.truncate(8),
+        }
+    }
+
+    /// Public keys are no secret: whoever knows one can make mac1 fit, and gets further.
+    fn tamper_with_handshake(&mut self, to: SocketAddr, bytes: &mut Vec<u8>) {
+        let to = self.home(to).map(|(place, _)| self.hosts[place].id);
+        let rng = &mut self.rng;
+        match rng.below(10) {
+            0..3 => {}
+            3..6 => flip(rng, bytes),
+            6 => {
+                // Kind, version, capabilities, network: what stands before Noise.
+                let place = rng.below(12.min(bytes.len() as u64)) as usize;
+                bytes[place] = rng.next_u64() as u8;
+            }
+            7 => bytes.truncate(rng.below(bytes.len() as u64) as usize),
+            8 => bytes.push(rng.next_u64() as u8),
+            _ => {
+                let place = rng.below(bytes.len() as u64) as usize;
+                bytes[place..]
+                    .iter_mut()
+                    .for_each(|byte| *byte = rng.next_u64() as u8);
+            }
+        }
+        if rng.chance(0.4)
+            && let Some(to) = to
+        {
+            stranger::put_mac1(bytes, to);
+        }
+    }
+}
+
+fn edit(bytes: &mut [u8], at: usize, change: impl Fn(u32) -> u32) {
+    if let Some(word) = bytes.get_mut(at..).and_then(<[u8]>::first_chunk_mut) {
+        *word = change(u32::from_be_bytes(*word)).to_be_bytes();
+    }
+}
+
+/// An address that nobody has.
+fn stranger_address(rng: &mut Rng) -> SocketAddr {
+    let (host, port) = (rng.next_u64(), rng.below(65_535) as u16 + 1);
+    if rng.chance(0.5) {
+        SocketAddr::from(([198, 18, (host >> 8) as u8, host as u8], port))
+    } else {
+        let [a, b, c, d] = [host >> 48, host >> 32, host >> 16, host].map(|word| word as u16);
+        SocketAddr::from(([0x2001, 0xdb8, 0xffff, a, 0, b, c, d], port))
+    }
+}
