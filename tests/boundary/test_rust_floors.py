@@ -6,7 +6,16 @@ from pathlib import Path
 import pytest
 
 ENGINE = Path(__file__).parents[2] / "engine"
-FLOOR_OF_CRATE = {"wire": 0, "fec": 0, "netem": 0, "node": 1, "io": 2, "world": 2, "adversary": 2, "python": 3}
+FLOOR_OF_CRATE = {
+    "wire": 0,
+    "fec": 0,
+    "netem": 0,
+    "node": 1,
+    "io": 2,
+    "world": 2,
+    "adversary": 2,
+    "python": 3,
+}
 PURE_CRATES = ("wire", "fec", "netem", "node", "world", "adversary")
 SYSTEM_CRATES = {"libc", "nix", "rustix", "mio", "tokio", "socket2", "rand", "getrandom"}
 
