@@ -16,17 +16,21 @@ from pathlib import Path
 from types import FrameType
 
 from sim.demo import drawing, summary
-from sim.demo.mesh import NAME, TOPOLOGY, Mesh, sweep
+from sim.demo.mesh import NAME, TOPOLOGY, Mesh, clear, files_of, sweep
 from sim.demo.stage import Stage
 from sim.demo.story import Findings, Story
 from sim.demo.table import table
 from sim.lab.errors import LabError
+from sim.lab.state import folder
 
 _ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
-class Interrupted(BaseException):
-    """The demo was asked to end. ``code``: its exit code."""
+class Interrupted(KeyboardInterrupt):
+    """The demo was asked to end. ``code``: its exit code.
+
+    A ``KeyboardInterrupt``, as asyncio, which the netlink library runs on, lets no other through.
+    """
 
     def __init__(self, number: int) -> None:
         super().__init__(signal.Signals(number).name)
@@ -50,28 +54,30 @@ def main() -> int:
         with _interruptible():
             return _run(stage, arguments.name, arguments.topology, arguments.out)
     except Interrupted as reason:
+        clear(arguments.name)  # a second request may have come while the first one was obeyed
         stage.say(f"{reason}: everything was taken down", "yellow")
         return reason.code
 
 
 def _run(stage: Stage, name: str, topology: Path, out: Path) -> int:
     out.mkdir(parents=True, exist_ok=True)
+    for file in ("summary.json", "mesh.svg"):
+        (out / file).unlink(
+            missing_ok=True
+        )  # a run that is cut short leaves none, rather than an older one's
     for left in sweep():
         stage.say(f"took down {left}, which an earlier run left behind")
     findings = Findings()
     problem: str | None = None
     try:
-        with (
-            _lab(stage, name, topology) as mesh,
-            tempfile.TemporaryDirectory(prefix="overlayd-demo-") as files,
-        ):
-            story = Story(mesh, stage, Path(files))
+        with _lab(stage, name, topology) as mesh:
+            story = Story(mesh, stage, files_of(name))
             findings = story.findings
             story.play()
     except (LabError, OSError) as error:
         problem = str(error)
     facts = findings.facts(stage.seconds)
-    (out / "summary.json").write_bytes(summary.document(facts))
+    (out / "summary.json").write_bytes(summary.document(facts, problem))
     (out / "mesh.svg").write_text(drawing.draw(findings.links, findings.paths), encoding="utf-8")
     stage.show(table(findings.rows))
     return _verdict(stage, facts, problem, out)
@@ -92,32 +98,34 @@ def _verdict(stage: Stage, facts: summary.Facts, problem: str | None, out: Path)
 @contextmanager
 def _lab(stage: Stage, name: str, topology: Path) -> Generator[Mesh]:
     stage.say(f"building the lab {name}")
-    mesh = Mesh(name, topology, stage.say)
     try:
+        files_of(name).mkdir(mode=0o700)
+        mesh = Mesh(name, topology, stage.say)
         mesh.prepare()
         yield mesh
     except (LabError, OSError):
-        _save_logs(mesh, stage)
+        _save_logs(name, stage)
         raise
     finally:
+        _ignore_requests_to_end()
         stage.say("taking the lab down")
-        mesh.down()
+        clear(name)
 
 
-def _save_logs(mesh: Mesh, stage: Stage) -> None:
+def _save_logs(name: str, stage: Stage) -> None:
     """Keep what the daemons said, where the story broke off."""
-    target = Path(tempfile.mkdtemp(prefix="overlayd-demo-logs-"))
-    shutil.copytree(mesh.place.path / "logs", target, dirs_exist_ok=True)
-    stage.say(f"logs of the daemons: {target}")
+    logs = folder(name).path / "logs"
+    if logs.exists():
+        target = Path(tempfile.mkdtemp(prefix="overlayd-demo-logs-"))
+        shutil.copytree(logs, target, dirs_exist_ok=True)
+        stage.say(f"logs of the daemons: {target}")
 
 
 @contextmanager
 def _interruptible() -> Generator[None]:
-    """Turn the first request to end into :class:`Interrupted`; the taking down after it goes undisturbed."""
+    """Turn requests to end into :class:`Interrupted`."""
 
     def interrupt(number: int, _: FrameType | None) -> None:
-        for other in _ENDING:
-            signal.signal(other, signal.SIG_IGN)
         raise Interrupted(number)
 
     before = {number: signal.signal(number, interrupt) for number in _ENDING}
@@ -126,6 +134,12 @@ def _interruptible() -> Generator[None]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+
+
+def _ignore_requests_to_end() -> None:
+    """From here on: the taking down must not be stopped half-way."""
+    for number in _ENDING:
+        signal.signal(number, signal.SIG_IGN)
 
 
 if __name__ == "__main__":

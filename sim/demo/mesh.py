@@ -5,9 +5,11 @@ is used for names and reasons; figures come from end points and from the counter
 """
 
 import os
+import shutil
 import signal
 import socket
 import sys
+import tempfile
 import time
 from collections.abc import Mapping
 from contextlib import suppress
@@ -34,6 +36,8 @@ _SYSCTLS = {"net.ipv4.tcp_no_metrics_save": "1"}
 # is longer than one over a relay, and the mesh, rightly, would leave it before the story begins.
 _QUEUE = {"queue": "200kb"}
 _PORT_S = 10.0
+_NAMESPACES = Path("/run/netns")
+_FILES = "overlayd-"
 
 
 class EndPoint:
@@ -66,7 +70,7 @@ class EndPoint:
 
 
 class Mesh:
-    """The five sites, up and running; `down` takes everything away."""
+    """The five sites, up and running."""
 
     def __init__(self, name: str, topology: Path, tell: Tell) -> None:
         self.state: LabState = runner.up(topology, name=name, tell=tell)
@@ -81,9 +85,6 @@ class Mesh:
                 netns.set_sysctls(_SYSCTLS)
         for link in self.links():
             self.impair(link, _QUEUE)
-
-    def down(self) -> None:
-        runner.down(self.state.name)
 
     # The underlay
 
@@ -190,13 +191,31 @@ class Mesh:
         return None
 
 
+def clear(name: str) -> None:
+    """Take a lab away, and whatever of it has come into being while that was done."""
+    runner.down(name)
+    for file in _NAMESPACES.glob(f"{name}-*"):
+        process.stop_all_in(file.name)
+        netns.remove(file.name)
+    shutil.rmtree(files_of(name), ignore_errors=True)
+
+
+def files_of(name: str) -> Path:
+    """Where the files that a demo serves are."""
+    return Path(tempfile.gettempdir(), f"{_FILES}{name}")
+
+
 def sweep() -> list[str]:
-    """Take down what demos left behind that were killed before they could; answers their names."""
-    left = [name for name in state.labs() if name.startswith(NAME) and not _running(name.removeprefix(NAME))]
+    """Clear what demos left behind that were killed before they could; answers their names."""
+    spaces = ("-".join(file.name.split("-")[:2]) for file in _NAMESPACES.glob(f"{NAME}*"))
+    files = (folder.name.removeprefix(_FILES) for folder in files_of(NAME).parent.glob(f"{_FILES}{NAME}*"))
+    names = {name for name in (*state.labs(), *spaces, *files) if name.startswith(NAME)}
+    left = sorted(name for name in names if not _runs(name.removeprefix(NAME)))
     for name in left:
-        runner.down(name)
+        clear(name)
     return left
 
 
-def _running(pid: str) -> bool:
+def _runs(pid: str) -> bool:
+    """Whether the demo that a lab is named after may still be there."""
     return not pid.isdecimal() or Path(f"/proc/{pid}").exists()

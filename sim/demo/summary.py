@@ -78,9 +78,10 @@ def shortfalls(facts: Facts) -> list[str]:
     return [*_of_traffic(facts), *_of_goodput(facts.goodput_mbps)]
 
 
-def document(facts: Facts) -> bytes:
-    """``summary.json``: the facts, after ``ok``."""
-    summary = {"ok": not shortfalls(facts), **msgspec.to_builtins(facts)}
+def document(facts: Facts, problem: str | None = None) -> bytes:
+    """``summary.json``: the facts, after ``ok``. ``problem``: why the story broke off, if it did."""
+    ok = problem is None and not shortfalls(facts)
+    summary = {"ok": ok, **msgspec.to_builtins(facts)}
     return msgspec.json.format(msgspec.json.encode(summary), indent=2) + b"\n"
 
 

@@ -97,3 +97,7 @@ def test_the_document_has_the_promised_shape() -> None:
     assert list(made["agent_kill"]) == ["probes_sent", "probes_lost"]
     assert list(made["goodput_mbps"]) == ["direct_clean", "direct_degraded", "mesh_clean", "mesh_degraded"]
     assert json.loads(document(but("agent_kill.probes_lost", 3)))["ok"] is False
+
+
+def test_a_story_that_broke_off_is_not_ok_whatever_was_measured() -> None:
+    assert json.loads(document(GOOD, "the lab fell down"))["ok"] is False
