@@ -121,8 +121,8 @@ class Mesh:
         while time.monotonic() < deadline:
             try:
                 met = self.probe(source, target, address, size=size)
-            except LabError:
-                time.sleep(0.1)  # no overlay address yet
+            except (LabError, OSError):
+                time.sleep(0.1)  # no overlay address yet, or no route
                 continue
             if met.loss_ratio == 0:
                 return met

@@ -43,7 +43,7 @@ def test_a_snapshot_that_is_refused_stops_no_packet(mesh: Mesh) -> None:
     answers: list[engine.Applied | engine.Refused] = []
 
     def push() -> None:
-        with Agent(mesh.place.node(HERE) / "run/engine.sock") as agent:
+        with held_agent(mesh, HERE), Agent(mesh.place.node(HERE) / "run/engine.sock") as agent:
             answers.append(agent.apply(bad))
 
     met = mesh.probe(HERE, THERE, count=300, act=push)
@@ -138,7 +138,7 @@ def test_an_engine_whose_snapshot_was_truncated_comes_up_with_the_one_before(mes
     wait_until(lambda: file.with_name("snapshot.previous.json").exists())
     file.write_bytes(file.read_bytes()[:100])
     before = mesh.pid(HERE, "engine")
-    with stopped_agent(mesh, HERE):
+    with held_agent(mesh, HERE):
         met = mesh.probe(THERE, HERE, count=1500, act=lambda: os.kill(before, signal.SIGKILL))
     assert met.outage_ns < 5_000_000_000
     assert re.search(r"state file is damaged file=\S*/snapshot.json", mesh.log(HERE))
@@ -187,8 +187,8 @@ def test_a_configuration_with_an_unknown_key_is_refused_and_the_running_engine_g
 
 
 @contextmanager
-def stopped_agent(mesh: Mesh, node: str) -> Iterator[None]:
-    """Hold an agent still, so that it cannot help its engine."""
+def held_agent(mesh: Mesh, node: str) -> Iterator[None]:
+    """Hold an agent still, so that it does not talk to its engine."""
     pid = mesh.pid(node, "agent")
     os.kill(pid, signal.SIGSTOP)
     try:
