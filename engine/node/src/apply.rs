@@ -99,7 +99,10 @@ impl Node {
                 continue;
             };
             match wanted.iter().position(|wanted| link.is(wanted)) {
-                Some(found) => link.update(wanted.remove(found)),
+                Some(found) => {
+                    link.update(wanted.remove(found));
+                    link.set_policies(&self.policies);
+                }
                 None => self.drop_link(now, place),
             }
         }

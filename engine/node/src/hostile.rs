@@ -7,7 +7,7 @@ mod mesh;
 
 use mesh::{Mesh, SECOND, delay, numbered, overlay, route};
 use overlayd_wire::{
-    Budget, Feedback, InnerPacket, LinkProbeReply, Protected, Repair, RouteRepr, Tail,
+    Budget, Feedback, InnerPacket, LinkProbeReply, Protected, Repair, RouteRepr, Tail, body,
 };
 
 use crate::choose::{Leg, Way};
@@ -171,4 +171,42 @@ fn a_hostile_peer_stops_nothing_and_speaks_for_nobody_else() {
         .filter(|packet| packet.bytes[12..16] == [10, 9, 0, 3])
         .count();
     assert_eq!(honest, 100, "{:?}", mesh.drops(2));
+}
+
+#[test]
+fn a_bundle_is_taken_apart_and_one_bad_packet_costs_only_itself() {
+    for paths in [&[&[2u16][..]][..], &[&[3, 2]]] {
+        let mut mesh = Mesh::triangle(11, delay(1), paths);
+        mesh.run_for(SECOND);
+        mesh.send(1, &numbered(1, 2, 0, 100));
+        mesh.run_for(SECOND);
+        let packets = [
+            numbered(1, 2, 1, 60),
+            numbered(3, 2, 2, 80),
+            numbered(1, 2, 3, 1000),
+            numbered(1, 2, 4, 41),
+        ];
+        let (now, node) = (mesh.now, mesh.node(1));
+        let packet = crate::Packet {
+            bytes: &packets[0],
+            offload: crate::Offload::default(),
+        };
+        let flow = node.classify(&packet).unwrap();
+        let way = node.way(now, &flow).unwrap();
+        assert_eq!(way.route.is_some(), paths[0].len() == 2);
+        node.out(now, &way, |bytes| {
+            bytes.push(body::BUNDLE_BYTE);
+            for packet in &packets {
+                bytes.extend_from_slice(&body::bundle_item(packet).unwrap());
+                bytes.extend_from_slice(packet);
+            }
+        })
+        .unwrap();
+        mesh.drain(1);
+        mesh.run_for(SECOND);
+        let delivered = mesh.hosts[&2].delivered.iter().skip(1);
+        let delivered: Vec<&[u8]> = delivered.map(|packet| &*packet.bytes).collect();
+        assert!(delivered == [&packets[0][..], &packets[2], &packets[3]]);
+        assert_eq!(mesh.drops(2)["spoofed_source"], 1);
+    }
 }

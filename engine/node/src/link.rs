@@ -200,9 +200,25 @@ impl Link {
     /// The peer has started anew: numbers count from their start again, and nothing sent before will be asked for.
     pub(crate) fn peer_restarted(&mut self) {
         self.meter.peer_restarted();
-        self.protectors = [const { None }; CLASSES_MAX];
-        self.recoverers = [const { None }; CLASSES_MAX];
-        self.classes = 0;
+        for sender in self.protectors.iter_mut().flatten() {
+            sender.restart();
+        }
+        for receiver in self.recoverers.iter_mut().flatten() {
+            receiver.restart();
+        }
+    }
+
+    /// A new snapshot says what the classes want of repair.
+    pub(crate) fn set_policies(&mut self, policies: &[Policy]) {
+        for class in self.classes() {
+            let policy = crate::protect::policy(policies, class);
+            if let Some(sender) = &mut self.protectors[usize::from(class)] {
+                sender.set_policy(policy);
+            }
+            if let Some(receiver) = &mut self.recoverers[usize::from(class)] {
+                receiver.set_policy(policy);
+            }
+        }
     }
 
     /// A datagram came from another address: the nonce to send there now, if any.

@@ -453,3 +453,29 @@ fn a_restarted_peer_that_cannot_call_is_called() {
         (again - restart) / MS
     );
 }
+
+#[test]
+fn what_a_snapshot_changes_of_a_class_holds_for_links_in_use() {
+    let mut mesh = Mesh::pair(3, lossy(10, 0.1));
+    let retransmit = |mesh: &mut Mesh, is_on| {
+        for id in [1, 2] {
+            mesh.change(id, |tables| tables.classes[0].retransmit = is_on);
+        }
+    };
+    retransmit(&mut mesh, false);
+    mesh.run_for(SECOND);
+    stream(&mut mesh, 0..1000, MS);
+    mesh.run_for(SECOND);
+    let before = unique(&mesh, 2).len();
+    assert!((850..950).contains(&before), "{before} of 1000 arrived");
+    retransmit(&mut mesh, true);
+    stream(&mut mesh, 1000..2000, MS);
+    mesh.run_for(SECOND);
+    let repaired = unique(&mesh, 2).len() - before;
+    assert!(repaired >= 998, "{repaired} of 1000 arrived");
+    retransmit(&mut mesh, false);
+    stream(&mut mesh, 2000..3000, MS);
+    mesh.run_for(SECOND);
+    let after = unique(&mesh, 2).len() - before - repaired;
+    assert!((850..950).contains(&after), "{after} of 1000 arrived");
+}

@@ -32,6 +32,8 @@ const TRIES_MAX: u8 = 16;
 /// One link, one class.
 pub struct Protector {
     policy: Policy,
+    /// The longest frame that the link will carry.
+    symbol_bytes: usize,
     next: u64,
     /// All below is settled at the receiver.
     base: u64,
@@ -75,18 +77,24 @@ pub struct Again<'a> {
     pub symbol: &'a [u8],
 }
 
+impl Kept {
+    fn new(symbol_bytes: usize) -> Self {
+        Self {
+            encoder: Encoder::new(WINDOW, HISTORY, symbol_bytes),
+            notes: vec![Note::default(); HISTORY].into_boxed_slice(),
+        }
+    }
+}
+
 impl Protector {
     /// `symbol_bytes`: the longest frame that the link will carry.
     pub fn new(policy: &Policy, symbol_bytes: usize) -> Self {
-        let kept = policy.repairs().then(|| Kept {
-            encoder: Encoder::new(WINDOW, HISTORY, symbol_bytes),
-            notes: vec![Note::default(); HISTORY].into_boxed_slice(),
-        });
         Self {
             policy: policy.clone(),
+            symbol_bytes,
             next: 0,
             base: 0,
-            kept,
+            kept: policy.repairs().then(|| Kept::new(symbol_bytes)),
             credit: 0.0,
             row: 0,
             rate_from: (0, 0),
@@ -100,8 +108,30 @@ impl Protector {
         }
     }
 
-    pub fn policy(&self) -> &Policy {
-        &self.policy
+    /// A new snapshot wants something else of the class.
+    pub fn set_policy(&mut self, policy: &Policy) {
+        if self.policy == *policy {
+            return;
+        }
+        self.policy = policy.clone();
+        match policy.repairs() {
+            true => {
+                _ = self
+                    .kept
+                    .get_or_insert_with(|| Kept::new(self.symbol_bytes))
+            }
+            false => self.kept = None,
+        }
+    }
+
+    /// The receiver has started anew: numbers begin again, and nothing that was sent before will be asked for. Memory is kept.
+    pub fn restart(&mut self) {
+        if let Some(kept) = &mut self.kept {
+            kept.encoder.restart();
+        }
+        (self.next, self.base) = (0, 0);
+        (self.rate_from.1, self.again_from) = (0, 0);
+        (self.tail_at, self.tails) = (None, 0);
     }
 
     /// The number of the next frame, low 24 bits.

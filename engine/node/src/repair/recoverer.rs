@@ -94,8 +94,24 @@ impl Recoverer {
         }
     }
 
-    pub fn policy(&self) -> &Policy {
-        &self.policy
+    /// A new snapshot wants something else of the class.
+    pub fn set_policy(&mut self, policy: &Policy) {
+        if self.policy != *policy {
+            self.policy = policy.clone();
+            self.feedback_at = self.feedback_at.filter(|_| policy.retransmit);
+        }
+    }
+
+    /// The sender has started anew: its numbers begin again.
+    pub fn restart(&mut self) {
+        *self = Self {
+            received: self.received,
+            duplicates: self.duplicates,
+            recovered_by_retransmission: self.recovered_by_retransmission,
+            recovered_by_code: self.recovered_by_code,
+            lost: self.lost,
+            ..Self::new(&self.policy, self.symbol_bytes)
+        };
     }
 
     /// Takes the number (low 24 bits) of a protected frame that arrived.
