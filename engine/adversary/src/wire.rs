@@ -13,6 +13,7 @@ use crate::world::{MS, SECOND, World};
 const LATEST: usize = 2_048;
 const OLD: usize = 2_048;
 const HANDSHAKES: usize = 96;
+const STOLEN: usize = 512;
 const LONGEST: usize = 65_507;
 
 #[derive(Default)]
@@ -20,6 +21,8 @@ pub(crate) struct Tap {
     latest: Vec<Seen>,
     old: Vec<Seen>,
     handshakes: Vec<Seen>,
+    /// Kept from their receivers.
+    stolen: Vec<Seen>,
     count: usize,
     scratch: Vec<u8>,
     /// The wires are left alone.
@@ -52,6 +55,13 @@ const TAMPERS: [(&str, u64); 14] = [
 ];
 
 impl Tap {
+    fn steal(&mut self, seen: Seen) {
+        if self.stolen.len() == STOLEN {
+            self.stolen.remove(0);
+        }
+        self.stolen.push(seen);
+    }
+
     fn note(&mut self, rng: &mut Rng, from: SocketAddr, to: SocketAddr, bytes: &[u8]) {
         self.count += 1;
         let is_handshake = bytes.first().is_some_and(|first| first >> 4 != 4);
@@ -118,6 +128,10 @@ impl World {
                     flip(&mut self.rng, &mut bytes);
                     return self.launch_noted("changed", delay, from, to, bytes);
                 }
+                12..16 => {
+                    self.coverage.note("in_flight", "stolen", Outcome::Sent);
+                    return self.tap.steal(Seen { from, to, bytes });
+                }
                 11 => {
                     let from = stranger_address(&mut self.rng);
                     return self.launch_noted("moved", delay, from, to, bytes);
@@ -126,6 +140,22 @@ impl World {
             }
         }
         self.launch(delay, from, to, ecn, bytes);
+    }
+
+    /// A node's process has died: what was stolen from it arrives while it begins anew.
+    pub(crate) fn release_stolen(&mut self, addresses: [SocketAddr; 2]) {
+        let of_it = |seen: &mut Seen| addresses.contains(&seen.from);
+        let stolen: Vec<Seen> = self.tap.stolen.extract_if(.., of_it).collect();
+        for seen in stolen {
+            let late = self.rng.below(3 * SECOND);
+            self.launch_noted(
+                "stolen_before_a_restart",
+                late,
+                seen.from,
+                seen.to,
+                seen.bytes,
+            );
+        }
     }
 
     fn launch_noted(

@@ -133,7 +133,10 @@ impl World {
         let (seed, now) = (self.seed, self.now);
         let host = &mut self.hosts[place];
         host.boot += 1;
-        self.hostile.restarted(host.id);
+        let (id, addresses) = (host.id, host.addresses);
+        self.hostile.restarted(id);
+        self.release_stolen(addresses);
+        let host = &mut self.hosts[place];
         host.node = mesh::node(host.id, host.boot, seed, now);
         self.apply(place);
     }
