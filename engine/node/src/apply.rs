@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use crate::choose::Routes;
 use crate::event::{Event, LinkState};
 use crate::link::Link;
-use crate::path::PathSet;
+use crate::path::{PathSet, Watch};
 use crate::peer::Peer;
 use crate::repair::Policy;
 use crate::session::{LinkSettings, PeerSettings, Scope, Settings};
@@ -199,6 +199,8 @@ impl Node {
             let mut set = PathSet::new(route, snapshot.node.id, generation, via);
             if let Some(old) = before.remove(&key) {
                 let switched = set.inherit(old, now, |via| self.peers[via].up);
+                // Where nothing is sent, nothing moves.
+                let switched = switched.filter(|_| set.watch(now) != Watch::Not);
                 switches.extend(switched.map(|switched| (key, switched)));
             }
             sets.push(set);

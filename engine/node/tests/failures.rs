@@ -203,6 +203,25 @@ fn a_new_order_of_paths_takes_effect_at_once() {
 }
 
 #[test]
+fn a_route_that_nobody_uses_reports_no_switch() {
+    let mut mesh = Mesh::triangle(3, delay(10), &[&[2], &[3, 2]]);
+    mesh.run_for(SECOND);
+    let reverse = |mesh: &mut Mesh| mesh.change(1, |tables| tables.routes[0].paths.reverse());
+    reverse(&mut mesh);
+    mesh.run_for(SECOND);
+    assert!(mesh.switches(1).is_empty(), "{:?}", mesh.switches(1));
+    // The new order holds all the same.
+    stream(&mut mesh, 0..100, MS);
+    mesh.run_for(SECOND);
+    assert!(mesh.node(3).counters().relayed >= 100);
+    reverse(&mut mesh);
+    assert_eq!(mesh.switches(1).len(), 1, "it carries traffic now");
+    mesh.run_for(700 * SECOND);
+    reverse(&mut mesh);
+    assert_eq!(mesh.switches(1).len(), 1, "and no longer");
+}
+
+#[test]
 fn a_one_way_black_hole_is_left_too() {
     let mut mesh = Mesh::triangle(3, delay(10), &[&[2], &[3, 2]]);
     mesh.run_for(SECOND);
