@@ -1,0 +1,270 @@
+//! A path of real nodes with clean wires, and the clock around each call into one of them.
+//!
+//! Everything that a node does for the packets is its cost: the calls with packets, the feedback and probes that come back, and the timers that fall due
+//! while virtual time goes on. What carries bytes from one node to the next is not.
+
+use std::net::SocketAddr;
+use std::time::Instant;
+
+use overlayd_node::snapshot::{Class, Classifier, RepairRow, Suite};
+use overlayd_node::{Datagram, Node, Offload, Packet};
+
+use crate::counting::allocations;
+use crate::mesh::{MS, Mesh, SECOND, address, delay, numbered};
+
+pub(crate) const PACKETS_A_ROUND: usize = 1024;
+/// Virtual time from packet to packet: 1.5 million a second.
+const PACE_NS: u64 = 667;
+/// More than a sender keeps for retransmission, so that every page has been touched.
+const WARM_UP: usize = 20_000;
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Stage {
+    Ingress,
+    Relay,
+    Egress,
+}
+
+pub(crate) struct Scene {
+    hosts: Vec<Host>,
+    now: u64,
+    packets: Vec<Vec<u8>>,
+    /// What taking the time costs.
+    clock_ns: f64,
+}
+
+struct Host {
+    node: Node,
+    address: SocketAddr,
+    inbox: Inbox,
+    spent_ns: f64,
+    allocations: u64,
+    /// Packets for its TUN in this step.
+    delivered: usize,
+}
+
+/// Datagrams on their way to a host.
+#[derive(Default)]
+struct Inbox {
+    bytes: Vec<u8>,
+    /// Sender, length, ECN.
+    datagrams: Vec<(SocketAddr, usize, u8)>,
+}
+
+impl Stage {
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Ingress => "ingress",
+            Self::Relay => "relay",
+            Self::Egress => "egress",
+        }
+    }
+}
+
+impl Scene {
+    /// `way`: ids of the nodes that a packet passes; node 1 is its ingress and node 2 its egress.
+    pub(crate) fn new(way: &[u16], suite: Suite, bytes: usize) -> Self {
+        let mut mesh = match way {
+            [1, 2] => Mesh::pair(1, delay(1)),
+            _ => Mesh::triangle(1, delay(1), &[&way[1..]]),
+        };
+        let ids: Vec<u16> = mesh.hosts.keys().copied().collect();
+        for id in ids {
+            mesh.change(id, |tables| {
+                tables.network.suite = suite;
+                tables.classes = ["interactive", "realtime", "bulk", "reliable"]
+                    .map(class)
+                    .to_vec();
+                tables.classifiers = classifiers();
+            });
+        }
+        mesh.run_for(2 * SECOND);
+        for number in 0..100 {
+            mesh.send(1, &numbered(1, 2, number, bytes));
+            mesh.run_for(MS);
+        }
+        mesh.run_for(10 * MS);
+        assert_eq!(mesh.hosts[&2].delivered.len(), 100, "the path is clean");
+        let host = |id: &u16| Host {
+            node: mesh.hosts.remove(id).expect("a node of the way").node,
+            address: address(*id, 0),
+            inbox: Inbox::default(),
+            spent_ns: 0.0,
+            allocations: 0,
+            delivered: 0,
+        };
+        Self {
+            hosts: way.iter().map(host).collect(),
+            now: mesh.now,
+            packets: (0..32)
+                .map(|number| numbered(1, 2, number, bytes))
+                .collect(),
+            clock_ns: clock_ns(),
+        }
+    }
+
+    pub(crate) fn stage(&self, place: usize) -> Stage {
+        match place {
+            0 => Stage::Ingress,
+            place if place + 1 == self.hosts.len() => Stage::Egress,
+            _ => Stage::Relay,
+        }
+    }
+
+    /// Of one host, in all rounds.
+    pub(crate) fn allocations(&self, place: usize) -> u64 {
+        self.hosts[place].allocations
+    }
+
+    pub(crate) fn warm_up(&mut self) {
+        for _ in 0..WARM_UP / self.packets.len() {
+            self.step(self.packets.len());
+        }
+        for host in &mut self.hosts {
+            host.allocations = 0;
+        }
+    }
+
+    /// ns per packet at each host.
+    pub(crate) fn round(&mut self, run: usize) -> Vec<f64> {
+        for host in &mut self.hosts {
+            host.spent_ns = 0.0;
+        }
+        for _ in 0..PACKETS_A_ROUND / run {
+            self.step(run);
+        }
+        let each = |host: &Host| host.spent_ns / PACKETS_A_ROUND as f64;
+        self.hosts.iter().map(each).collect()
+    }
+
+    /// A run of packets goes all the way, and what comes back for it.
+    fn step(&mut self, run: usize) {
+        self.now += PACE_NS * run as u64;
+        let batch: Vec<Packet<'_>> = self.packets[..run]
+            .iter()
+            .map(|bytes| Packet {
+                bytes,
+                offload: Offload::default(),
+            })
+            .collect();
+        let (now, clock_ns) = (self.now, self.clock_ns);
+        self.hosts[0].call(now, clock_ns, |node| node.handle_packets(now, &batch));
+        self.carry(0);
+        // Forward before backward: the last one that was sent something goes first.
+        while let Some(place) = self.hosts.iter().rposition(Host::has_input) {
+            self.serve(place);
+            self.carry(place);
+        }
+        let last = self.hosts.last_mut().expect("an egress");
+        assert_eq!(last.delivered, run, "every packet arrives");
+        last.delivered = 0;
+    }
+
+    fn serve(&mut self, place: usize) {
+        let (now, clock_ns) = (self.now, self.clock_ns);
+        let host = &mut self.hosts[place];
+        let mut inbox = std::mem::take(&mut host.inbox);
+        let mut rest = inbox.bytes.as_mut_slice();
+        let mut batch = Vec::with_capacity(inbox.datagrams.len());
+        for (remote, length, ecn) in inbox.datagrams.drain(..) {
+            let (bytes, after) = rest.split_at_mut(length);
+            rest = after;
+            batch.push(Datagram {
+                uplink: 0,
+                remote,
+                ecn,
+                bytes,
+            });
+        }
+        host.call(now, clock_ns, |node| node.handle_datagrams(now, &mut batch));
+        drop(batch);
+        inbox.bytes.clear();
+        host.inbox = inbox;
+    }
+
+    /// Takes the output of a host to where it is to go.
+    fn carry(&mut self, place: usize) {
+        let from = self.hosts[place].address;
+        let mut output = std::mem::take(self.hosts[place].node.output());
+        for datagram in &output.datagrams {
+            let to = self
+                .hosts
+                .iter_mut()
+                .find(|host| host.address == datagram.remote);
+            if let Some(host) = to {
+                let bytes = &output.bytes[datagram.range.clone()];
+                host.inbox.bytes.extend_from_slice(bytes);
+                let entry = (from, bytes.len(), datagram.ecn);
+                host.inbox.datagrams.push(entry);
+            }
+        }
+        self.hosts[place].delivered += output.packets.len();
+        output.clear();
+        *self.hosts[place].node.output() = output;
+    }
+}
+
+impl Host {
+    fn has_input(&self) -> bool {
+        !self.inbox.datagrams.is_empty()
+    }
+
+    /// A call as a shell makes it: input, then what is due.
+    fn call(&mut self, now: u64, clock_ns: f64, input: impl FnOnce(&mut Node)) {
+        let allocated = allocations();
+        let start = Instant::now();
+        input(&mut self.node);
+        if self.node.poll_timeout().is_some_and(|due| due <= now) {
+            self.node.handle_timeout(now);
+        }
+        self.spent_ns += start.elapsed().as_nanos() as f64 - clock_ns;
+        self.allocations += allocations() - allocated;
+    }
+}
+
+/// The median of what two readings of the clock in a row differ by.
+fn clock_ns() -> f64 {
+    let mut samples: Vec<u128> = (0..10_001)
+        .map(|_| Instant::now().elapsed().as_nanos())
+        .collect();
+    samples.sort_unstable();
+    samples[samples.len() / 2] as f64
+}
+
+/// As an agent has it: repair is on, and idle while nothing is lost.
+fn class(name: &str) -> Class {
+    let rows = [(0.001, 0.0), (0.02, 0.05), (0.1, 0.1), (1.0, 0.2)];
+    Class {
+        name: name.into(),
+        deadline_ms: Some(100),
+        retransmit: true,
+        repair: rows
+            .map(|(loss_ratio, repair_ratio)| RepairRow {
+                loss_ratio,
+                repair_ratio,
+            })
+            .to_vec(),
+        repair_cap_ratio: 0.2,
+    }
+}
+
+/// As an agent makes them of its classes' code points.
+fn classifiers() -> Vec<Classifier> {
+    let codes: [(u8, &[u8]); 4] = [
+        (0, &[18, 20, 22, 26]),
+        (1, &[34, 36, 38, 40, 46]),
+        (2, &[8, 10]),
+        (3, &[24, 48]),
+    ];
+    let rule = |class, dscp| Classifier {
+        class,
+        dscp: Some(dscp),
+        protocol: None,
+        port: None,
+        prefix: None,
+    };
+    codes
+        .iter()
+        .flat_map(|(class, codes)| codes.iter().map(move |code| rule(*class, *code)))
+        .collect()
+}
