@@ -124,8 +124,8 @@ class Publication:
     def _mesh(self, node: NodeId, base: Generation) -> Mesh:
         peers: list[PeerInfo] = []
         removed: list[NodeId] = []
-        for other, stamped in self._peers.items():
-            if other == node or (base and stamped.since <= base):
+        for other, stamped in self._peers.items():  # its own record too: what it may announce stands there
+            if base and stamped.since <= base:
                 continue
             if isinstance(stamped.value, PeerInfo):
                 peers.append(stamped.value)

@@ -26,6 +26,7 @@ from overlayd.agent.messages import (
     NeighbourSeen,
     PushSnapshot,
     Reconnect,
+    Recorded,
     Save,
     TellController,
     Tick,
@@ -218,8 +219,9 @@ class Agent:
             return
         self._resync = False
         self.mesh = applied.view
-        if applied.own is not None:
-            self.me = replace(self.me, record=applied.own)
+        if applied.own is not None and applied.own.record != self.me.record:
+            self.me = replace(self.me, record=applied.own.record)
+            self._out.append(Recorded(applied.own.signed))
         for problem in applied.problems:
             self._log(Level.ERROR, "record refused", problem=problem)
         self._log(

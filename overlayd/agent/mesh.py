@@ -67,7 +67,7 @@ class MeshView:
             else {node: peer for node, peer in self.peers.items() if node not in change.removed}
         )
         routes = {} if complete else dict(self.routes)
-        own: NodeRecord | None = None
+        own: Peer | None = None
         problems: list[str] = []
         for info in change.peers:
             try:
@@ -75,10 +75,11 @@ class MeshView:
             except BadRecord as error:
                 problems.append(str(error))
                 continue
+            peer = Peer(record, info.record, info.uplinks)
             if record.id == me:
-                own = record
+                own = peer
             else:
-                peers[record.id] = Peer(record, info.record, info.uplinks)
+                peers[record.id] = peer
         for key in change.routes_removed:
             routes.pop(key, None)
         for route in change.routes:
@@ -114,11 +115,11 @@ class MeshView:
 class Applied:
     """A change laid over a view.
 
-    ``own`` is this node's record if it came along, ``problems`` a sentence for each refused record.
+    ``own`` is this node if its record came along, ``problems`` a sentence for each refused record.
     """
 
     view: MeshView
-    own: NodeRecord | None
+    own: Peer | None
     problems: tuple[str, ...]
 
 

@@ -99,6 +99,13 @@ class Certified:
     record: SignedRecord
 
 
+@dataclass(frozen=True, slots=True)
+class Recorded:
+    """This node's record was signed anew (what it announces was granted, say), to be stored."""
+
+    record: SignedRecord
+
+
 class Level(IntEnum):
     """As in ``logging``."""
 
@@ -117,4 +124,4 @@ class Log:
     fields: dict[str, object] = field(default_factory=dict[str, object])
 
 
-Command: TypeAlias = PushSnapshot | TellController | Reconnect | Save | Certified | Log
+Command: TypeAlias = PushSnapshot | TellController | Reconnect | Save | Certified | Recorded | Log

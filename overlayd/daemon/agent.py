@@ -31,6 +31,7 @@ from overlayd.agent.messages import (
     Log,
     PushSnapshot,
     Reconnect,
+    Recorded,
     Save,
     TellController,
     Tick,
@@ -181,6 +182,12 @@ class AgentProcess:
                     LOG.info("certificate renewed")
                 except OSError as error:
                     LOG.error("renewed certificate not stored", extra=fields(problem=error.strerror))
+            case Recorded(record):
+                member.membership = msgspec.structs.replace(member.membership, record=record)
+                try:
+                    self._state.save_membership(member.membership)
+                except OSError as error:
+                    LOG.error("own record not stored", extra=fields(problem=error.strerror))
             case Log(level, event, values):
                 LOG.log(level, event, extra=fields(**values))
 

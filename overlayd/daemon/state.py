@@ -84,11 +84,15 @@ class AgentState:
         write_atomic(self.key_file, credentials.key.encode())
         write_atomic(self.ca_file, credentials.ca.encode())
         write_atomic(self.certificate_file, credentials.certificate.encode())
-        write_checked(self._record, SCHEMA, msgspec.json.encode(membership))
+        self.save_membership(membership)
 
     def renew(self, certificate: str, membership: Membership) -> None:
         """Store a renewed certificate for the same key, and the renewed record."""
         write_atomic(self.certificate_file, certificate.encode())
+        self.save_membership(membership)
+
+    def save_membership(self, membership: Membership) -> None:
+        """Store the node's record as it was signed last. Raises :class:`OSError`."""
         write_checked(self._record, SCHEMA, msgspec.json.encode(membership))
 
     def forget(self) -> None:

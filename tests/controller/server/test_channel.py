@@ -68,7 +68,7 @@ def test_an_agent_gets_a_complete_mesh_and_then_only_changes(tmp_path: Path) -> 
                 complete = await first.hear_mesh()
                 assert complete.base == 0
                 assert complete.network is not None and complete.network.name == "test"
-                assert [name_of(p.record.record) for p in complete.peers] == ["oslo"]
+                assert [name_of(p.record.record) for p in complete.peers] == ["paris", "oslo"]
                 async with agent(mesh.url, oslo) as second:
                     await second.hello("192.0.2.2:51900")
                     greeting = await second.hear_mesh()
@@ -342,6 +342,10 @@ def test_a_prefix_that_an_agent_announces_reaches_its_peers_in_a_signed_record(t
                 await peer.hello()
                 await peer.hear_mesh()
                 await gateway.hello(prefixes=("10.1.2.0/24", "10.9.0.0/24"))
+                infos = (await gateway.hear_mesh()).peers
+                records = [verify_record(info.record, oslo.joined.signer) for info in infos]
+                (own,) = (record for record in records if record.id == paris.id)
+                assert "10.1.2.0/24" in own.prefixes, "the node itself hears of it at once"
                 while True:
                     infos = [info for info in (await peer.hear_mesh()).peers]
                     records = [verify_record(info.record, oslo.joined.signer) for info in infos]

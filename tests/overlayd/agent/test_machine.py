@@ -9,10 +9,12 @@ from overlayd.agent.messages import (
     NeighbourSeen,
     PushSnapshot,
     Reconnect,
+    Recorded,
     Save,
     TellController,
     Tick,
 )
+from overlayd.model.node import SignedRecord
 from overlayd.protocol import controller, engine
 from tests.overlayd.agent.dialogue import (
     BERLIN,
@@ -25,6 +27,7 @@ from tests.overlayd.agent.dialogue import (
     link_report,
     mesh,
     path_report,
+    record,
     route,
     snapshots,
     started,
@@ -125,6 +128,17 @@ def test_a_change_is_laid_over_what_is_held() -> None:
     (snapshot,) = snapshots(talk.drain())
     assert [peer.id for peer in snapshot.peers] == [BERLIN, OSLO]
     assert snapshot.routes[0].paths == (DIRECT,), "a path over a node that left cannot be installed"
+
+
+def test_the_own_record_signed_anew_is_in_force_at_once_and_stored() -> None:
+    talk = started()
+    granted = msgspec.structs.replace(record(ME), prefixes=("10.90.0.1/32", "192.168.7.0/24"))
+    own = SignedRecord(msgspec.json.encode(granted), b"signature")
+    change = msgspec.structs.replace(mesh(2, peers=(), base=1), peers=(controller.PeerInfo(own, ()),))
+    talk >> change << Recorded(own) << Save
+    talk << (lambda it: "192.168.7.0/24" in it.snapshot.node.prefixes)
+    talk.silent()
+    talk >> msgspec.structs.replace(change, generation=3, base=2) << Save  # nothing new of it
 
 
 def test_a_degraded_path_is_left_within_three_seconds_and_the_controller_is_told() -> None:

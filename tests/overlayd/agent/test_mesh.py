@@ -46,7 +46,7 @@ def test_one_refused_record_costs_that_peer_only() -> None:
 def test_the_own_record_is_told_apart_and_never_a_peer() -> None:
     applied = MeshView().apply(mesh(1, peers=(ME, BERLIN)), ME, believe)
     assert set(applied.view.peers) == {BERLIN}
-    assert applied.own is not None and applied.own.id == ME
+    assert applied.own is not None and applied.own.record.id == ME
 
 
 PEER_SETS = st.sets(st.sampled_from(PEERS)).map(lambda peers: tuple(sorted(peers)))

@@ -49,8 +49,9 @@ class Controller:
             time.sleep(0.05)
         pytest.fail(f"the controller does not listen: {(folder / 'log').read_text()}")
 
-    def token(self, name: str) -> str:
-        return json.loads(self._call("token", "create", "--name", name, "-o", "json"))["items"][0]["token"]
+    def token(self, name: str, *words: str) -> str:
+        made = self._call("token", "create", "--name", name, "-o", "json", *words)
+        return json.loads(made)["items"][0]["token"]
 
     def stop(self) -> None:
         self.process.terminate()
@@ -159,6 +160,35 @@ def test_a_node_joins_gets_its_mesh_and_leaves(network: Controller, tmp_path: Pa
             assert (await ask(configuration, "join", token=token)).result is not None, (
                 "the name is free again"
             )
+        await engine.stop()
+
+    story(tmp_path)
+
+
+def test_a_prefix_announced_later_is_in_force_as_soon_as_the_controller_has_granted_it(
+    network: Controller, tmp_path: Path
+) -> None:
+    prefix = "10.55.0.0/24"
+
+    @in_a_loop
+    async def story(folder: Path) -> None:
+        configuration = configure(folder)
+        node = msgspec.structs.replace(configuration.node, name="gateway")
+        configuration = msgspec.structs.replace(configuration, node=node)
+        engine = FakeEngine(configuration.engine_socket, os.urandom(32).hex())
+        await engine.start()
+        async with running(configuration):
+            token = await asyncio.to_thread(network.token, "gateway", "--prefix", prefix)
+            assert (await ask(configuration, "join", token=token)).result is not None
+            assert prefix not in (await engine.pushed(1)).node.prefixes
+        announcing = msgspec.structs.replace(configuration.agent, announce=(prefix,))
+        async with running(msgspec.structs.replace(configuration, agent=announcing)):
+            async with asyncio.timeout(20):
+                while prefix not in engine.snapshots[-1].node.prefixes:
+                    await asyncio.sleep(0.05)
+        membership = AgentState(configuration.agent_dir).membership()
+        assert membership is not None
+        assert prefix in identify(membership)[1].prefixes, "it holds after a restart without a controller"
         await engine.stop()
 
     story(tmp_path)
