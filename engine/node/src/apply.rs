@@ -24,6 +24,9 @@ impl Node {
         if self.snapshot.as_ref() == Some(&snapshot) {
             return Ok(());
         }
+        if self.is_another(&snapshot) {
+            self.begin_anew(now);
+        }
         self.tables = Tables::build(&snapshot);
         self.policies = snapshot.classes.iter().map(Policy::of).collect();
         self.replace_peers(&snapshot);
@@ -55,12 +58,6 @@ impl Node {
             })
         };
         let (new, old) = (snapshot.generation, before.generation);
-        if snapshot.node.id != before.node.id {
-            return wrong(
-                "node.id",
-                format!("was {}; a node keeps its id", before.node.id),
-            );
-        }
         if new < old || new == old && snapshot != before {
             return wrong(
                 "generation",
@@ -68,6 +65,23 @@ impl Node {
             );
         }
         Ok(())
+    }
+
+    /// Whether this host is another node by it, or one of another network: it has left and joined again.
+    fn is_another(&self, snapshot: &Snapshot) -> bool {
+        let member = |snapshot: &Snapshot| (snapshot.network.id, snapshot.node.id);
+        let before = self.snapshot.as_ref();
+        before.is_some_and(|before| member(before) != member(snapshot))
+    }
+
+    /// What was between the node before and its peers is nothing to the one that is to come, and nor are its numbers.
+    fn begin_anew(&mut self, now: Nanos) {
+        for place in 0..self.links.len() {
+            self.drop_link(now, place);
+        }
+        self.peers.clear();
+        self.routes = Routes::default();
+        self.snapshot = None;
     }
 
     fn replace_peers(&mut self, snapshot: &Snapshot) {

@@ -181,3 +181,63 @@ fn a_link_that_moves_and_comes_back_neither_repeats_nor_stays_silent() {
     let numbers = numbers(&mesh);
     assert_eq!(numbers, (0..200).collect::<Vec<_>>(), "{:?}", mesh.drops(B));
 }
+
+#[test]
+fn a_node_that_joins_again_under_another_id_is_a_node_like_any_other() {
+    let mut mesh = pair();
+    let both_ways = |mesh: &mut Mesh, number| {
+        mesh.send(A, &numbered(A, B, number, 300));
+        mesh.send(B, &numbered(B, A, number, 300));
+        mesh.run_for(SECOND);
+    };
+    both_ways(&mut mesh, 1);
+    let before = sent(&mesh, 300);
+    let members = [A, B].map(|id| mesh.hosts[&id].snapshot.clone());
+    for id in [A, B] {
+        mesh.change(id, |tables| {
+            tables.peers.clear();
+            tables.links.clear();
+        });
+    }
+    mesh.run_for(SECOND);
+    mesh.change(A, |tables| {
+        tables.node.id = 5;
+        tables.peers = members[0].peers.clone();
+        tables.links = members[0].links.clone();
+    });
+    mesh.change(B, |tables| {
+        tables.peers = members[1].peers.clone();
+        tables.links = members[1].links.clone();
+        tables.peers[0].id = 5;
+        tables.links[0].peer = 5;
+    });
+    mesh.run_for(SECOND);
+    both_ways(&mut mesh, 2);
+    for datagram in before {
+        mesh.inject(B, address(A, 0), &datagram);
+    }
+    assert_eq!(numbers(&mesh), [1, 2]);
+    assert_eq!(mesh.numbers(A).len(), 2);
+}
+
+#[test]
+fn a_node_that_is_renumbered_while_it_talks_begins_anew() {
+    let mut mesh = pair();
+    for number in 0..100 {
+        mesh.send(A, &numbered(A, B, number, 300));
+        mesh.run_for(MS);
+    }
+    mesh.run_for(SECOND);
+    mesh.change(A, |tables| tables.node.id = 5);
+    mesh.change(B, |tables| {
+        tables.peers[0].id = 5;
+        tables.links[0].peer = 5;
+    });
+    mesh.run_for(SECOND);
+    for number in 100..200 {
+        mesh.send(A, &numbered(A, B, number, 300));
+        mesh.run_for(MS);
+    }
+    mesh.run_for(SECOND);
+    assert_eq!(numbers(&mesh), (0..200).collect::<Vec<_>>());
+}

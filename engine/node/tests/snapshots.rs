@@ -228,12 +228,6 @@ fn generations_only_grow_and_the_same_again_is_no_news() {
         .is_ok()
     );
     assert_eq!(node.apply(now, good()).unwrap_err().field, "generation");
-    let mut renamed = Snapshot {
-        generation: 4,
-        ..good()
-    };
-    renamed.node.id = 5;
-    assert_eq!(node.apply(now, renamed).unwrap_err().field, "node.id");
 }
 
 fn classifier(class: u8) -> Classifier {
