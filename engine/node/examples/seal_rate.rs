@@ -12,7 +12,7 @@
 use std::hint::black_box;
 use std::time::Instant;
 
-use aws_lc_rs::aead::{
+use ring::aead::{
     AES_128_GCM, AES_256_GCM, Aad, Algorithm, CHACHA20_POLY1305, LessSafeKey, Nonce, UnboundKey,
 };
 
@@ -63,7 +63,7 @@ fn main() {
     }
 }
 
-fn schemes() -> Result<Vec<Scheme>, aws_lc_rs::error::Unspecified> {
+fn schemes() -> Result<Vec<Scheme>, ring::error::Unspecified> {
     let end_to_end = |algorithm| call(algorithm, |_| ENVELOPE, |packet| packet + 1);
     // A hop seal over everything; over the route only, with all the rest as associated data; over the route and the inner tag only.
     let full = |algorithm| call(algorithm, |_| ENVELOPE, |packet| ROUTE + inside(packet));
@@ -129,7 +129,7 @@ fn call(
     algorithm: &'static Algorithm,
     associated: fn(usize) -> usize,
     plaintext: fn(usize) -> usize,
-) -> Result<Call, aws_lc_rs::error::Unspecified> {
+) -> Result<Call, ring::error::Unspecified> {
     let key = UnboundKey::new(algorithm, &vec![7; algorithm.key_len()])?;
     Ok(Call {
         key: LessSafeKey::new(key),

@@ -1,6 +1,6 @@
 //! Cookies: proof that an initiator receives what is sent to its address, without keeping state for it. Pure.
 
-use aws_lc_rs::aead::{Aad, CHACHA20_POLY1305, LessSafeKey, Nonce, UnboundKey};
+use ring::aead::{Aad, CHACHA20_POLY1305, LessSafeKey, Nonce, UnboundKey};
 use overlayd_wire::CookieReply;
 use overlayd_wire::handshake::{MAC_LEN, Macs};
 

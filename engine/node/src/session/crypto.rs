@@ -4,6 +4,7 @@ use blake2::digest::{Mac, Update, consts::U16, consts::U32};
 use blake2::{Blake2s256, Blake2sMac, Digest};
 use snow::params::DHChoice;
 use snow::resolvers::{CryptoResolver, DefaultResolver};
+use subtle::ConstantTimeEq;
 use zeroize::Zeroizing;
 
 pub(super) type Key = [u8; 32];
@@ -40,7 +41,7 @@ pub(super) fn mac128<const N: usize>(key: &[u8; N], parts: &[&[u8]]) -> [u8; 16]
 
 /// In time that does not depend on where the two differ.
 pub(super) fn equal(a: &[u8], b: &[u8]) -> bool {
-    aws_lc_rs::constant_time::verify_slices_are_equal(a, b).is_ok()
+    a.ct_eq(b).into()
 }
 
 /// What everybody computes from a node's public key, to prove that it knows that key.

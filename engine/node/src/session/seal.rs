@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use aws_lc_rs::aead::{AES_256_GCM, Aad, CHACHA20_POLY1305, LessSafeKey, Nonce, UnboundKey};
+use ring::aead::{AES_256_GCM, Aad, CHACHA20_POLY1305, LessSafeKey, Nonce, UnboundKey};
 use overlayd_wire::envelope::{self, HEADER_LEN, OVERHEAD, TAG_LEN};
 
 use super::crypto::Key;
