@@ -4,12 +4,17 @@ Here lives the glue that the processes have in real life: engine events to agent
 messages between agents and controller after their delay. Not here: what happens when (``sim.scenario``). A
 run is a function of its seed and its scenario.
 
+Time goes in steps. While the engines run one in a thread of their own, agents and controller answer what
+the engines said in the step before; what they answer takes effect when both are done. So an agent is a step
+behind its engine, as a process of its own would be, and two cores share the work.
+
 What is not simulated: TLS, enrolment and signatures (records are taken as they come), and the time that
 Python itself takes.
 """
 
 import heapq
 import itertools
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 
 import msgspec
@@ -59,6 +64,8 @@ class SimulatedMesh:
     def __init__(self, seed: int, sites: Sites) -> None:
         self.world = SimulatedWorld(seed)
         self.sites = sites
+        self.now_ns = 0
+        """Virtual time since the start."""
         self.controller_up = True
         self.switches: list[tuple[int, int, engine.Switch]] = []
         self._messages: list[tuple[int, int, int, wire.FromAgent | wire.ToAgent, bool]] = []
@@ -73,11 +80,9 @@ class SimulatedMesh:
                 mind.Enrolled(_RECORD.decode(host.signed.record), host.signed, host.agent.me.uplinks)
             )
         self._next_tick_ns = 0
-
-    @property
-    def now_ns(self) -> int:
-        """Virtual time since the start."""
-        return self.world.now_ns()
+        self._engines = ThreadPoolExecutor(1, "engines")
+        self._said: list[tuple[int, int, bytes]] = []
+        self._pushed: list[tuple[int, engine.Snapshot]] = []
 
     def set_wire(self, a: int, b: int, between: Wire) -> None:
         """Change the wire from host ``a`` to host ``b``, in this direction."""
@@ -109,18 +114,12 @@ class SimulatedMesh:
     def run_until(self, until_ns: int) -> None:
         """Let time pass."""
         while self.now_ns < until_ns:
-            if self.now_ns >= self._next_tick_ns:
-                self._tick()
             step_end = min(self.now_ns + STEP_NS, until_ns)
-            for _, index, event in self.world.run_until(step_end):
-                decoded = _EVENT.decode(event)
-                if isinstance(decoded, engine.Switch):
-                    self.switches.append((self.now_ns, index, decoded))
-                self._tell_agent(index, decoded)
-            self._deliver()
-            due = self.controller.poll_timeout()
-            if self.controller_up and due is not None and due <= self.now_ns:
-                self._decide(mind.Tick())
+            running = self._engines.submit(self.world.run_until, step_end)
+            self._answer()
+            self._said = running.result()
+            self.now_ns = step_end
+            self._push()
 
     def digest(self) -> str:
         """Return a hash over every delivery and every event of every engine so far."""
@@ -145,6 +144,26 @@ class SimulatedMesh:
             Self(record, uplinks, record.prefixes, "simulated"), lambda record: _RECORD.decode(record.record)
         )
         return _Host(site, agent, signed)
+
+    def _answer(self) -> None:
+        if self.now_ns >= self._next_tick_ns:
+            self._tick()
+        for at_ns, index, event in self._said:
+            decoded = _EVENT.decode(event)
+            if isinstance(decoded, engine.Switch):
+                self.switches.append((at_ns, index, decoded))
+            self._tell_agent(index, decoded)
+        self._deliver()
+        due = self.controller.poll_timeout()
+        if self.controller_up and due is not None and due <= self.now_ns:
+            self._decide(mind.Tick())
+
+    def _push(self) -> None:
+        pushed, self._pushed = self._pushed, []
+        for index, snapshot in pushed:
+            if self.hosts[index].alive:
+                self.world.apply(index, msgspec.json.encode(snapshot).decode())
+                self._tell_agent(index, engine.Applied(snapshot.generation))
 
     def _tick(self) -> None:
         if self._next_tick_ns == 0:
@@ -172,8 +191,7 @@ class SimulatedMesh:
         for command in host.agent.handle(event, self.now_ns):
             match command:
                 case PushSnapshot(snapshot):
-                    self.world.apply(index, msgspec.json.encode(snapshot).decode())
-                    self._tell_agent(index, engine.Applied(snapshot.generation))
+                    self._pushed.append((index, snapshot))
                 case TellController(message):
                     self._send(index, message, to_agent=False)
                 case Reconnect(reason):

@@ -3,15 +3,16 @@
 Pure; fed by the machine.
 
 Only fresh samples count: a report without a sample is no evidence, neither of health nor of sickness, and
-an estimate whose newest sample is older than :data:`STALE_NS` says nothing at all. (A dead device that
-repeats its last values looks like a perfect relay.)
+an estimate whose newest sample is older than :data:`STALE_NS` (of a link :data:`LINK_STALE_NS`: the engine
+tells of idle ones every five seconds) says nothing at all. (A dead device that repeats its last values looks
+like a perfect relay.)
 
 Times are nanoseconds of the agent's monotonic clock; RTTs milliseconds; ratios 0..1.
 """
 
 import math
 from collections import deque
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -21,6 +22,7 @@ from overlayd.protocol import engine
 SHORT_NS = 3_000_000_000
 LONG_NS = 60_000_000_000
 STALE_NS = 5_000_000_000
+LINK_STALE_NS = 12_000_000_000
 FORGET_NS = 120_000_000_000
 _REPORTS = 64
 _NS_PER_MS = 1e6
@@ -32,7 +34,8 @@ class Estimate:
 
     ``at_ns`` is when the newest sample came; None where there was no fresh sample.
 
-    ``rtt_ms`` is the mean of the newest report, ``rtt_short_ms`` that of the short window,
+    ``rtt_ms`` is the mean of the newest report, ``rtt_short_ms`` that of the short window, which holds the
+    newest report at least,
     ``rtt_long_ms`` the median and ``rtt_low_ms`` the least report of the long one. ``loss_ratio`` is the
     mean of the short window, ``loss_long_ratio`` of the long one; ``loss_floor_ratio`` is what the loss
     is at least, given how little was sent, by the newest report or by the short window.
@@ -73,20 +76,21 @@ class Estimator:
         self._active: dict[tuple[NodeId, int], Path] = {}
 
     def note_links(self, reports: Iterable[engine.LinkReport], now: int) -> None:
-        """Take a report of all links; a link it does not name no longer exists."""
-        named = {LinkId(report.link): report for report in reports}
-        same = named.keys() == self._links.keys()
-        for link, report in named.items():
-            history = self._links.get(link)
+        """Take a report of some links; the others have nothing new to tell."""
+        same = True
+        for report in reports:
+            history = self._links.get(LinkId(report.link))
             if history is None or history.latest.peer != report.peer:
                 same = False
-                history = self._links[link] = _LinkHistory(report)
+                history = self._links[LinkId(report.link)] = _LinkHistory(report)
             history.note(report, now)
         if not same:
-            self._links = {link: self._links[link] for link in named}
-            self._links_to = {}
-            for link, history in self._links.items():
-                self._links_to.setdefault(NodeId(history.latest.peer), []).append(link)
+            self._sort()
+
+    def keep(self, links: Collection[LinkId]) -> None:
+        """Forget all links but these."""
+        self._links = {link: history for link, history in self._links.items() if link in links}
+        self._sort()
 
     def note_link_state(self, link: LinkId, up: bool) -> None:
         """Take an event that came before its report."""
@@ -104,6 +108,11 @@ class Estimator:
             if report.active:
                 self._active[key[:2]] = key[2]
         self._paths = {key: path for key, path in self._paths.items() if now - path.reported_ns < FORGET_NS}
+
+    def _sort(self) -> None:
+        self._links_to = {}
+        for link, history in self._links.items():
+            self._links_to.setdefault(NodeId(history.latest.peer), []).append(link)
 
     def forget(self) -> None:
         """Drop everything: the engine was restarted, and its counters start anew."""
@@ -207,7 +216,8 @@ class _Sample(NamedTuple):
 class _Window:
     """The newest samples, and the estimate made of them: asked for seldom, so made when asked."""
 
-    def __init__(self) -> None:
+    def __init__(self, stale_ns: int) -> None:
+        self._stale_ns = stale_ns
         self._samples: deque[_Sample] = deque(maxlen=_REPORTS)
         self._known: tuple[int, Estimate | None] | None = None
 
@@ -221,7 +231,7 @@ class _Window:
         return self._known[1]
 
     def _estimate(self, now: int) -> Estimate | None:
-        if not self._samples or now - self._samples[-1].at_ns > STALE_NS:
+        if not self._samples or now - self._samples[-1].at_ns > self._stale_ns:
             return None
         rtts = [
             (at, rtt_ns / _NS_PER_MS, samples)
@@ -233,8 +243,9 @@ class _Window:
             for at, _, loss, _, sent in self._samples
             if loss is not None and now - at <= LONG_NS
         ]
-        fresh = bool(rtts) and now - rtts[-1][0] <= STALE_NS
-        recent = [(loss, sent) for at, loss, sent in losses if now - at <= SHORT_NS]
+        fresh = bool(rtts) and now - rtts[-1][0] <= self._stale_ns
+        short_ns = max(SHORT_NS, now - self._samples[-1].at_ns)
+        recent = [(loss, sent) for at, loss, sent in losses if now - at <= short_ns]
         loss = _weighted(recent)
         floors = (
             [loss_floor(*recent[-1]), loss_floor(loss, sum(sent for _, sent in recent))]
@@ -244,7 +255,7 @@ class _Window:
         return Estimate(
             at_ns=self._samples[-1].at_ns,
             rtt_ms=rtts[-1][1] if fresh else None,
-            rtt_short_ms=_weighted([(rtt, weight) for at, rtt, weight in rtts if now - at <= SHORT_NS]),
+            rtt_short_ms=_weighted([(rtt, weight) for at, rtt, weight in rtts if now - at <= short_ns]),
             rtt_long_ms=_median([rtt for _, rtt, _ in rtts]) if fresh else None,
             rtt_low_ms=min(rtt for _, rtt, _ in rtts) if fresh else None,
             loss_ratio=loss,
@@ -257,7 +268,7 @@ class _LinkHistory:
     def __init__(self, report: engine.LinkReport) -> None:
         self.latest = report
         self.up = report.up
-        self._window = _Window()
+        self._window = _Window(LINK_STALE_NS)
         self._repair: deque[tuple[int, tuple[engine.RepairReport, ...]]] = deque(maxlen=_REPORTS)
 
     def note(self, report: engine.LinkReport, now: int) -> None:
@@ -304,7 +315,7 @@ class _PathHistory:
     def __init__(self, report: engine.PathReport) -> None:
         self.latest = report
         self.reported_ns = 0
-        self._window = _Window()
+        self._window = _Window(STALE_NS)
 
     def note(self, report: engine.PathReport, now: int) -> None:
         self.latest = report

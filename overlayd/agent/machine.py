@@ -166,10 +166,12 @@ class Agent:
         self._rebuild(now)
 
     def _note_links(self, event: engine.Links, now: int) -> None:
-        self.estimator.note_links(event.links, now)
-        best = self.tables.best_reports()
+        reports = [report for report in event.links if LinkId(report.link) in self.tables.links]
+        self.estimator.note_links(reports, now)
+        best = self.tables.best_reports({NodeId(report.peer) for report in reports})
+        named = {report.link for report in reports}
         self._reporter.note_links(
-            best,
+            {peer: report for peer, report in best.items() if report is None or report.link in named},
             lambda report: self.estimator.link(LinkId(report.link), now),
             now,
         )
@@ -302,6 +304,7 @@ class Agent:
             self.tables.set_links(self._local_uplinks(), self.mesh, self._seen)
         except TooManyLinks as error:
             self._log(Level.ERROR, "links unchanged", problem=str(error))
+        self._reporter.keep(self.tables.neighbours)
         self.tables.set_routes(self.me.record.id, self.mesh, self._unix, now)
         self._save()
         self._choose(now)

@@ -4,7 +4,7 @@ Pure; fed and polled by the machine.
 """
 
 from collections import deque
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass
 from typing import TypeAlias
 
@@ -33,7 +33,7 @@ class Reporter:
         self._asked = False
         self._links: dict[NodeId, deque[engine.LinkReport | None]] = {}
         self._paths: dict[tuple[NodeId, int, Path], deque[engine.PathReport]] = {}
-        self._newest: Mapping[NodeId, engine.LinkReport | None] = {}
+        self._newest: dict[NodeId, engine.LinkReport | None] = {}
         self._watches: dict[NodeId, _Watch] = {}
         self._alarmed: set[NodeId] = set()
         self._urgent_at: int | None = None
@@ -41,22 +41,29 @@ class Reporter:
     def note_links(
         self, best: Mapping[NodeId, engine.LinkReport | None], estimate: Estimated, now: int
     ) -> None:
-        """Take one report: for each neighbour the link in use (None: all are down).
+        """Take one report: for the neighbours it is about the link in use (None: all are down).
 
         ``estimate`` is asked about links that look other than they did.
         """
         if self._since is None:
             self._since = now - _NS_PER_S
-        self._newest = best
-        if self._watches.keys() != best.keys():
-            self._watches = {peer: self._watches.get(peer) or _Watch() for peer in best}
         for peer, report in best.items():
+            self._newest[peer] = report
             reports = self._links.get(peer)
             if reports is None:
                 reports = self._links[peer] = deque(maxlen=_FRAME_REPORTS)
             reports.append(report)
-            if self._watches[peer].note(report, estimate):
+            watch = self._watches.get(peer)
+            if watch is None:
+                watch = self._watches[peer] = _Watch()
+            if watch.note(report, estimate):
                 self._alarmed.add(peer)
+
+    def keep(self, peers: Set[NodeId]) -> None:
+        """Forget all neighbours but these."""
+        for known in (self._links, self._newest, self._watches):
+            for peer in known.keys() - peers:
+                del known[peer]
 
     def note_paths(self, reports: Iterable[engine.PathReport]) -> None:
         """Take one report of the paths that are measured."""

@@ -75,6 +75,7 @@ class Tables:
         self.links = {ids[key]: prober.numbered(link, ids[key]) for key, link in links.items()}
         self._preference = {number: link.preference for number, link in self.links.items()}
         self._neighbours = frozenset(key.peer for key in links)
+        self._estimator.keep(self.links.keys())
         self.changed = True
 
     def set_routes(self, me: NodeId, mesh: MeshView, decided_at: float, now: int) -> None:
@@ -132,9 +133,9 @@ class Tables:
         """Return the link to ``peer`` that the engine uses; None if all are down or there is none."""
         return self._estimator.best_link(peer, self._preference)
 
-    def best_reports(self) -> dict[NodeId, engine.LinkReport | None]:
-        """Return, for each neighbour, the newest report of the link in use; None if all are down."""
-        return self._estimator.best_reports(self._neighbours, self._preference)
+    def best_reports(self, peers: Iterable[NodeId]) -> dict[NodeId, engine.LinkReport | None]:
+        """Return, for each of ``peers``, the newest report of the link in use; None if all are down."""
+        return self._estimator.best_reports(peers, self._preference)
 
     def _installable(self, route: Route | None, me: NodeId, mesh: MeshView) -> Route | None:
         if route is None:

@@ -186,6 +186,11 @@ class LinkReport(msgspec.Struct, frozen=True):
 
 
 class Links(msgspec.Struct, frozen=True, tag_field="type", tag="links"):
+    """What was measured of links since each was reported last.
+
+    Once a second those that carry traffic, stand by for it, or came up or went down; the others every five.
+    """
+
     at_ns: int
     generation: int
     links: tuple[LinkReport, ...]

@@ -60,8 +60,10 @@ impl Node {
         packet: &Packet<'_>,
     ) -> Result<Option<Way>, DropReason> {
         let way = self.way(now, flow);
-        if way.is_none() && !self.peers[flow.peer].wait(now, packet) {
-            return Err(DropReason::NoSession);
+        if way.is_none() {
+            let until = self.peers[flow.peer].wait(now, packet);
+            let until = until.ok_or(DropReason::NoSession)?;
+            self.waiting_until = Some(self.waiting_until.map_or(until, |first| first.min(until)));
         }
         Ok(way)
     }

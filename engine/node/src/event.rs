@@ -28,7 +28,8 @@ pub enum Event {
         to: Vec<u16>,
         reason: SwitchReason,
     },
-    /// What probes and data said about each link since the last report (once a second).
+    /// What probes and data said about links since each was reported last: once a second those that are needed or have turned, the others
+    /// every five.
     Links {
         at_ns: Nanos,
         generation: u64,

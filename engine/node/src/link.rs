@@ -48,6 +48,8 @@ pub(crate) struct Link {
     pub(crate) probe_at: Nanos,
     /// Fast probes until then.
     pub(crate) busy_until: Nanos,
+    /// Whether the last report called it up.
+    pub(crate) told_up: bool,
     /// Places of classes in use in the two lists below.
     pub(crate) classes: u16,
     pub(crate) protectors: [Option<Box<Protector>>; CLASSES_MAX],
@@ -87,6 +89,7 @@ impl Link {
             received_bytes: 0,
             probe_at: now,
             busy_until: 0,
+            told_up: false,
             classes: 0,
             protectors: [const { None }; CLASSES_MAX],
             recoverers: [const { None }; CLASSES_MAX],
@@ -120,9 +123,19 @@ impl Link {
         self.busy_until = now + BUSY;
     }
 
+    /// Whether it carries traffic, or stands by for it.
+    pub(crate) fn is_needed(&self, now: Nanos) -> bool {
+        self.busy_until > now
+    }
+
+    /// Whether it came up or went down since the last report.
+    pub(crate) fn has_turned(&self) -> bool {
+        self.told_up != self.liveness.is_up()
+    }
+
     /// When the next probe is due after one now. `jitter`: 0..1.
     pub(crate) fn next_probe(&self, now: Nanos, jitter: f64) -> Nanos {
-        if self.busy_until > now || self.liveness.is_suspect(now) {
+        if self.is_needed(now) || self.liveness.is_suspect(now) {
             now + FAST
         } else {
             now + (SLOW as f64 * (0.9 + 0.2 * jitter)) as Nanos

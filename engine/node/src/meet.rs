@@ -5,6 +5,7 @@ use overlayd_wire::{Budget, PathProbe, Protected, RouteRepr};
 
 use crate::choose::{Leg, Way};
 use crate::event::{Event, LinkState};
+use crate::peer::Peer;
 use crate::schedule::Exit;
 use crate::session::{Action, KeyRecord, Ready, Scope, Via};
 use crate::snapshot::Suite;
@@ -232,11 +233,15 @@ impl Node {
 
     /// Gives up packets that waited too long for a session.
     pub(crate) fn expire_waiting(&mut self, now: Nanos) {
+        if self.waiting_until.is_none_or(|until| now < until) {
+            return;
+        }
         for peer in &mut self.peers {
             for _ in 0..peer.expire(now) {
                 self.tally.drop(DropReason::NoSession);
             }
         }
+        self.waiting_until = self.peers.iter().filter_map(Peer::expires_at).min();
     }
 
     fn log_key(&mut self, now: Nanos, record: &KeyRecord) {

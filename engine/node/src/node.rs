@@ -77,6 +77,8 @@ pub struct Node {
     pub(crate) scratch: Vec<u8>,
     pub(crate) restored: Restored,
     pub(crate) open_run: Option<OpenRun>,
+    /// No packet that waits for a session is given up before.
+    pub(crate) waiting_until: Option<Nanos>,
 }
 
 impl Node {
@@ -110,6 +112,7 @@ impl Node {
             scratch: Vec::new(),
             restored: Restored::default(),
             open_run: None,
+            waiting_until: None,
         }
     }
 
@@ -171,10 +174,9 @@ impl Node {
     /// When `handle_timeout` wants to be called next.
     pub fn poll_timeout(&self) -> Option<Nanos> {
         let links = self.links_due.iter().copied().min();
-        let waiting = self.peers.iter().filter_map(Peer::expires_at).min();
         let parts = [
             links,
-            waiting,
+            self.waiting_until,
             self.routes.due(),
             self.sessions.poll_timeout(),
         ];

@@ -64,18 +64,17 @@ impl Peer {
         }
     }
 
-    /// Keeps a packet until a session is ready. False: there is no room.
-    pub(crate) fn wait(&mut self, now: Nanos, packet: &Packet<'_>) -> bool {
-        let room = self.waiting.len() < WAITING_MAX;
-        if room {
-            let bytes = packet.bytes.to_vec();
-            self.waiting.push_back(Waiting {
-                since: now,
-                offload: packet.offload,
-                bytes,
-            });
+    /// Keeps a packet until a session is ready, or until the returned time. `None`: there is no room.
+    pub(crate) fn wait(&mut self, now: Nanos, packet: &Packet<'_>) -> Option<Nanos> {
+        if self.waiting.len() >= WAITING_MAX {
+            return None;
         }
-        room
+        self.waiting.push_back(Waiting {
+            since: now,
+            offload: packet.offload,
+            bytes: packet.bytes.to_vec(),
+        });
+        Some(now + PATIENCE)
     }
 
     /// Hands out all that waited, in order.

@@ -1,4 +1,4 @@
-//! What the agent hears each second of links and paths, and every five of totals. Pure.
+//! What the agent hears each second of links and paths in use, and every five of the others and of totals. Pure.
 
 use crate::event::{Event, LinkReport};
 use crate::link::Link;
@@ -8,6 +8,9 @@ use crate::{Nanos, Node};
 pub(crate) const INTERVAL: Nanos = 1_000_000_000;
 /// Totals come with every so many reports.
 const COUNTERS_EVERY: u64 = 5;
+/// A link that nothing needs is told with every so many reports, unless it came up or went down; its turn follows from its place, so that not
+/// all are told at once.
+const IDLE_EVERY: u64 = 5;
 
 impl Node {
     pub(crate) fn report(&mut self, now: Nanos) {
@@ -20,17 +23,19 @@ impl Node {
         }
         self.reports += 1;
         let (at_ns, generation) = (now, self.tables.generation);
-        let links = self
-            .links
-            .iter_mut()
-            .flatten()
-            .map(|link| report_link(link))
+        let links: Vec<_> = (self.reports..)
+            .zip(&mut self.links)
+            .filter_map(|(turn, link)| Some((turn.is_multiple_of(IDLE_EVERY), link.as_mut()?)))
+            .filter(|(turn, link)| *turn || link.is_needed(now) || link.has_turned())
+            .map(|(_, link)| report_link(link))
             .collect();
-        self.output.events.push(Event::Links {
-            at_ns,
-            generation,
-            links,
-        });
+        if !links.is_empty() {
+            self.output.events.push(Event::Links {
+                at_ns,
+                generation,
+                links,
+            });
+        }
         self.report_paths(now);
         if self.reports.is_multiple_of(COUNTERS_EVERY) {
             let counters = Box::new(self.counters());
@@ -57,22 +62,25 @@ impl Node {
             paths.extend((0..set.paths.len()).map(|place| set.report(place)));
         }
         let (at_ns, generation) = (now, self.tables.generation);
-        self.output.events.push(Event::Paths {
-            at_ns,
-            generation,
-            paths,
-        });
+        if !paths.is_empty() {
+            self.output.events.push(Event::Paths {
+                at_ns,
+                generation,
+                paths,
+            });
+        }
     }
 }
 
 fn report_link(link: &mut Link) -> LinkReport {
     let interval = link.meter.report();
+    link.told_up = link.liveness.is_up();
     LinkReport {
         link: link.id,
         peer: link.peer,
         uplink: link.exit.uplink,
         remote: link.exit.remote,
-        up: link.liveness.is_up(),
+        up: link.told_up,
         samples: interval.samples,
         rtt_min_ns: interval.rtt_min,
         rtt_mean_ns: interval.rtt_sum.checked_div(interval.samples.into()),

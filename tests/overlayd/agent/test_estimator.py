@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from overlayd.agent.estimator import LONG_NS, STALE_NS, Estimator, loss_floor
+from overlayd.agent.estimator import LINK_STALE_NS, LONG_NS, STALE_NS, Estimator, loss_floor
 from overlayd.model.ids import LinkId
 from overlayd.protocol import engine
 from tests.overlayd.agent.dialogue import BERLIN, ROME, SECOND, link_report, path_report
@@ -33,13 +33,13 @@ def test_short_and_long_window_tell_now_from_usual() -> None:
 
 def test_a_link_without_a_new_sample_is_no_evidence() -> None:
     estimator, now = fed(20.0)
-    assert estimator.link(LINK, now + STALE_NS) is not None
-    assert estimator.link(LINK, now + STALE_NS + 1) is None
+    assert estimator.link(LINK, now + LINK_STALE_NS) is not None
+    assert estimator.link(LINK, now + LINK_STALE_NS + 1) is None
 
 
 def test_a_repeated_report_without_samples_does_not_keep_an_estimate_alive() -> None:
     estimator, now = fed(20.0)
-    for _ in range(10):
+    for _ in range(13):
         now += SECOND
         estimator.note_links([link_report(LINK, BERLIN, 20.0, samples=0)], now)
     assert estimator.link(LINK, now) is None
@@ -53,9 +53,17 @@ def test_old_samples_leave_the_long_window() -> None:
     assert estimate is not None and estimate.rtt_low_ms == 50.0
 
 
-def test_a_link_that_is_reported_no_more_is_forgotten() -> None:
+def test_an_idle_link_keeps_its_short_window_between_its_reports() -> None:
+    estimator, now = fed(20.0, 20.0)
+    estimator.note_links([link_report(LINK, BERLIN, 40.0, loss=0.5, samples=5)], now + 5 * SECOND)
+    estimator.note_links([link_report(4, ROME, 1)], now + 9 * SECOND)
+    estimate = estimator.link(LINK, now + 9 * SECOND)
+    assert estimate is not None and (estimate.rtt_short_ms, estimate.loss_ratio) == (40.0, 0.5)
+
+
+def test_a_link_that_does_not_exist_any_more_is_forgotten() -> None:
     estimator, now = fed(20.0)
-    estimator.note_links([], now)
+    estimator.keep(())
     assert estimator.link(LINK, now) is None and not estimator.is_up(LINK)
 
 
