@@ -5,14 +5,15 @@
 
 use core::fmt;
 
-use crate::slots::{Slots, total};
+use crate::history::History;
+use crate::slots::total;
 use crate::{Kernel, LENGTH_BYTES, RepairHeader, WINDOW_LIMIT, matrix};
 
 /// The source symbols of one link and class that may still be asked for.
 pub struct Encoder {
     kernel: Kernel,
     window: u64,
-    slots: Slots,
+    kept: History,
     history: u64,
     /// The symbols kept are `oldest..next`; none were ever pushed if `next` is `None`.
     oldest: u64,
@@ -31,14 +32,15 @@ pub enum PushError {
 impl Encoder {
     /// An encoder that sums up the last `window` symbols (1..=128), keeps the last `history` of them for
     /// retransmission (at least the window) and takes symbols of up to `symbol_bytes` bytes (at most 65535). Values
-    /// outside are clamped. Takes `history · (symbol_bytes + 6)` bytes, once.
+    /// outside are clamped. Takes about `history · (1.07 · symbol_bytes + 18)`
+    /// bytes, once; pages are untouched until so many are wanted.
     pub fn new(window: usize, history: usize, symbol_bytes: usize) -> Self {
         let window = window.clamp(1, WINDOW_LIMIT);
         let history = history.max(window);
         Self {
             kernel: Kernel::detect(),
             window: window as u64,
-            slots: Slots::new(history, LENGTH_BYTES + symbol_bytes.min(u16::MAX.into())),
+            kept: History::new(history, LENGTH_BYTES + symbol_bytes.min(u16::MAX.into())),
             history: history as u64,
             oldest: 0,
             next: None,
@@ -59,7 +61,7 @@ impl Encoder {
     /// Copies a source symbol, given in pieces, into the history; the oldest one leaves it when it is full.
     pub fn push(&mut self, seq: u32, parts: &[&[u8]]) -> Result<(), PushError> {
         let bytes = total(parts);
-        if bytes > self.slots.stride() - LENGTH_BYTES {
+        if bytes > self.kept.stride() - LENGTH_BYTES {
             return Err(PushError::TooLong { bytes });
         }
         let seq = match self.next {
@@ -70,9 +72,11 @@ impl Encoder {
                 seq.into()
             }
         };
-        self.slots.write_symbol(self.slots.index(seq), parts);
-        self.next = Some(seq + 1);
         self.oldest = self.oldest.max((seq + 1).saturating_sub(self.history));
+        self.kept.forget_before(self.oldest);
+        let written = self.kept.write(seq, parts);
+        debug_assert!(written, "there is room for as many as the history has");
+        self.next = Some(seq + 1);
         Ok(())
     }
 
@@ -87,6 +91,7 @@ impl Encoder {
     pub fn forget_before(&mut self, seq: u32) {
         if let Some(next) = self.next {
             self.oldest = self.oldest.max(u64::from(seq).min(next));
+            self.kept.forget_before(self.oldest);
         }
     }
 
@@ -94,6 +99,7 @@ impl Encoder {
     pub fn restart(&mut self) {
         self.oldest = 0;
         self.next = None;
+        self.kept.clear();
     }
 
     /// Writes the repair symbol of row `row` over the window into `out` (replacing what was there) and answers its
@@ -117,7 +123,7 @@ impl Encoder {
     }
 
     fn symbol(&self, seq: u64) -> &[u8] {
-        self.slots.read(self.slots.index(seq))
+        self.kept.read(seq)
     }
 }
 

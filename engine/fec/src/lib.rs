@@ -17,6 +17,7 @@
 mod decoder;
 mod encoder;
 mod field;
+mod history;
 mod kernel;
 mod matrix;
 mod slots;
