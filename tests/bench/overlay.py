@@ -1,0 +1,93 @@
+"""Ourselves as a measured system: engines as the product runs them, a snapshot by hand in place of an agent.
+
+A chain of hosts, each linked to its neighbours only, so that what goes from end to end passes every relay.
+I/O; called by `run`.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import msgspec
+
+from overlayd.model.service import DEFAULT_CLASSES, RepairRow, ServiceClass
+from overlayd.protocol import engine
+from sim.lab.errors import LabError
+from tests.bench.ground import Ground, underlay
+from tests.network.engines import Agent, Host, snapshot
+
+MTU = 1400
+"""Of the interface: with two relays a datagram is 67 bytes longer than its packet, and still fits
+(docs/wire-format.md).
+"""
+
+ALWAYS_REPAIRED = msgspec.structs.replace(
+    DEFAULT_CLASSES[0], repair=(RepairRow(loss_ratio=1.0, repair_ratio=0.05),)
+)
+"""The product's default class, but with a repair symbol for every 20 packets whatever loss is measured: what
+a hop with 2 % loss gets from the default table.
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Overlay:
+    """``service`` is the class of all traffic."""
+
+    name: str
+    relays: int = 0
+    service: ServiceClass = DEFAULT_CLASSES[0]
+
+    @property
+    def hosts(self) -> int:
+        return self.relays + 2
+
+    def start(self, ground: Ground, _find: Callable[[str], str]) -> tuple[str, str]:
+        numbers = range(1, self.hosts + 1)
+        hosts = [Host(number, ground.directory, settings=(f"engine.mtu={MTU}",)) for number in numbers]
+        for host, namespace in zip(hosts, ground.namespaces, strict=True):
+            host.namespace, host.log = namespace, ground.log(host.number)
+            assert host.underlay == underlay(host.number)
+            host.write_files()
+            ground.start_tunnel(host.number, host.command())
+        for host in hosts:
+            # The engine goes on with its tables when the agent has gone.
+            with Agent(host.socket) as agent:
+                answer = agent.apply(chain_snapshot(host, hosts, self.service))
+                if not isinstance(answer, engine.Applied):
+                    raise LabError(f"host{host.number}: {answer}")
+                if host is hosts[-1]:
+                    agent.wait_up()
+        return hosts[0].addresses[0], hosts[-1].addresses[0]
+
+
+def chain_snapshot(host: Host, hosts: list[Host], service: ServiceClass) -> engine.Snapshot:
+    """The tables of one host of a chain: links to its neighbours, and through them paths to all others."""
+    others = [other for other in hosts if other is not host]
+    whole = snapshot(host, others)
+    return msgspec.structs.replace(
+        whole,
+        links=tuple(link for link in whole.links if abs(link.peer - host.number) == 1),
+        routes=tuple(engine.Route(other.number, 0, (path_between(host, other),)) for other in others),
+        classes=(
+            engine.Class(
+                service.name,
+                service.deadline_ms,
+                service.retransmit,
+                service.repair,
+                service.repair_cap_ratio,
+            ),
+        ),
+    )
+
+
+def path_between(host: Host, other: Host) -> tuple[int, ...]:
+    """The numbers of the hops from ``host`` on."""
+    step = 1 if other.number > host.number else -1
+    return tuple(range(host.number + step, other.number + step, step))
+
+
+OVERLAYS = (
+    Overlay("overlayd"),
+    Overlay("overlayd-relay1", relays=1),
+    Overlay("overlayd-relay2", relays=2),
+    Overlay("overlayd-repair-on", service=ALWAYS_REPAIRED),
+)
