@@ -64,6 +64,11 @@ bench-engine: setup ## what a packet costs inside the engine, without a kernel (
 	@mkdir -p build/bench
 	$(CARGO) bench --locked --quiet --package overlayd-node --bench engine -- $(CURDIR)/build/bench/engine.json
 
+ROUNDS ?= 5
+.PHONY: bench-dataplane
+bench-dataplane: setup ## we, the peers, raw veth and a bare loop, measured interleaved (ROUNDS=5, 12 minutes each; root)
+	$(BIN)/python -m tests.bench --rounds $(ROUNDS)
+
 .PHONY: lock
 lock: setup ## renew the exact versions in tools/constraints.txt
 	@tools/lock
