@@ -34,7 +34,7 @@ class Metadata(msgspec.Struct, frozen=True, rename="camel"):
 
 class NodeSpec(msgspec.Struct, frozen=True, rename="camel"):
     """What was granted. ``prefixes`` may be announced, beside ``addresses``; ``price_per_gb`` is what a
-    GB sent costs.
+    GB sent costs; ``epoch`` is that of the newest revocation when the node joined.
     """
 
     id: NodeId
@@ -43,6 +43,7 @@ class NodeSpec(msgspec.Struct, frozen=True, rename="camel"):
     relay: bool
     prefixes: tuple[str, ...] = ()
     price_per_gb: float = 0.0
+    epoch: int = 0
 
 
 class Condition(msgspec.Struct, frozen=True, rename="camel"):

@@ -140,9 +140,7 @@ class SimulatedMesh:
         )
         signed = SignedRecord(msgspec.json.encode(record), b"")
         uplinks = (Uplink("wan", Site.endpoint(index)),)
-        agent = Agent(
-            Self(record, uplinks, record.prefixes, "simulated"), lambda record: _RECORD.decode(record.record)
-        )
+        agent = Agent(Self(record, uplinks, record.prefixes, "simulated"), lambda body, signature: True)
         return _Host(site, agent, signed)
 
     def _answer(self) -> None:

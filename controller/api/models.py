@@ -48,6 +48,7 @@ class NodeSpecModel(Model):
     relay: bool
     prefixes: list[str]
     price_per_gb: float
+    epoch: int
 
 
 class ConditionModel(Model):

@@ -27,6 +27,7 @@ from controller.core.messages import (
     Received,
     Removed,
     Restored,
+    Revocations,
     RouteEvent,
     Send,
     Tick,
@@ -113,6 +114,9 @@ class Controller:
                 self._restore(routes)
             case Removed(node):
                 self._remove(node, now)
+            case Revocations(newest):
+                for node, signed in newest:
+                    self.publication.revoke(node, signed)
             case Tick():
                 return self._tick(now)
         self._gather(now)

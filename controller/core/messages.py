@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TypeAlias
 
 from overlayd.model.ids import Generation, NodeId, Path
-from overlayd.model.node import NodeRecord, SignedRecord, Uplink
+from overlayd.model.node import NodeRecord, SignedRecord, SignedRevocation, Uplink
 from overlayd.model.route import Route
 from overlayd.protocol.controller import Hello, Mesh, Switched, Telemetry
 
@@ -45,6 +45,13 @@ class Removed:
 
 
 @dataclass(frozen=True, slots=True)
+class Revocations:
+    """Who was revoked, each with its newest revocation: agents are to refuse its older records."""
+
+    newest: tuple[tuple[NodeId, SignedRevocation], ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Restored:
     """The routes that the previous run left in force, as (source, route). Comes after the members."""
 
@@ -79,7 +86,7 @@ class Tick:
     """Time has passed; due at `Controller.poll_timeout`, harmless at any other time."""
 
 
-Event: TypeAlias = Enrolled | Removed | Restored | Connected | Disconnected | Received | Tick
+Event: TypeAlias = Enrolled | Removed | Revocations | Restored | Connected | Disconnected | Received | Tick
 
 # Commands
 

@@ -10,6 +10,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from overlayd.model.ids import Generation, NodeId
+from overlayd.model.node import SignedRevocation
 from overlayd.model.route import Route
 from overlayd.protocol.controller import Mesh, NetworkConfig, PeerInfo
 
@@ -36,6 +37,7 @@ class Publication:
         self._dirty = False
         self._peers: dict[NodeId, _Stamped] = {}
         self._routes: dict[NodeId, dict[tuple[NodeId, int], _Stamped]] = {}
+        self._revocations: dict[NodeId, tuple[SignedRevocation, Generation]] = {}
         self._held: dict[NodeId, Generation] = {}
         self._tombstones = 0
 
@@ -51,6 +53,11 @@ class Publication:
             self._peers[node] = self._stamped(None)
         self._routes.pop(node, None)
         self._held.pop(node, None)
+
+    def revoke(self, node: NodeId, signed: SignedRevocation) -> None:
+        """``signed`` is the newest revocation of ``node``; a later member with its id is another one."""
+        self._dirty = True
+        self._revocations[node] = (signed, Generation(self.generation + 1))
 
     def peer(self, node: NodeId) -> PeerInfo | None:
         """Return what is published about ``node``."""
@@ -107,7 +114,7 @@ class Publication:
         if held is None or held == self.generation:
             return None
         mesh = self._mesh(node, held if self._oldest_base <= held else Generation(0))
-        if mesh.base and not (mesh.peers or mesh.removed or mesh.routes or mesh.routes_removed):
+        if mesh.base and mesh == Mesh(mesh.generation, mesh.base, None, (), (), ()):
             return None
         self._held[node] = self.generation
         return mesh
@@ -148,6 +155,9 @@ class Publication:
             removed=tuple(removed),
             routes=tuple(routes),
             routes_removed=tuple(routes_removed),
+            revocations=tuple(
+                signed for signed, since in self._revocations.values() if not base or since > base
+            ),
         )
 
     def _stamped(self, value: PeerInfo | Route | None) -> _Stamped:

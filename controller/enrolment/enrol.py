@@ -48,8 +48,12 @@ def enrol(
     issuer: Issuer,
     unix_s: float,
     entropy: Entropy,
+    epoch: int = 0,
 ) -> Enrolment:
-    """Make a node of a host that holds ``token``. Raises an :class:`EnrolmentError`."""
+    """Make a node of a host that holds ``token``; ``epoch`` is that of the newest revocation.
+
+    Raises an :class:`EnrolmentError`.
+    """
     check_name(request.name)
     if any(request.name == node.metadata.name for node in members):
         raise NameTaken(
@@ -75,6 +79,7 @@ def enrol(
             relay=token.relay,
             prefixes=token.prefixes,
             price_per_gb=token.price_per_gb,
+            epoch=epoch,
         ),
     )
     node = announcing(node, request.prefixes, (), unix_s)
@@ -125,6 +130,7 @@ def record_of(node: Node, not_after: int) -> NodeRecord:
         prefixes=(*host_prefixes(node.spec.addresses), *node.status.announced),
         relay=node.spec.relay,
         not_after=not_after,
+        epoch=node.spec.epoch,
     )
 
 

@@ -13,13 +13,14 @@ from controller.enrolment.addresses import host_prefixes
 from controller.enrolment.authority import NODE_LIFETIME_S
 from controller.enrolment.enrol import Enrolment, announce, enrol, renew
 from controller.enrolment.errors import NotAMember
-from controller.enrolment.records import Revocation
 from controller.enrolment.tokens import DEFAULT_TTL_S, SECRET_BYTES, TokenGrant, check_token, digest_of, grant
 from controller.registry import Node
 from controller.state import State
 from controller.store.store import Member
 from overlayd.model.ids import NodeId
+from overlayd.model.node import Revocation, SignedRevocation
 from overlayd.protocol.controller import Joined, JoinRequest
+from overlayd.protocol.signed import read_record, read_revocation, signed_by
 from overlayd.protocol.token import JoinToken, encode_token
 
 
@@ -67,6 +68,7 @@ def join(state: State, request: JoinRequest) -> tuple[Member, Joined]:
             state.issuer,
             now,
             os.urandom,
+            store.revocation_epoch(),
         )
         store.consume_token(digest, now)
         node = store.save_member(made.node, made.record, int(now) + NODE_LIFETIME_S)
@@ -114,10 +116,28 @@ def remove(state: State, node: NodeId, reason: str) -> Node:
         gone = store.member(node).node
         epoch = store.revocation_epoch() + 1
         revocation = Revocation(epoch, node, gone.spec.public_key, int(now), reason)
-        body, signature = state.issuer.signer.sign_revocation(revocation)
-        store.save_revocation(epoch, node, now, body, signature)
+        store.save_revocation(revocation, state.issuer.signer.sign_revocation(revocation))
         store.remove_node(node, now)
     return gone
+
+
+def recall(state: State, signed: SignedRevocation) -> NodeId | None:
+    """Take over a revocation that an agent holds and this store, restored from an older copy, does not.
+
+    Returns who was a member only by that copy. Raises ``BadRecord`` for what this network did not sign.
+    """
+    authentic = signed_by(state.issuer.signer.public_hex)
+    revocation = read_revocation(signed, authentic)
+    store = state.store
+    if revocation.epoch <= store.revocation_epoch():
+        return None
+    with store.transaction():
+        store.save_revocation(revocation, signed)
+        for member in store.members():
+            if revocation.voids(read_record(member.record, authentic)):
+                store.remove_node(member.node.spec.id, time.time())
+                return member.node.spec.id
+    return None
 
 
 def find(state: State, name: str) -> Node:

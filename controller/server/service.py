@@ -28,6 +28,7 @@ from controller.core.messages import (
     Received,
     Removed,
     Restored,
+    Revocations,
     Tick,
 )
 from controller.enrolment.authority import node_of
@@ -39,7 +40,7 @@ from controller.state import DATABASE, State
 from controller.store.store import Member, Store
 from controller.topology.frames import pack_frame
 from overlayd.model.ids import Generation, NodeId
-from overlayd.model.node import NodeRecord
+from overlayd.model.node import NodeRecord, SignedRevocation
 from overlayd.model.service import DEFAULT_CLASSES
 from overlayd.protocol.controller import (
     Hello,
@@ -52,6 +53,7 @@ from overlayd.protocol.controller import (
     Switched,
     Telemetry,
 )
+from overlayd.protocol.signed import BadRecord
 
 LOG = logging.getLogger(__name__)
 
@@ -79,7 +81,9 @@ class Service:
         self._outgoing = Outgoing(self._writer, self.sessions.get)
         self._wake = asyncio.Event()
         self._data_version = store.data_version()
+        self._epoch = 0
         self._reload()
+        self._tell_revocations()
         self.dispatch(Restored(tuple(store.routes())))
 
     # What runs
@@ -173,6 +177,8 @@ class Service:
 
     def opened(self, session: Session, hello: Hello) -> None:
         node = session.node
+        if hello.revocation is not None:
+            self._recall(hello.revocation)
         if node not in self.members:
             raise NotAMember(f"node {node} was removed while it connected")
         if (older := self.sessions.get(node)) is not None:
@@ -251,6 +257,25 @@ class Service:
             session.close(4403, "revoked")
         self.dispatch(Disconnected(node))
         self.dispatch(Removed(node))
+        self._tell_revocations()
+
+    def _tell_revocations(self) -> None:
+        made = self.state.store.revocations(self._epoch)
+        if made:
+            self._epoch = self.state.store.revocation_epoch()
+            self.dispatch(Revocations(tuple(made)))
+
+    def _recall(self, signed: SignedRevocation) -> None:
+        gone = None
+        try:
+            with _tolerating_store():
+                gone = membership.recall(self.state, signed)
+        except BadRecord as error:
+            LOG.warning("an agent showed a revocation that is none: %s", error)
+        if gone is not None:
+            LOG.warning("node %d was revoked after the copy was made that this store is from", gone)
+            self._dismiss(gone, "this node was removed from the network")
+        self._tell_revocations()
 
     def _save(self, nodes: Iterable[registry.Node]) -> None:
         """Take over changed nodes, and write them if that is possible."""

@@ -21,7 +21,7 @@ from controller.registry import Node
 from controller.store import database
 from overlayd.model.ids import Generation, NodeId
 from overlayd.model.ids import Path as NodePath
-from overlayd.model.node import SignedRecord
+from overlayd.model.node import Revocation, SignedRecord, SignedRevocation
 from overlayd.model.route import Route
 
 
@@ -207,9 +207,19 @@ class Store:
         (epoch,) = self._sql.execute("SELECT coalesce(max(epoch), 0) FROM revocations").fetchone()
         return int(epoch)
 
-    def save_revocation(self, epoch: int, node: NodeId, unix_s: float, body: bytes, signature: bytes) -> None:
+    def revocations(self, after: int) -> list[tuple[NodeId, SignedRevocation]]:
+        """Return the newest revocation of each node, of those with an epoch above ``after``; oldest first."""
+        rows = self._sql.execute(
+            "SELECT node, body, signature FROM revocations AS newest WHERE epoch > ? AND NOT EXISTS"
+            " (SELECT 1 FROM revocations WHERE node = newest.node AND epoch > newest.epoch) ORDER BY epoch",
+            (after,),
+        )
+        return [(NodeId(node), SignedRevocation(body, signature)) for node, body, signature in rows]
+
+    def save_revocation(self, revocation: Revocation, signed: SignedRevocation) -> None:
         self._sql.execute(
-            "INSERT INTO revocations VALUES (?,?,?,?,?)", (epoch, node, int(unix_s), body, signature)
+            "INSERT INTO revocations VALUES (?,?,?,?,?)",
+            (revocation.epoch, revocation.node, revocation.at, signed.revocation, signed.signature),
         )
 
     # Routes

@@ -46,6 +46,7 @@ def compile_snapshot(
             for (destination, class_id), paths in sorted(orders.items())
             if paths
         ),
+        revocation_epoch=mesh.epoch,
     )
 
 

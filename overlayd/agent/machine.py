@@ -13,7 +13,7 @@ import msgspec
 
 from overlayd.agent.compiler import compile_snapshot
 from overlayd.agent.estimator import Estimator
-from overlayd.agent.mesh import NO_GENERATION, BadRecord, BaseMismatch, MeshView, Neighbour, Saved, Verify
+from overlayd.agent.mesh import NO_GENERATION, BaseMismatch, MeshView, Neighbour, Saved
 from overlayd.agent.messages import (
     Certified,
     Command,
@@ -38,6 +38,7 @@ from overlayd.model.ids import LinkId, NodeId, Path
 from overlayd.model.node import NodeRecord, Uplink
 from overlayd.model.service import ServiceClass
 from overlayd.protocol import controller, engine
+from overlayd.protocol.signed import Authentic, BadRecord, read_record
 
 NEIGHBOUR_LIFE_NS = 60_000_000_000
 MAX_ENDPOINTS_PER_NEIGHBOUR = 4
@@ -70,7 +71,7 @@ class Refusal:
 class Agent:
     """One node's agent. The attributes are for reading; only :meth:`handle` changes anything."""
 
-    def __init__(self, me: Self, verify: Verify, saved: Saved | None = None, now: int = 0) -> None:
+    def __init__(self, me: Self, authentic: Authentic, saved: Saved | None = None, now: int = 0) -> None:
         self.me = me
         self.mesh = MeshView()
         self.revoked: str | None = None
@@ -83,7 +84,7 @@ class Agent:
         self.connection_changed_at = now
         self.estimator = Estimator()
         self.tables = Tables(self.estimator, saved or Saved(), now)
-        self._verify = verify
+        self._authentic = authentic
         self._seen: dict[Neighbour, int] = {}
         self._reporter = Reporter()
         self._pushed: engine.Snapshot | None = None
@@ -205,16 +206,23 @@ class Agent:
         self.connection_problem = None
         self._log(Level.INFO, "controller connected", generation=self.mesh.generation)
         self._reporter.start()
-        held = NO_GENERATION if self._resync else self.mesh.generation
+        newest = self.mesh.newest_revocation
         self._tell(
-            controller.Hello(controller.PROTOCOL, self.me.version, self.me.uplinks, self.me.prefixes, held)
+            controller.Hello(
+                protocol=controller.PROTOCOL,
+                version=self.me.version,
+                uplinks=self.me.uplinks,
+                prefixes=self.me.prefixes,
+                generation=NO_GENERATION if self._resync else self.mesh.generation,
+                revocation=newest.signed if newest else None,
+            )
         )
 
     def _take_mesh(self, change: controller.Mesh, now: int) -> None:
         if self.revoked is not None:
             return
         try:
-            applied = self.mesh.apply(change, self.me.record.id, self._verify)
+            applied = self.mesh.apply(change, self.me.record.id, self._authentic)
         except BaseMismatch as error:
             self._resync = True
             self._out.append(Reconnect(str(error)))
@@ -237,7 +245,7 @@ class Agent:
 
     def _renewed(self, event: controller.Renewed, now: int) -> None:
         try:
-            record = self._verify(event.record)
+            record = read_record(event.record, self._authentic)
         except BadRecord as error:
             self._log(Level.ERROR, "renewal refused", problem=str(error))
             return
@@ -290,7 +298,7 @@ class Agent:
         if saved.mesh is None:
             return
         try:
-            applied = self.mesh.apply(saved.mesh, self.me.record.id, self._verify)
+            applied = self.mesh.apply(saved.mesh, self.me.record.id, self._authentic)
         except BaseMismatch as error:
             self._log(Level.ERROR, "stored mesh ignored", problem=str(error))
             return

@@ -1,30 +1,22 @@
 """The mesh as this node holds it: verified peers, the network's settings, routes with their reasons.
 
-Also here: how a change is laid over it, and what is persisted (:class:`Saved`). Records are verified by
-the function handed in (`overlayd.agent.records`): an unverified peer gets no further than this module.
-Called by the machine. Pure.
+Also here: how a change is laid over it, and what is persisted (:class:`Saved`). Records and revocations
+are checked by the function handed in (`overlayd.protocol.signed`): a peer that was not signed, or was
+revoked, gets no further than this module. Called by the machine. Pure.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import TypeAlias
 
 import msgspec
 
 from overlayd.model.ids import Generation, LinkId, NodeId, Path
-from overlayd.model.node import NodeRecord, SignedRecord, Uplink
+from overlayd.model.node import NodeRecord, Revocation, SignedRecord, SignedRevocation, Uplink
 from overlayd.model.route import Route
 from overlayd.protocol.controller import Mesh, NetworkConfig, PeerInfo
+from overlayd.protocol.signed import Authentic, BadRecord, read_record, read_revocation
 
 NO_GENERATION = Generation(0)
-
-
-class BadRecord(ValueError):
-    """A record is not what the network's signer signed; it was not used."""
-
-
-Verify: TypeAlias = Callable[[SignedRecord], NodeRecord]
-"""Returns the record inside, or raises :class:`BadRecord`."""
 
 
 class BaseMismatch(ValueError):
@@ -42,16 +34,37 @@ class Peer:
 
 
 @dataclass(frozen=True, slots=True)
+class Revoked:
+    revocation: Revocation
+    signed: SignedRevocation
+
+
+@dataclass(frozen=True, slots=True)
 class MeshView:
-    """One generation, complete. ``network`` is None only before the first one arrived."""
+    """One generation, complete. ``network`` is None only before the first one arrived.
+
+    ``revocations`` holds the newest of each node; none is ever forgotten while this node is a member.
+    """
 
     generation: Generation = NO_GENERATION
     network: NetworkConfig | None = None
     peers: Mapping[NodeId, Peer] = field(default_factory=dict[NodeId, Peer])
     routes: Mapping[tuple[NodeId, int], Route] = field(default_factory=dict[tuple[NodeId, int], Route])
+    revocations: Mapping[NodeId, Revoked] = field(default_factory=dict[NodeId, Revoked])
 
-    def apply(self, change: Mesh, me: NodeId, verify: Verify) -> "Applied":
-        """Return the next generation. A peer whose record is refused stays as it was.
+    @property
+    def newest_revocation(self) -> Revoked | None:
+        """The one with the highest epoch."""
+        return max(self.revocations.values(), key=lambda known: known.revocation.epoch, default=None)
+
+    @property
+    def epoch(self) -> int:
+        """Of the newest revocation; 0: none is known."""
+        newest = self.newest_revocation
+        return newest.revocation.epoch if newest else 0
+
+    def apply(self, change: Mesh, me: NodeId, authentic: Authentic) -> "Applied":
+        """Return the next generation. A peer whose record is refused stays as it was; who is revoked goes.
 
         Raises :class:`BaseMismatch`.
         """
@@ -69,9 +82,12 @@ class MeshView:
         routes = {} if complete else dict(self.routes)
         own: Peer | None = None
         problems: list[str] = []
+        revocations = self._revoked(change.revocations, authentic, problems)
+        ends = _ends(revocations.values())
         for info in change.peers:
             try:
-                record = verify(info.record)
+                record = read_record(info.record, authentic)
+                _refuse_void(record, ends)
             except BadRecord as error:
                 problems.append(str(error))
                 continue
@@ -84,7 +100,25 @@ class MeshView:
             routes.pop(key, None)
         for route in change.routes:
             routes[route.destination, route.class_id] = route
-        return Applied(MeshView(change.generation, network, peers, routes), own, tuple(problems))
+        if change.revocations:
+            peers = {node: peer for node, peer in peers.items() if not _voided(peer.record, ends)}
+        view = MeshView(change.generation, network, peers, routes, revocations)
+        return Applied(view, own, tuple(problems))
+
+    def _revoked(
+        self, news: Iterable[SignedRevocation], authentic: Authentic, problems: list[str]
+    ) -> dict[NodeId, Revoked]:
+        revocations = dict(self.revocations)
+        for signed in news:
+            try:
+                revocation = read_revocation(signed, authentic)
+            except BadRecord as error:
+                problems.append(str(error))
+                continue
+            known = revocations.get(revocation.node)
+            if known is None or known.revocation.epoch < revocation.epoch:
+                revocations[revocation.node] = Revoked(revocation, signed)
+        return revocations
 
     def message(self) -> Mesh | None:
         """Return the complete message that this view could have come from; None without a network."""
@@ -98,6 +132,7 @@ class MeshView:
             peers=tuple(PeerInfo(peer.signed, peer.uplinks) for peer in peers),
             removed=(),
             routes=tuple(route for _, route in sorted(self.routes.items())),
+            revocations=tuple(known.signed for _, known in sorted(self.revocations.items())),
         )
 
     def name(self, node: NodeId) -> str:
@@ -109,6 +144,27 @@ class MeshView:
         """Return ``path`` for a person: ``via rome`` with relays, ``direct`` without."""
         relays = [self.name(relay) for relay in path[:-1]]
         return f"via {', '.join(relays)}" if relays else "direct"
+
+
+def _ends(revocations: Iterable[Revoked]) -> dict[NodeId | str, Revocation]:
+    """The newest revocation of each id and of each key."""
+    ends: dict[NodeId | str, Revocation] = {}
+    for known in sorted(revocations, key=lambda known: known.revocation.epoch):
+        ends[known.revocation.node] = ends[known.revocation.public_key] = known.revocation
+    return ends
+
+
+def _voided(record: NodeRecord, ends: Mapping[NodeId | str, Revocation]) -> Revocation | None:
+    named = (ends.get(record.id), ends.get(record.public_key))
+    return next((revocation for revocation in named if revocation and revocation.voids(record)), None)
+
+
+def _refuse_void(record: NodeRecord, ends: Mapping[NodeId | str, Revocation]) -> None:
+    if (revocation := _voided(record, ends)) is not None:
+        raise BadRecord(
+            f"the record of {record.name} is of epoch {record.epoch}, and was revoked in epoch "
+            f"{revocation.epoch}: {revocation.reason}"
+        )
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,7 +21,6 @@ import uvloop
 
 from overlayd._engine import version
 from overlayd.agent.machine import Agent, Self
-from overlayd.agent.mesh import BadRecord
 from overlayd.agent.messages import (
     Certified,
     Command,
@@ -51,6 +50,7 @@ from overlayd.daemon.trace import TraceService
 from overlayd.daemon.uplink import ControllerChannel, JoinError
 from overlayd.model.node import NodeRecord, Uplink
 from overlayd.protocol import controller, engine, local
+from overlayd.protocol.signed import BadRecord
 from overlayd.protocol.trace import Question, Reply
 
 LOG = logging.getLogger(__name__)
@@ -224,13 +224,13 @@ class AgentProcess:
 
     def _become(self, membership: Membership) -> NodeRecord:
         """Go online as a member whose membership was checked; return who we are."""
-        verify, record = identify(membership)
+        authentic, record = identify(membership)
         uplinks = tuple(
             Uplink(one.name, one.public_endpoint, one.mtu, one.rate_bps) for one in self._configuration.uplink
         )
         now = time.monotonic_ns()
         me = Self(record, uplinks, self._configuration.agent.announce, version())
-        machine = Agent(me, verify, self._state.load_mesh(), now)
+        machine = Agent(me, authentic, self._state.load_mesh(), now)
         spread_s = self._configuration.agent.reconnect_spread
         channel = ControllerChannel(membership.url, self._state, self._from_controller, spread_s, self._rng)
         self._member = member = Member(membership, machine, channel, Renewal(self._state, now))

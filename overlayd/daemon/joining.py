@@ -2,25 +2,24 @@
 
 import msgspec
 
-from overlayd.agent.mesh import BadRecord, Verify
-from overlayd.agent.records import verifier
 from overlayd.daemon.state import AgentState, Credentials, Membership
 from overlayd.daemon.tls import Validity, make_csr, make_key, validity_of
 from overlayd.daemon.uplink import JoinError, join
 from overlayd.model.node import NodeRecord, SignedRecord
 from overlayd.protocol import controller
+from overlayd.protocol.signed import Authentic, BadRecord, read_record, signed_by
 from overlayd.protocol.token import BadToken, decode_token
 
 RENEWAL_ASKED_AGAIN_S = 600.0
 
 
-def identify(membership: Membership) -> tuple[Verify, NodeRecord]:
-    """Return the check of records in this network, and who we are by it. Raises :class:`BadRecord`."""
+def identify(membership: Membership) -> tuple[Authentic, NodeRecord]:
+    """Return the check of signatures in this network, and who we are by it. Raises :class:`BadRecord`."""
     try:
-        verify = verifier(membership.signer)
+        authentic = signed_by(membership.signer)
     except ValueError as error:
         raise BadRecord(f"the signer's key is none: {error}") from error
-    return verify, verify(membership.record)
+    return authentic, read_record(membership.record, authentic)
 
 
 async def enrol(

@@ -1,4 +1,4 @@
-"""A node as the network knows it: the signed record that enrolment yields."""
+"""A node as the network knows it: the signed record that enrolment yields, the revocation that ends it."""
 
 import msgspec
 
@@ -23,7 +23,8 @@ class NodeRecord(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """What the controller vouches for. ``addresses`` are overlay addresses, ``prefixes`` all that may be
     announced (addresses included).
 
-    ``public_key`` is the X25519 key of the engine in hex. ``not_after`` is Unix seconds.
+    ``public_key`` is the X25519 key of the engine in hex. ``not_after`` is Unix seconds. ``epoch`` is that of
+    the newest revocation when the node joined: any later one that names it makes the record void.
     """
 
     id: NodeId
@@ -33,6 +34,7 @@ class NodeRecord(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     prefixes: tuple[str, ...]
     relay: bool
     not_after: int
+    epoch: int = 0
 
 
 class SignedRecord(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -41,4 +43,32 @@ class SignedRecord(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """
 
     record: bytes
+    signature: bytes
+
+
+class Revocation(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_field="type", tag="revocation"):
+    """A node that is no member any more, by id and key. ``epoch`` grows by one with each; ``at`` is Unix
+    seconds.
+
+    It cannot pass for a record: it names its type, and a record's schema refuses the unknown key.
+    """
+
+    epoch: int
+    node: NodeId
+    public_key: str
+    at: int
+    reason: str
+
+    def voids(self, record: NodeRecord) -> bool:
+        """Tell whether ``record`` is of the node that was revoked; one that joined later is another."""
+        named = self.node == record.id or self.public_key == record.public_key
+        return named and record.epoch < self.epoch
+
+
+class SignedRevocation(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """``revocation`` is the JSON of a :class:`Revocation`, ``signature`` Ed25519 over those bytes by the
+    network's signer.
+    """
+
+    revocation: bytes
     signature: bytes

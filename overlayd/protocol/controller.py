@@ -10,7 +10,7 @@ from typing import TypeAlias
 import msgspec
 
 from overlayd.model.ids import Generation, NodeId, Path
-from overlayd.model.node import SignedRecord, Uplink
+from overlayd.model.node import SignedRecord, SignedRevocation, Uplink
 from overlayd.model.route import Route
 from overlayd.model.service import ServiceClass
 
@@ -58,13 +58,16 @@ class Denied(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_field=
 
 
 class Hello(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_field="type", tag="hello"):
-    """First message: what this node is now, and the newest mesh generation it holds (0: none)."""
+    """First message: what this node is now, the newest mesh generation it holds (0: none), and the newest
+    revocation: a controller restored from an older copy learns of it again.
+    """
 
     protocol: int
     version: str
     uplinks: tuple[Uplink, ...]
     prefixes: tuple[str, ...]
     generation: Generation
+    revocation: SignedRevocation | None = None
 
 
 class LinkSample(msgspec.Struct, frozen=True, array_like=True):
@@ -149,7 +152,8 @@ class Mesh(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_field="t
 
     Otherwise the change since ``base``: what is not named stays; ``removed`` peers go.
 
-    ``routes`` are those with this node as ingress.
+    ``routes`` are those with this node as ingress. ``revocations`` are the newest of each node that was ever
+    revoked; one that is held stays in force, whatever a later mesh says.
     """
 
     generation: Generation
@@ -159,6 +163,7 @@ class Mesh(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_field="t
     removed: tuple[NodeId, ...]
     routes: tuple[Route, ...]
     routes_removed: tuple[tuple[NodeId, int], ...] = ()
+    revocations: tuple[SignedRevocation, ...] = ()
 
 
 class Renewed(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_field="type", tag="renewed"):

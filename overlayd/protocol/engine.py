@@ -71,7 +71,7 @@ class Route(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     paths: tuple[tuple[int, ...], ...] = ()
 
 
-class Snapshot(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class Snapshot(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
     """Complete tables; see the Rust side for the meaning of each field."""
 
     schema: int
@@ -84,6 +84,7 @@ class Snapshot(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     classes: tuple[Class, ...]
     classifiers: tuple[Classifier, ...]
     routes: tuple[Route, ...]
+    revocation_epoch: int = 0
 
 
 # Agent to engine

@@ -21,7 +21,7 @@ from websockets.asyncio.client import ClientConnection, connect
 from websockets.typing import Subprotocol
 
 from overlayd.model.ids import Generation, NodeId
-from overlayd.model.node import NodeRecord, Uplink
+from overlayd.model.node import NodeRecord, SignedRevocation, Uplink
 from overlayd.protocol.controller import (
     Denied,
     FromAgent,
@@ -119,9 +119,15 @@ class Agent:
         await self.channel.send(msgspec.msgpack.encode(message))
 
     async def hello(
-        self, endpoint: str = "192.0.2.1:51900", *, prefixes: tuple[str, ...] = (), holds: int = 0
+        self,
+        endpoint: str = "192.0.2.1:51900",
+        *,
+        prefixes: tuple[str, ...] = (),
+        holds: int = 0,
+        revocation: SignedRevocation | None = None,
     ) -> None:
-        await self.say(Hello(1, "test", (Uplink("isp", endpoint),), prefixes, Generation(holds)))
+        uplinks = (Uplink("isp", endpoint),)
+        await self.say(Hello(1, "test", uplinks, prefixes, Generation(holds), revocation))
 
     async def hear(self, timeout_s: float = 10.0) -> ToAgent:
         async with asyncio.timeout(timeout_s):

@@ -34,7 +34,7 @@ CREATE TABLE tokens (
     used_at INTEGER
 ) STRICT;
 
--- `body` is the signed JSON; epochs have no gaps.
+-- `body` is the signed JSON.
 CREATE TABLE revocations (
     epoch INTEGER PRIMARY KEY,
     node INTEGER NOT NULL,

@@ -64,6 +64,13 @@ impl Node {
                 format!("{new} does not follow {old}, which is in force"),
             );
         }
+        let (new, old) = (snapshot.revocation_epoch, before.revocation_epoch);
+        if new < old && !before.peers.is_empty() && !self.is_another(snapshot) {
+            return wrong(
+                "revocation_epoch",
+                format!("{new} is before {old}, which is in force: a revoked node may be back"),
+            );
+        }
         Ok(())
     }
 

@@ -23,6 +23,10 @@ pub struct Snapshot {
     /// First match wins; no match: the first class.
     pub classifiers: Vec<Classifier>,
     pub routes: Vec<Route>,
+    /// How many nodes the network had revoked when the peers were chosen. While there are peers it never falls: tables from before a revocation
+    /// would let the node in again.
+    #[serde(default)]
+    pub revocation_epoch: u64,
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

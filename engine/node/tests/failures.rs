@@ -366,6 +366,34 @@ fn a_refused_snapshot_changes_nothing() {
 }
 
 #[test]
+fn a_revoked_peer_is_neither_heard_nor_spoken_to_from_the_next_snapshot_on() {
+    for paths in [&[&[2u16][..]][..], &[&[3, 2]]] {
+        let mut mesh = Mesh::triangle(3, delay(10), paths);
+        mesh.run_for(SECOND);
+        stream(&mut mesh, 0..100, MS);
+        mesh.run_for(SECOND);
+        assert_eq!(unique(&mesh, 2).len(), 100);
+        // Node 1 is revoked. It keeps its keys and its tables, and goes on.
+        for id in [2, 3] {
+            mesh.change(id, |tables| {
+                tables.revocation_epoch = 1;
+                tables.peers.retain(|peer| peer.id != 1);
+                tables.links.retain(|link| link.peer != 1);
+                tables.routes.retain(|route| route.destination != 1);
+            });
+        }
+        mesh.record = Some(Vec::new());
+        stream(&mut mesh, 100..3000, 10 * MS);
+        mesh.restart(1);
+        mesh.run_for(10 * SECOND);
+        assert_eq!(unique(&mesh, 2).len(), 100, "{:?}", mesh.drops(2));
+        let said = mesh.record.take().unwrap();
+        let to_it = said.iter().filter(|((_, to), _)| *to == address(1, 0));
+        assert_eq!(to_it.count(), 0, "not even that it is revoked");
+    }
+}
+
+#[test]
 fn replayed_and_mutated_datagrams_change_nothing() {
     let mut mesh = Mesh::triangle(3, delay(10), &[&[3, 2]]);
     mesh.run_for(SECOND);

@@ -230,6 +230,33 @@ fn generations_only_grow_and_the_same_again_is_no_news() {
     assert_eq!(node.apply(now, good()).unwrap_err().field, "generation");
 }
 
+#[test]
+fn tables_from_before_a_revocation_are_refused() {
+    let mut mesh = Mesh::new(1, delay(1));
+    mesh.add(good());
+    let now = mesh.now;
+    let tables = |generation, revocation_epoch| Snapshot {
+        generation,
+        revocation_epoch,
+        ..good()
+    };
+    let node = mesh.node(1);
+    node.apply(now, tables(2, 7)).unwrap();
+    assert_eq!(
+        node.apply(now, tables(3, 6)).unwrap_err().field,
+        "revocation_epoch"
+    );
+    node.apply(now, tables(3, 7)).unwrap();
+    // Who has left may join anew, whatever the network remembers.
+    let mut left = tables(4, 7);
+    (left.peers, left.links, left.routes) = (Vec::new(), Vec::new(), Vec::new());
+    node.apply(now, left).unwrap();
+    node.apply(now, tables(5, 1)).unwrap();
+    let mut elsewhere = tables(6, 0);
+    elsewhere.network.id += 1;
+    node.apply(now, elsewhere).unwrap();
+}
+
 fn classifier(class: u8) -> Classifier {
     Classifier {
         class,

@@ -1,6 +1,7 @@
 """The agent channel over loopback with real certificates."""
 
 import asyncio
+import shutil
 import sqlite3
 import ssl
 from pathlib import Path
@@ -10,13 +11,12 @@ import pytest
 from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidStatus
 
-from controller.enrolment.records import verify_record
 from controller.registry import PREFIXES_ACCEPTED
 from controller.server import channel as channel_module
 from controller.server import membership
 from controller.state import open_state
 from controller.store.store import Store
-from overlayd.model.node import NodeRecord
+from overlayd.model.node import NodeRecord, SignedRevocation
 from overlayd.protocol.controller import (
     Denied,
     Joined,
@@ -27,6 +27,7 @@ from overlayd.protocol.controller import (
     RenewRequest,
     Revoked,
 )
+from overlayd.protocol.signed import read_record, read_revocation, signed_by
 from overlayd.protocol.token import decode_token
 from tests.controller.client import (
     SUBPROTOCOLS,
@@ -159,9 +160,41 @@ def test_a_removed_node_is_told_so_at_once_and_when_it_comes_back(tmp_path: Path
                 while not (change := await other.hear_mesh()).removed:
                     pass
                 assert change.removed == (paris.id,)
+                (signed,) = change.revocations
+                revocation = read_revocation(signed, signed_by(oslo.joined.signer))
+                assert (revocation.epoch, revocation.node, revocation.reason) == (1, paris.id, "stolen")
+                assert revocation.voids(paris.record)
             async with agent(mesh.url, paris) as again:
                 await again.hello()
                 assert isinstance(await again.hear(), Revoked)
+
+    asyncio.run(story())
+
+
+def test_a_controller_restored_from_before_a_revocation_learns_of_it_from_its_agents(tmp_path: Path) -> None:
+    async def story() -> None:
+        async with controller(tmp_path) as mesh:
+            paris, oslo = await mesh.join("paris"), await mesh.join("oslo")
+        shutil.copytree(tmp_path / "state", tmp_path / "copy")
+        async with controller(tmp_path) as mesh, agent(mesh.url, oslo) as witness:
+            mesh.running.service.remove(paris.id, "stolen")
+            await witness.hello()
+            (revocation,) = (await witness.hear_mesh()).revocations
+        shutil.rmtree(tmp_path / "state")
+        shutil.move(tmp_path / "copy", tmp_path / "state")
+        async with controller(tmp_path) as mesh:
+            async with agent(mesh.url, paris) as thief, agent(mesh.url, oslo) as witness:
+                await thief.hello()
+                assert isinstance(await thief.hear(), Mesh), "it does not know yet"
+                await witness.hello(revocation=revocation)
+                assert (await witness.hear_mesh()).revocations == (revocation,)
+                while not isinstance(await thief.hear(), Revoked):
+                    pass
+            assert paris.id not in mesh.running.service.members
+            assert (await mesh.join("paris")).record.epoch == 1, "who joins later is another node"
+        async with controller(tmp_path) as mesh, agent(mesh.url, oslo) as witness:
+            await witness.hello(revocation=SignedRevocation(revocation.revocation[:-1] + b" ", b"0" * 64))
+            assert (await witness.hear_mesh()).revocations == (revocation,), "kept, and no other believed"
 
     asyncio.run(story())
 
@@ -343,12 +376,12 @@ def test_a_prefix_that_an_agent_announces_reaches_its_peers_in_a_signed_record(t
                 await peer.hear_mesh()
                 await gateway.hello(prefixes=("10.1.2.0/24", "10.9.0.0/24"))
                 infos = (await gateway.hear_mesh()).peers
-                records = [verify_record(info.record, oslo.joined.signer) for info in infos]
+                records = [read_record(info.record, signed_by(oslo.joined.signer)) for info in infos]
                 (own,) = (record for record in records if record.id == paris.id)
                 assert "10.1.2.0/24" in own.prefixes, "the node itself hears of it at once"
                 while True:
                     infos = [info for info in (await peer.hear_mesh()).peers]
-                    records = [verify_record(info.record, oslo.joined.signer) for info in infos]
+                    records = [read_record(info.record, signed_by(oslo.joined.signer)) for info in infos]
                     if any("10.1.2.0/24" in record.prefixes for record in records):
                         break
                 assert not any("10.9.0.0/24" in record.prefixes for record in records)

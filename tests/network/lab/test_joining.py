@@ -97,6 +97,23 @@ def test_a_token_is_for_one_host_once_and_not_for_long(mesh: Mesh, tmp_path: Pat
     wait_until(lambda: len(mesh.ask(HERE, "status")["peers"]) == 1)
 
 
+def test_who_left_joins_again_and_who_is_removed_is_cut_off(mesh: Mesh, tmp_path: Path) -> None:
+    def heard(host: Host) -> bool:
+        return host.ctl("ping", HERE, "-c", "1", "-W", "1").returncode == 0
+
+    with a_host(mesh, tmp_path) as host:
+        for _ in range(2):
+            assert host.ctl("join", token(mesh)).returncode == 0
+            wait_until(lambda: heard(host))
+            assert host.ctl("leave").returncode == 0
+            wait_until(lambda: len(mesh.ask(HERE, "status")["peers"]) == 1)
+        assert host.ctl("join", token(mesh)).returncode == 0
+        wait_until(lambda: heard(host))
+        mesh.controller("node", "remove", STRANGER)
+        wait_until(lambda: json.loads(host.ctl("status", "-o", "json").stdout)["state"] == "revoked")
+        wait_until(lambda: len(mesh.ask(HERE, "status")["peers"]) == 1)
+
+
 def test_a_name_that_a_member_has_is_refused(mesh: Mesh, tmp_path: Path) -> None:
     with a_host(mesh, tmp_path, name=HERE) as host:
         code, said = host.refused(token(mesh, HERE))

@@ -9,7 +9,7 @@ from overlayd.agent.machine import Agent, Self
 from overlayd.agent.mesh import Saved
 from overlayd.agent.messages import Command, Event, Log, PushSnapshot, TellController
 from overlayd.model.ids import ClassId, Generation, NodeId
-from overlayd.model.node import NodeRecord, SignedRecord, Uplink
+from overlayd.model.node import NodeRecord, Revocation, SignedRecord, SignedRevocation, Uplink
 from overlayd.model.route import Candidate, Route, Verdict
 from overlayd.model.service import DEFAULT_CLASSES, ServiceClass
 from overlayd.protocol import controller, engine
@@ -33,13 +33,19 @@ def record(node: NodeId, relay: bool = True) -> NodeRecord:
     )
 
 
-def signed(node: NodeId, relay: bool = True) -> SignedRecord:
-    return SignedRecord(msgspec.json.encode(record(node, relay)), b"signature")
+def signed(node: NodeId, relay: bool = True, epoch: int = 0) -> SignedRecord:
+    body = msgspec.json.encode(msgspec.structs.replace(record(node, relay), epoch=epoch))
+    return SignedRecord(body, b"signature")
 
 
-def believe(signed_record: SignedRecord) -> NodeRecord:
-    """A verifier for tests that are not about signatures."""
-    return msgspec.json.decode(signed_record.record, type=NodeRecord)
+def believe(body: bytes, signature: bytes) -> bool:
+    """For tests that are not about signatures: what says that it is signed is signed."""
+    return signature == b"signature"
+
+
+def revoked(node: NodeId, epoch: int, key_of: NodeId | None = None) -> SignedRevocation:
+    key = record(key_of or node).public_key
+    return SignedRevocation(msgspec.json.encode(Revocation(epoch, node, key, 0, "stolen")), b"signature")
 
 
 def uplink(node: NodeId) -> Uplink:

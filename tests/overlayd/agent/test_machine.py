@@ -28,6 +28,7 @@ from tests.overlayd.agent.dialogue import (
     mesh,
     path_report,
     record,
+    revoked,
     route,
     snapshots,
     started,
@@ -216,6 +217,23 @@ def test_a_stranger_on_the_local_network_is_ignored() -> None:
     talk = started()
     talk >> NeighbourSeen(OSLO, "192.168.7.4:51900", "isp1")
     talk.silent()
+
+
+def test_a_revoked_peer_leaves_the_engines_tables_and_the_epoch_is_told_and_kept() -> None:
+    talk = started(route(BERLIN, DIRECT))
+    change = msgspec.structs.replace(mesh(2, peers=(), base=1), revocations=(revoked(ROME, 4),))
+    talk >> change
+    save, push = talk.drain()
+    assert isinstance(save, Save) and isinstance(push, PushSnapshot)
+    assert [peer.id for peer in push.snapshot.peers] == [BERLIN]
+    assert {link.peer for link in push.snapshot.links} == {BERLIN}
+    assert push.snapshot.revocation_epoch == 4
+    again = Dialogue(agent(save.saved))
+    again >> welcome()
+    (snapshot,) = snapshots(again.drain())
+    assert snapshot.revocation_epoch == 4, "also after a restart without a controller"
+    (hello,) = told((again >> ControllerConnected()).drain())
+    assert isinstance(hello, controller.Hello) and hello.revocation == revoked(ROME, 4)
 
 
 def test_a_revoked_node_tears_its_mesh_down_and_stays_so() -> None:

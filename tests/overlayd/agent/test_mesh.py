@@ -5,11 +5,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from overlayd.agent.mesh import BadRecord, BaseMismatch, MeshView
+from overlayd.agent.mesh import BaseMismatch, MeshView
 from overlayd.model.ids import NodeId
-from overlayd.model.node import NodeRecord, SignedRecord
-from overlayd.protocol.controller import Mesh
-from tests.overlayd.agent.dialogue import BERLIN, ME, OSLO, ROME, believe, mesh, route
+from overlayd.model.node import SignedRevocation
+from overlayd.protocol.controller import Mesh, PeerInfo
+from tests.overlayd.agent.dialogue import BERLIN, ME, OSLO, ROME, believe, mesh, revoked, route, signed
 
 PEERS = (BERLIN, ROME, OSLO)
 
@@ -33,14 +33,60 @@ def test_a_complete_mesh_without_a_network_is_refused() -> None:
 
 
 def test_one_refused_record_costs_that_peer_only() -> None:
-    def verify(signed: SignedRecord) -> NodeRecord:
-        record = believe(signed)
-        if record.id == ROME:
-            raise BadRecord("forged")
-        return record
+    def authentic(body: bytes, signature: bytes) -> bool:
+        return b'"rome"' not in body
 
-    applied = MeshView().apply(mesh(1, peers=PEERS), ME, verify)
-    assert set(applied.view.peers) == {BERLIN, OSLO} and applied.problems == ("forged",)
+    applied = MeshView().apply(mesh(1, peers=PEERS), ME, authentic)
+    assert set(applied.view.peers) == {BERLIN, OSLO}
+    assert applied.problems == ("a node record was not signed by this network's signer",)
+
+
+def revoking(change: Mesh, *revocations: SignedRevocation) -> Mesh:
+    return msgspec.structs.replace(change, revocations=revocations)
+
+
+def test_who_is_revoked_goes_and_no_older_record_brings_it_back() -> None:
+    view = MeshView().apply(mesh(1, peers=PEERS), ME, believe).view
+    view = view.apply(revoking(mesh(2, peers=(), base=1), revoked(ROME, 4)), ME, believe).view
+    assert (set(view.peers), view.epoch) == ({BERLIN, OSLO}, 4)
+    for change in (mesh(3, peers=PEERS, base=2), mesh(3, peers=PEERS)):
+        later = view.apply(change, ME, believe)
+        assert set(later.view.peers) == {BERLIN, OSLO} and later.view.epoch == 4
+        assert later.problems == ("the record of rome is of epoch 0, and was revoked in epoch 4: stolen",)
+
+
+def test_who_joined_after_the_revocation_is_let_in_under_the_same_id_and_key() -> None:
+    view = MeshView().apply(revoking(mesh(1), revoked(ROME, 4)), ME, believe).view
+    assert set(view.peers) == {BERLIN}
+    again = PeerInfo(signed(ROME, epoch=4), ())
+    change = msgspec.structs.replace(mesh(2, peers=(), base=1), peers=(again,))
+    assert set(view.apply(change, ME, believe).view.peers) == {BERLIN, ROME}
+
+
+def test_a_revoked_key_lets_nobody_in_under_another_id() -> None:
+    revocation = revoked(NodeId(99), 4, key_of=ROME)
+    applied = MeshView().apply(revoking(mesh(1, peers=PEERS), revocation), ME, believe)
+    assert set(applied.view.peers) == {BERLIN, OSLO}
+
+
+def test_an_older_revocation_does_not_replace_a_newer_one() -> None:
+    for order in ((4, 7), (7, 4)):
+        change = revoking(mesh(1), *(revoked(ROME, epoch) for epoch in order))
+        assert MeshView().apply(change, ME, believe).view.epoch == 7
+
+
+@pytest.mark.parametrize(
+    "forged",
+    [
+        SignedRevocation(revoked(ROME, 4).revocation, b"by somebody else"),
+        SignedRevocation(signed(ROME).record, b"signature"),
+        revoked(ROME, 0),
+    ],
+)
+def test_what_is_no_revocation_of_this_network_revokes_nobody(forged: SignedRevocation) -> None:
+    applied = MeshView().apply(revoking(mesh(1, peers=PEERS), forged), ME, believe)
+    assert set(applied.view.peers) == set(PEERS) and applied.view.epoch == 0
+    assert len(applied.problems) == 1
 
 
 def test_the_own_record_is_told_apart_and_never_a_peer() -> None:
@@ -56,7 +102,7 @@ PEER_SETS = st.sets(st.sampled_from(PEERS)).map(lambda peers: tuple(sorted(peers
 def test_a_stored_view_gives_the_same_view_again(
     changes: list[tuple[tuple[NodeId, ...], set[NodeId]]],
 ) -> None:
-    view = MeshView().apply(mesh(1), ME, believe).view
+    view = MeshView().apply(revoking(mesh(1), revoked(NodeId(9), 3, key_of=ME)), ME, believe).view
     for generation, (added, removed) in enumerate(changes, 2):
         routes = [route(peer, (peer,)) for peer in added]
         change = mesh(generation, *routes, peers=added, base=generation - 1)

@@ -14,12 +14,12 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from overlayd.agent.mesh import BadRecord
 from overlayd.daemon.joining import Renewal, enrol, identify
 from overlayd.daemon.state import AgentState, Membership
 from overlayd.daemon.tls import Validity, make_csr, make_key
 from overlayd.daemon.uplink import JoinError
 from overlayd.protocol import local
+from overlayd.protocol.signed import BadRecord
 from overlayd.protocol.token import decode_token, encode_token
 from tests.overlayd.daemon.fake_engine import FakeEngine
 from tests.overlayd.daemon.test_agent import ask, configure, in_a_loop, running

@@ -151,6 +151,7 @@ pub fn snapshot(id: u16, ids: &[u16], neighbours: &[u16]) -> Snapshot {
         classes: vec![class("default")],
         classifiers: Vec::new(),
         routes: Vec::new(),
+        revocation_epoch: 0,
     }
 }
 
