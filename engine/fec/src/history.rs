@@ -83,8 +83,9 @@ impl History {
 
     /// Symbols before this one are not wanted any more.
     pub(crate) fn forget_before(&mut self, seq: u64) {
-        while let Some((chunk, _)) = self.used.pop_front_if(|(_, end)| *end <= seq) {
-            self.free.push(chunk);
+        while let Some((chunk, _)) = self.used.front().filter(|(_, end)| *end <= seq) {
+            self.free.push(*chunk);
+            self.used.pop_front();
         }
     }
 
