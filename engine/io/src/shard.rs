@@ -165,14 +165,8 @@ impl Shard {
                 }
             }
         }
-        for delivery in &output.packets {
-            let packet = output
-                .packet_bytes
-                .get(delivery.range.clone())
-                .unwrap_or_default();
-            self.tun
-                .deliver(packet, delivery.offload, &mut self.counters);
-        }
+        self.tun
+            .deliver(&output.packet_bytes, &output.packets, &mut self.counters);
         if !output.events.is_empty() {
             let counters = self.counters;
             let complete = |mut event| {

@@ -1,8 +1,10 @@
 //! One queue of a TUN interface: packets and super-packets in and out, each with its offload header.
 //!
-//! What lives here: opening, the kernel's offloads, reading runs, writing with step-down. Not here: addresses, routes and the
+//! What lives here: opening, the kernel's offloads, reading runs; writing is in `deliver`. Not here: addresses, routes and the
 //! MTU of the interface (`overlayd/daemon/host.py`). Called by `shard`. I/O.
 
+mod deliver;
+mod join;
 mod offload;
 #[cfg(test)]
 mod tests;
@@ -12,7 +14,7 @@ use std::mem;
 use std::ops::Range;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 
-use overlayd_node::{Cut, Offload, Packet, Segment, complete_checksum};
+use overlayd_node::{Offload, Packet};
 
 use crate::counters::ShellCounters;
 use crate::sys::{check, check_len};
@@ -21,7 +23,8 @@ use crate::vnet::{self, VnetHeader};
 const CLONE_DEVICE: &std::ffi::CStr = c"/dev/net/tun";
 /// Longest packet with its header that a read can give.
 const SLOT: usize = 65_535 + vnet::LEN;
-/// Packets lie close to each other, so that many small ones, or four super-packets, fit.
+/// Packets lie close to each other, so that many small ones, or four super-packets, fit: fewer cost wake-ups, more do not stay in the
+/// processor's own cache.
 const ARENA: usize = 4 * SLOT;
 const BATCH: usize = 64;
 
@@ -66,6 +69,8 @@ pub(crate) struct TunQueue {
     fd: OwnedFd,
     /// As they are used now: segmentation is given up when the kernel fails at it.
     offloads: TunOffloads,
+    /// Whether the kernel cuts super-packets of UDP, too.
+    udp_segmentation: bool,
     /// Scratch for a packet that is cut or completed here because the kernel does not.
     single: Vec<u8>,
 }
@@ -111,8 +116,12 @@ impl TunQueue {
                 )
             })
         };
-        set(checksum | tcp | udp).or_else(|_| set(checksum | tcp))?;
+        let whole = set(checksum | tcp | udp);
+        if whole.is_err() {
+            set(checksum | tcp)?;
+        }
         Ok(Self {
+            udp_segmentation: whole.is_ok(),
             fd,
             offloads,
             single: Vec::new(),
@@ -155,103 +164,6 @@ impl TunQueue {
             free += length;
         }
         Ok(())
-    }
-
-    /// Writes one packet or super-packet. What the kernel refuses is counted and gone; a super-packet that it refuses is cut here,
-    /// and so are all after it if that helped.
-    pub(crate) fn deliver(
-        &mut self,
-        packet: &[u8],
-        offload: Offload,
-        counters: &mut ShellCounters,
-    ) {
-        let error = match offload.segment {
-            Some(segment) if !self.offloads.segmentation => {
-                self.write_cut(packet, offload, segment, counters);
-                return;
-            }
-            None if offload.partial_checksum.is_some() && !self.offloads.checksum => {
-                self.write_completed(packet, offload, counters);
-                return;
-            }
-            _ => match self.write(packet, offload) {
-                Ok(()) => return,
-                Err(error) => error,
-            },
-        };
-        let Some(segment) = offload.segment else {
-            counters.tun_refused += 1;
-            return;
-        };
-        let passed = self.write_cut(packet, offload, segment, counters);
-        let of_offload = matches!(
-            error.raw_os_error(),
-            Some(libc::EINVAL | libc::EIO | libc::EOPNOTSUPP)
-        );
-        if passed && of_offload {
-            self.offloads.segmentation = false;
-            counters.tun_segmentation_step_downs += 1;
-        }
-    }
-
-    /// Writes the packets that a super-packet means. Whether the kernel took any.
-    fn write_cut(
-        &mut self,
-        packet: &[u8],
-        offload: Offload,
-        segment: Segment,
-        counters: &mut ShellCounters,
-    ) -> bool {
-        let Some(cut) = Cut::new(packet, segment) else {
-            counters.tun_refused += 1;
-            return false;
-        };
-        let mut passed = false;
-        for index in 0..cut.count() {
-            self.single.clear();
-            cut.emit(index, &mut self.single);
-            passed |= self.write_scratch(offload, counters);
-        }
-        passed
-    }
-
-    /// Writes a packet whose checksum the kernel is not to complete.
-    fn write_completed(&mut self, packet: &[u8], offload: Offload, counters: &mut ShellCounters) {
-        self.single.clear();
-        self.single.extend_from_slice(packet);
-        self.write_scratch(offload, counters);
-    }
-
-    /// Writes the packet in `single`. Whether the kernel took it.
-    fn write_scratch(&mut self, offload: Offload, counters: &mut ShellCounters) -> bool {
-        let mut left = Offload {
-            segment: None,
-            ..offload
-        };
-        if !self.offloads.checksum
-            && let Some(place) = left.partial_checksum.take()
-        {
-            complete_checksum(&mut self.single, place);
-        }
-        let taken = self.write(&self.single, left).is_ok();
-        counters.tun_refused += u64::from(!taken);
-        taken
-    }
-
-    fn write(&self, packet: &[u8], offload: Offload) -> io::Result<()> {
-        let header = offload::encode(offload).to_bytes();
-        let pieces = [
-            libc::iovec {
-                iov_base: header.as_ptr().cast_mut().cast(),
-                iov_len: header.len(),
-            },
-            libc::iovec {
-                iov_base: packet.as_ptr().cast_mut().cast(),
-                iov_len: packet.len(),
-            },
-        ];
-        // SAFETY: both pieces are live slices, only read from.
-        check_len(unsafe { libc::writev(self.fd.as_raw_fd(), pieces.as_ptr(), 2) }).map(drop)
     }
 }
 

@@ -10,7 +10,7 @@ use std::process::Command;
 use std::thread;
 use std::time::Duration;
 
-use overlayd_node::{Offload, Segment, SegmentKind};
+use overlayd_node::{Delivery, Offload, Segment, SegmentKind};
 
 use super::{PacketBatch, TunOffloads, TunQueue, open_tun};
 use crate::counters::ShellCounters;
@@ -30,6 +30,27 @@ const UDP_CHECKSUM: (u16, u16) = (20, 6);
 struct Tun {
     queue: TunQueue,
     counters: ShellCounters,
+}
+
+impl Tun {
+    fn deliver(&mut self, packet: &[u8], offload: Offload) {
+        let range = 0..packet.len();
+        let delivery = Delivery { range, offload };
+        self.queue.deliver(packet, &[delivery], &mut self.counters);
+    }
+
+    fn deliver_all(&mut self, packets: &[Vec<u8>], offload: Offload) {
+        let mut bytes = Vec::new();
+        let place = |packet: &Vec<u8>| {
+            bytes.extend_from_slice(packet);
+            Delivery {
+                range: bytes.len() - packet.len()..bytes.len(),
+                offload,
+            }
+        };
+        let deliveries: Vec<Delivery> = packets.iter().map(place).collect();
+        self.queue.deliver(&bytes, &deliveries, &mut self.counters);
+    }
 }
 
 /// Runs `test` in a namespace with a TUN that has 10.1.0.1, where 10.1.0.2 is behind it.
@@ -137,7 +158,7 @@ fn a_super_packet_is_delivered_as_the_packets_it_means_whoever_cuts_it() {
         with_tun(offloads, |mut tun| {
             let (socket, port) = receiver();
             let (packet, offload, pieces) = super_packet(port, 1200);
-            tun.queue.deliver(&packet, offload, &mut tun.counters);
+            tun.deliver(&packet, offload);
             assert_eq!(received(&socket, pieces.len()), pieces);
             assert_eq!(tun.counters, ShellCounters::default());
         });
@@ -153,8 +174,7 @@ fn a_partial_checksum_is_completed_by_the_kernel_or_here() {
                 partial_checksum: Some(UDP_CHECKSUM),
                 segment: None,
             };
-            tun.queue
-                .deliver(&udp_packet(port, b"odd"), offload, &mut tun.counters);
+            tun.deliver(&udp_packet(port, b"odd"), offload);
             assert_eq!(received(&socket, 1), [b"odd"]);
         });
     }
@@ -166,7 +186,7 @@ fn a_super_packet_that_the_kernel_refuses_is_cut_here_and_so_are_all_after_it() 
         let (socket, port) = receiver();
         // The kernel has this size for a purpose of its own, and refuses it.
         let (packet, offload, pieces) = super_packet(port, u16::MAX);
-        tun.queue.deliver(&packet, offload, &mut tun.counters);
+        tun.deliver(&packet, offload);
         assert_eq!(received(&socket, 1), pieces);
         assert_eq!(
             tun.counters,
@@ -175,11 +195,39 @@ fn a_super_packet_that_the_kernel_refuses_is_cut_here_and_so_are_all_after_it() 
                 ..Default::default()
             }
         );
-        assert!(!tun.queue.offloads.segmentation);
+        assert!(!tun.queue.udp_segmentation);
         let (packet, offload, pieces) = super_packet(port, 1000);
-        tun.queue.deliver(&packet, offload, &mut tun.counters);
+        tun.deliver(&packet, offload);
         assert_eq!(received(&socket, pieces.len()), pieces);
     });
+}
+
+#[test]
+fn neighbours_of_a_flow_arrive_as_they_were_whether_they_are_joined_or_not() {
+    for offloads in [ALL, NONE] {
+        with_tun(offloads, |mut tun| {
+            let (one, one_port) = receiver();
+            let (other, other_port) = receiver();
+            let offload = Offload {
+                partial_checksum: Some(UDP_CHECKSUM),
+                segment: None,
+            };
+            let payload = |index: usize, length: usize| vec![index as u8; length];
+            // Longer than a super-packet, a short one, a longer one, one of another flow between.
+            let mut sizes = vec![64; 150];
+            sizes.extend([10, 64, 64, 65, 1]);
+            let of_one: Vec<Vec<u8>> = (0..).zip(sizes).map(|(i, n)| payload(i, n)).collect();
+            let mut packets: Vec<Vec<u8>> = of_one
+                .iter()
+                .map(|payload| udp_packet(one_port, payload))
+                .collect();
+            packets.insert(20, udp_packet(other_port, b"between"));
+            tun.deliver_all(&packets, offload);
+            assert_eq!(received(&one, of_one.len()), of_one);
+            assert_eq!(received(&other, 1), [b"between"]);
+            assert_eq!(tun.counters, ShellCounters::default());
+        });
+    }
 }
 
 #[test]
@@ -193,7 +241,7 @@ fn an_interface_that_is_down_costs_packets_and_no_offload() {
                 .success()
         );
         let (packet, offload, pieces) = super_packet(9, 1000);
-        tun.queue.deliver(&packet, offload, &mut tun.counters);
+        tun.deliver(&packet, offload);
         let lost = pieces.len() as u64;
         assert_eq!(
             tun.counters,
