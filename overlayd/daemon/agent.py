@@ -169,6 +169,9 @@ class AgentProcess:
         match command:
             case PushSnapshot(snapshot):
                 self._engine.push(snapshot)
+                if self._welcome is not None:  # a machine that comes after this one goes on from here
+                    generation = max(self._welcome.generation, snapshot.generation)
+                    self._welcome = msgspec.structs.replace(self._welcome, generation=generation)
             case TellController(message):
                 member.channel.send(message)
             case Reconnect(reason):

@@ -155,6 +155,13 @@ def test_a_node_joins_gets_its_mesh_and_leaves(network: Controller, tmp_path: Pa
             left = await ask(configuration, "leave")
             assert left.result is not None
             assert AgentState(configuration.agent_dir).membership() is None
+            token = await asyncio.to_thread(network.token, "paris")
+            assert (await ask(configuration, "join", token=token)).result is not None, "by the same process"
+            while engine.snapshots[-1].node.id == snapshot.node.id:
+                await engine.pushed(len(engine.snapshots) + 1)
+            pushed = [snapshot.generation for snapshot in engine.snapshots]
+            assert pushed == sorted(set(pushed)), "the engine accepts no generation again"
+            assert (await ask(configuration, "leave")).result is not None
         async with running(configuration):
             token = await asyncio.to_thread(network.token, "paris")
             assert (await ask(configuration, "join", token=token)).result is not None, (
