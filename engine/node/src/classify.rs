@@ -26,7 +26,7 @@ impl Node {
         let Some(Owner::Peer(id)) = self.tables.owner(view.destination()) else {
             return Err(DropReason::NoOwner);
         };
-        let class = class_of(&self.tables.classifiers, &view);
+        let class = class_of(self.tables.classifiers(view.dscp()), &view);
         let deadline = self
             .policies
             .get(usize::from(class))

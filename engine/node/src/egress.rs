@@ -33,14 +33,14 @@ impl Node {
         let datagram = &mut rest[at..];
         let peer = self.peer_place(route.source).ok_or(DropReason::WrongPeer)?;
         if Kind::of(datagram)? != Kind::Sealed {
-            self.peers[peer].back = route.reversed();
+            self.peers[peer].came = Some(*route);
             self.handshake(now, Via::Route { peer: route.source }, datagram)?;
             return Ok(None);
         }
         let opened = match self.sessions.open(now, Layer::EndToEnd, datagram) {
             Err(DropReason::UnknownSession) => {
                 // We have started anew and the peer does not know: tell it, by a handshake.
-                self.peers[peer].back = route.reversed();
+                self.peers[peer].came = Some(*route);
                 self.sessions.ensure(now, Scope::EndToEnd(route.source));
                 self.meet(now);
                 return Err(DropReason::UnknownSession);
@@ -51,7 +51,7 @@ impl Node {
         if opened.scope != Scope::EndToEnd(route.source) {
             return Err(DropReason::WrongPeer);
         }
-        self.peers[peer].back = route.reversed();
+        self.peers[peer].came = Some(*route);
         Ok(Some((
             peer,
             at + opened.plaintext.start..at + opened.plaintext.end,

@@ -153,16 +153,16 @@ impl Link {
         if !self.ready {
             return Nanos::MAX;
         }
-        let senders = self
-            .protectors
-            .iter()
-            .flatten()
-            .filter_map(|sender| sender.poll_timeout());
-        let receivers = self
-            .recoverers
-            .iter()
-            .flatten()
-            .filter_map(|receiver| receiver.poll_timeout());
+        let senders = self.classes().filter_map(|class| {
+            self.protectors[usize::from(class)]
+                .as_deref()?
+                .poll_timeout()
+        });
+        let receivers = self.classes().filter_map(|class| {
+            self.recoverers[usize::from(class)]
+                .as_deref()?
+                .poll_timeout()
+        });
         let suspect = self.liveness.suspect_at().filter(|at| *at > now);
         let mtu = self.liveness.is_up().then(|| self.mtu.poll_timeout());
         [

@@ -144,6 +144,9 @@ impl Liveness {
         if matches!(self.life, Life::Down(_)) {
             return None;
         }
+        if self.pending.len() < UNANSWERED_MIN {
+            return None;
+        }
         let newest = self.pending.get(self.unanswered_limit() - 1)?;
         Some(newest + self.patience())
     }

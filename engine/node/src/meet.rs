@@ -141,7 +141,7 @@ impl Node {
         let place = self.peer_place(id).ok_or(DropReason::NoOwner)?;
         let back = match Kind::of(message)? {
             Kind::Init => None,
-            _ => self.peers[place].back,
+            _ => self.peers[place].way_back(),
         };
         let way = self.way_to(place, back)?;
         let route = way.route.ok_or(DropReason::NoRoute)?;
@@ -177,7 +177,7 @@ impl Node {
                     .and(RouteRepr::new(self.tables.id, &[id], 0));
                 let known = chosen
                     .map(|path| path.route)
-                    .or(self.peers[place].back)
+                    .or_else(|| self.peers[place].way_back())
                     .or(direct);
                 known.ok_or(DropReason::NoRoute)?
             }

@@ -221,6 +221,6 @@ impl Node {
     }
 
     pub(crate) fn peer_place(&self, id: u16) -> Option<usize> {
-        self.peers.binary_search_by_key(&id, |peer| peer.id).ok()
+        self.tables.peer_place(id)
     }
 }

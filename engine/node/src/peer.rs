@@ -26,8 +26,8 @@ pub(crate) struct Peer {
     pub(crate) up: bool,
     /// End-to-end datagrams can be sealed.
     pub(crate) ready: bool,
-    /// The way back to it, as its last routed frame came: what answers a peer to which there is no route.
-    pub(crate) back: Option<RouteRepr>,
+    /// How its last routed frame came: backwards, that answers a peer to which there is no route.
+    pub(crate) came: Option<RouteRepr>,
     /// End-to-end datagrams of traffic to and from it, on all paths. Probes are not among them: most try paths that are not in use.
     pub(crate) sent: u32,
     pub(crate) received: u32,
@@ -53,7 +53,7 @@ impl Peer {
             best: None,
             up: false,
             ready: false,
-            back: None,
+            came: None,
             sent: 0,
             received: 0,
             pieces: Pieces::default(),
@@ -62,6 +62,10 @@ impl Peer {
             next_run: 0,
             waiting: VecDeque::new(),
         }
+    }
+
+    pub(crate) fn way_back(&self) -> Option<RouteRepr> {
+        self.came.and_then(|route| route.reversed())
     }
 
     /// Keeps a packet until a session is ready, or until the returned time. `None`: there is no room.

@@ -179,12 +179,12 @@ impl Pacer {
 
     /// How long a datagram that is handed over now will wait.
     pub(crate) fn wait(&self) -> Nanos {
-        self.time_of(self.ahead.size() + self.queue.size())
+        self.time_of(|| self.ahead.size() + self.queue.size())
     }
 
     /// The same for one that goes ahead.
     pub(crate) fn wait_ahead(&self) -> Nanos {
-        self.time_of(self.ahead.size())
+        self.time_of(|| self.ahead.size())
     }
 
     pub(crate) fn is_congested(&self) -> bool {
@@ -269,9 +269,9 @@ impl Pacer {
     }
 
     /// How long the link takes for so many bytes.
-    fn time_of(&self, size: usize) -> Nanos {
+    fn time_of(&self, size: impl FnOnce() -> usize) -> Nanos {
         self.pace().map_or(0, |pace| {
-            (size as u64 * 8).saturating_mul(1_000_000_000) / pace
+            (size() as u64 * 8).saturating_mul(1_000_000_000) / pace
         })
     }
 

@@ -2,9 +2,13 @@
 //!
 //! Immutable once built; a new snapshot builds new ones beside the old. State that outlives a snapshot (links, sessions, paths) is not here. Pure.
 
+use std::cmp::Reverse;
 use std::net::IpAddr;
 
 use crate::snapshot::{Classifier, Prefix, Snapshot};
+
+/// Six bits.
+const CODE_POINTS: u8 = 64;
 
 /// Who an inner address belongs to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -19,16 +23,19 @@ pub(crate) struct Tables {
     pub(crate) generation: u64,
     pub(crate) id: u16,
     pub(crate) relay: bool,
-    pub(crate) classifiers: Vec<Classifier>,
+    /// Those that ask for a code point, and those that ask for none, by code point.
+    classifiers: Vec<Vec<Classifier>>,
+    /// Of the peer with each id, among the peers in the order of their ids.
+    places: Vec<Option<u16>>,
     /// Disjoint and ascending.
-    v4: Vec<Span>,
-    v6: Vec<Span>,
+    v4: Vec<Span<u32>>,
+    v6: Vec<Span<u128>>,
 }
 
 #[derive(Clone, Copy, Debug)]
-struct Span {
-    first: u128,
-    last: u128,
+struct Span<Address> {
+    first: Address,
+    last: Address,
     owner: Owner,
 }
 
@@ -39,7 +46,8 @@ impl Tables {
             generation: snapshot.generation,
             id: snapshot.node.id,
             relay: snapshot.node.relay,
-            classifiers: snapshot.classifiers.clone(),
+            classifiers: by_code_point(&snapshot.classifiers),
+            places: places(snapshot),
             v4: Vec::new(),
             v6: Vec::new(),
         };
@@ -53,32 +61,70 @@ impl Tables {
     }
 
     pub(crate) fn owner(&self, address: IpAddr) -> Option<Owner> {
-        let (spans, number) = match address {
-            IpAddr::V4(address) => (&self.v4, u128::from(address.to_bits())),
-            IpAddr::V6(address) => (&self.v6, address.to_bits()),
-        };
-        let after = spans.partition_point(|span| span.first <= number);
-        let span = spans.get(after.checked_sub(1)?)?;
-        (number <= span.last).then_some(span.owner)
+        match address {
+            IpAddr::V4(address) => find(&self.v4, address.to_bits()),
+            IpAddr::V6(address) => find(&self.v6, address.to_bits()),
+        }
+    }
+
+    /// Place of a peer in the order of their ids.
+    #[inline]
+    pub(crate) fn peer_place(&self, id: u16) -> Option<usize> {
+        self.places.get(usize::from(id))?.map(usize::from)
+    }
+
+    /// The classifiers that a packet with this code point can match, in order.
+    #[inline]
+    pub(crate) fn classifiers(&self, dscp: u8) -> &[Classifier] {
+        self.classifiers
+            .get(usize::from(dscp))
+            .map_or(&[], Vec::as_slice)
     }
 
     fn add(&mut self, prefixes: &[Prefix], owner: Owner) {
         for prefix in prefixes {
             let (first, last) = prefix.bounds();
-            let spans = if prefix.address.is_ipv4() {
-                &mut self.v4
+            if prefix.address.is_ipv4() {
+                let (first, last) = (first as u32, last as u32);
+                self.v4.push(Span { first, last, owner });
             } else {
-                &mut self.v6
-            };
-            spans.push(Span { first, last, owner });
+                self.v6.push(Span { first, last, owner });
+            }
         }
     }
 }
 
 /// Sorts, and drops what lies within another span (of the same owner, as validated).
-fn merge(spans: &mut Vec<Span>) {
-    spans.sort_by_key(|span| (span.first, u128::MAX - span.last));
+fn merge<Address: Copy + Ord>(spans: &mut Vec<Span<Address>>) {
+    spans.sort_by_key(|span| (span.first, Reverse(span.last)));
     spans.dedup_by(|next, kept| next.last <= kept.last);
+}
+
+fn find<Address: Copy + Ord>(spans: &[Span<Address>], address: Address) -> Option<Owner> {
+    let after = spans.partition_point(|span| span.first <= address);
+    let span = spans.get(after.checked_sub(1)?)?;
+    (address <= span.last).then_some(span.owner)
+}
+
+fn by_code_point(classifiers: &[Classifier]) -> Vec<Vec<Classifier>> {
+    let of = |dscp| {
+        let rules = classifiers.iter();
+        rules
+            .filter(|rule| rule.dscp.is_none_or(|asked| asked == dscp))
+            .cloned()
+            .collect()
+    };
+    (0..CODE_POINTS).map(of).collect()
+}
+
+fn places(snapshot: &Snapshot) -> Vec<Option<u16>> {
+    let mut ids: Vec<u16> = snapshot.peers.iter().map(|peer| peer.id).collect();
+    ids.sort_unstable();
+    let mut places = vec![None; ids.last().map_or(0, |last| usize::from(*last) + 1)];
+    for (place, id) in (0..).zip(ids) {
+        places[usize::from(id)] = Some(place);
+    }
+    places
 }
 
 #[cfg(test)]

@@ -1,8 +1,8 @@
 //! Cookies: proof that an initiator receives what is sent to its address, without keeping state for it. Pure.
 
-use ring::aead::{Aad, CHACHA20_POLY1305, LessSafeKey, Nonce, UnboundKey};
 use overlayd_wire::CookieReply;
 use overlayd_wire::handshake::{MAC_LEN, Macs};
+use ring::aead::{Aad, CHACHA20_POLY1305, LessSafeKey, Nonce, UnboundKey};
 
 use super::crypto::{self, Key, PublicKeys};
 use super::{Random, Via};

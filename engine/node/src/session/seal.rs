@@ -2,8 +2,8 @@
 
 use std::ops::Range;
 
-use ring::aead::{AES_256_GCM, Aad, CHACHA20_POLY1305, LessSafeKey, Nonce, UnboundKey};
 use overlayd_wire::envelope::{self, HEADER_LEN, OVERHEAD, TAG_LEN};
+use ring::aead::{AES_256_GCM, Aad, CHACHA20_POLY1305, LessSafeKey, Nonce, UnboundKey};
 
 use super::crypto::Key;
 use crate::DropReason;
