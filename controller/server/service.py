@@ -36,6 +36,7 @@ from controller.enrolment.errors import NotAMember, Unavailable
 from controller.server import membership
 from controller.server.channel import Session
 from controller.server.outgoing import Outgoing
+from controller.server.systemd import notify
 from controller.state import DATABASE, State
 from controller.store.store import Member, Store
 from controller.topology.frames import pack_frame
@@ -129,6 +130,7 @@ class Service:
     async def _watch(self) -> None:
         while True:
             await asyncio.sleep(WATCH_S)
+            notify("WATCHDOG=1")
             self._catch_up()
 
     async def _keep_house(self) -> None:

@@ -214,6 +214,7 @@ class AgentProcess:
     async def _tick(self) -> None:
         while True:
             await asyncio.sleep(TICK_S)
+            notify("WATCHDOG=1")
             self._handle(Tick(time.time()))
             member = self._member
             if member is not None and member.machine.connected:

@@ -18,7 +18,7 @@ from overlayd.daemon.netlink import Address, Netlink, NetlinkFailure, Prefix, Ro
 from overlayd.protocol import engine
 
 LOG = logging.getLogger(__name__)
-_SYSCTL = Path("/proc/sys/net")
+SYSCTL = Path("/proc/sys/net")
 
 
 class HostError(StartError):
@@ -139,14 +139,14 @@ class Host:
     def _forward(self, wanted: Plan) -> None:
         """Let the kernel forward between the overlay and the networks behind this host."""
         if wanted.forward_ipv4:
-            self._sysctls.set(_SYSCTL / "ipv4/ip_forward", "1")
+            self._sysctls.set(SYSCTL / "ipv4/ip_forward", "1")
         if wanted.forward_ipv6:
             # A forwarding host does not listen to router advertisements (RFC 4861, 6.2.1) unless told to: it
             # would lose its own default route.
-            for accept in sorted((_SYSCTL / "ipv6/conf").glob("*/accept_ra")):
+            for accept in sorted((SYSCTL / "ipv6/conf").glob("*/accept_ra")):
                 if accept.parent.name not in ("all", "default", self._interface) and _read(accept) == "1":
                     self._sysctls.set(accept, "2")
-            self._sysctls.set(_SYSCTL / "ipv6/conf/all/forwarding", "1")
+            self._sysctls.set(SYSCTL / "ipv6/conf/all/forwarding", "1")
 
 
 class Sysctls:

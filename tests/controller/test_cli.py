@@ -142,7 +142,7 @@ def test_a_port_in_use_is_named(state: Path, capsys: pytest.CaptureFixture[str])
     assert f"port {port} is in use" in capsys.readouterr().err
 
 
-def test_serve_tells_systemd_when_it_is_ready_and_stops_on_a_signal(state: Path, tmp_path: Path) -> None:
+def test_serve_tells_systemd_when_it_is_ready_and_alive_and_stops_on_a_signal(state: Path, tmp_path: Path) -> None:
     notify = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
     notify.bind(str(tmp_path / "notify"))
     notify.settimeout(30)
@@ -155,8 +155,11 @@ def test_serve_tells_systemd_when_it_is_ready_and_stops_on_a_signal(state: Path,
         with urllib.request.urlopen(f"http://{api}/healthz") as answer:
             assert json.load(answer) == {"status": "ok"}
         assert main(["token", "create", "--state", str(state), "--name", "oslo"]) == 0
+        assert notify.recv(100) == b"WATCHDOG=1"
         process.terminate()
-        assert notify.recv(100) == b"STOPPING=1"
+        while (said := notify.recv(100)) == b"WATCHDOG=1":
+            pass
+        assert said == b"STOPPING=1"
         assert process.wait(20) == 0
     finally:
         process.kill()

@@ -7,6 +7,11 @@ from pathlib import Path
 
 import pytest
 
+from controller.server.service import WATCH_S
+from overlayd.daemon.agent import TICK_S
+from overlayd.daemon.engine import CHECK_S
+from overlayd.daemon.host import SYSCTL
+
 ROOT = Path(__file__).parents[2]
 SERVICES = ("overlayd-engine", "overlayd-agent", "overlayd-controller")
 MAY_DIFFER = {"CapabilityBoundingSet", "AmbientCapabilities", "RestrictAddressFamilies", "UMask"}
@@ -41,6 +46,23 @@ def test_no_service_runs_as_root_or_shares_its_state(name: str) -> None:
     assert settings["User"] == [name]
     assert settings["StateDirectoryMode"] == ["0700"]
     assert f"u {name} " in (ROOT / "packaging/sysusers.d/overlayd.conf").read_text("utf-8")
+
+
+@pytest.mark.parametrize(
+    ("name", "fed_every_s"),
+    [("overlayd-engine", CHECK_S), ("overlayd-agent", TICK_S), ("overlayd-controller", WATCH_S)],
+)
+def test_a_service_that_stands_still_is_started_anew_and_a_slow_one_is_not(
+    name: str, fed_every_s: float
+) -> None:
+    (patience,) = service_section(name)["WatchdogSec"]
+    assert 4 * fed_every_s <= float(patience.removesuffix("s")) <= 60
+
+
+def test_the_engine_may_write_the_kernel_parameters_that_it_sets_and_no_others() -> None:
+    settings = service_section("overlayd-engine")
+    assert settings["ReadWritePaths"] == [str(SYSCTL)]
+    assert settings["ProtectKernelTunables"] == ["yes"]
 
 
 @pytest.mark.parametrize("name", SERVICES)

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import socket
 import stat
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
@@ -171,6 +172,18 @@ async def test_status_does_not_call_a_silent_peer_alive(tmp_path: Path) -> None:
         assert [peer.data_plane for peer in status.peers] == ["dead", "dead"]
         assert any("controller" in problem for problem in status.degraded)
     await engine.stop()
+
+
+@in_a_loop
+async def test_systemd_hears_that_the_agent_is_ready_and_alive(tmp_path: Path) -> None:
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as systemd, pytest.MonkeyPatch.context() as patched:
+        systemd.bind(str(tmp_path / "notify"))
+        systemd.setblocking(False)
+        patched.setenv("NOTIFY_SOCKET", str(tmp_path / "notify"))
+        async with running(configure(tmp_path)):
+            loop = asyncio.get_running_loop()
+            assert await loop.sock_recv(systemd, 100) == b"READY=1"
+            assert await loop.sock_recv(systemd, 100) == b"WATCHDOG=1"
 
 
 @in_a_loop
