@@ -107,7 +107,9 @@ class SimulatedWorld:
         """Counters of a wire as a JSON object."""
 
     def apply(self, node: int, snapshot: str) -> None:
-        """Hand a node its tables: JSON of `overlayd.protocol.engine.Snapshot`."""
+        """Hand a node its tables when the next step begins: JSON of `overlayd.protocol.engine.Snapshot`. That
+        step ends with what the node says against them.
+        """
 
     def stop(self, node: int) -> None:
         """The host dies."""
@@ -124,8 +126,11 @@ class SimulatedWorld:
     def counters(self, node: int) -> str:
         """Totals of a node's engine, a JSON object."""
 
-    def run_until(self, until_ns: int) -> list[tuple[int, int, bytes]]:
-        """Let time pass; what nodes reported: (time, node, JSON of an event)."""
+    def begin_step(self, until_ns: int) -> None:
+        """Let time pass in a thread of its own; until :meth:`end_step` only :meth:`apply` may be called."""
+
+    def end_step(self) -> list[tuple[int, int, bytes]]:
+        """Wait for the step; what nodes reported: (time, node, JSON of an event)."""
 
     def now_ns(self) -> int:
         """Time since the start."""

@@ -6,7 +6,8 @@ run is a function of its seed and its scenario.
 
 Time goes in steps. While the engines run one in a thread of their own, agents and controller answer what
 the engines said in the step before; what they answer takes effect when both are done. So an agent is a step
-behind its engine, as a process of its own would be, and two cores share the work.
+behind its engine, as a process of its own would be, and two cores share the work. The controller's planner
+has a thread too, and its answer comes after a fixed virtual time.
 
 What is not simulated: TLS, enrolment and signatures (records are taken as they come), and the time that
 Python itself takes.
@@ -14,13 +15,14 @@ Python itself takes.
 
 import heapq
 import itertools
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 
 import msgspec
 
 from controller.core import messages as mind
 from controller.core.controller import Controller
+from controller.core.decision import Decided
 from overlayd._engine import SimulatedWorld, public_key
 from overlayd.agent.machine import Agent, Self
 from overlayd.agent.messages import (
@@ -43,6 +45,8 @@ STEP_NS = 50_000_000
 """How finely events reach the agents; engines themselves run in exact virtual time."""
 SECOND_NS = 1_000_000_000
 CONTROL_DELAY_NS = 30_000_000
+DECISION_NS = 500_000_000
+"""What a round of the planner takes."""
 _EVENT = msgspec.json.Decoder(engine.FromEngine)
 _RECORD = msgspec.json.Decoder(NodeRecord)
 
@@ -52,20 +56,19 @@ class _Host:
     site: Site
     agent: Agent
     signed: SignedRecord
+    tick_ns: int
     boot: int = 1
     alive: bool = True
 
 
 class SimulatedMesh:
-    """``sites`` become hosts; all agents know the controller from the start and connect in the first
-    second.
+    """``sites`` become hosts, which boot one after the other within the first second; all agents know the
+    controller from the start and connect in the next.
     """
 
     def __init__(self, seed: int, sites: Sites) -> None:
         self.world = SimulatedWorld(seed)
         self.sites = sites
-        self.now_ns = 0
-        """Virtual time since the start."""
         self.controller_up = True
         self.switches: list[tuple[int, int, engine.Switch]] = []
         self._messages: list[tuple[int, int, int, wire.FromAgent | wire.ToAgent, bool]] = []
@@ -73,16 +76,17 @@ class SimulatedMesh:
         network = wire.NetworkConfig(1, "aes256-gcm", f"{seed:064x}", "simulated", DEFAULT_CLASSES)
         self.controller = Controller(network)
         self.hosts = [self._add_host(index, site) for index, site in enumerate(sites.sites)]
+        self.now_ns = self.world.now_ns()
+        """Virtual time since the start."""
         for (a, b), between in sites.wires.items():
             self.set_wire(a, b, between)
         for host in self.hosts:
             self._decide(
                 mind.Enrolled(_RECORD.decode(host.signed.record), host.signed, host.agent.me.uplinks)
             )
-        self._next_tick_ns = 0
-        self._engines = ThreadPoolExecutor(1, "engines")
+        self._planner = ThreadPoolExecutor(1, "planner")
+        self._decision: tuple[int, Future[Decided]] | None = None
         self._said: list[tuple[int, int, bytes]] = []
-        self._pushed: list[tuple[int, engine.Snapshot]] = []
 
     def set_wire(self, a: int, b: int, between: Wire) -> None:
         """Change the wire from host ``a`` to host ``b``, in this direction."""
@@ -115,17 +119,19 @@ class SimulatedMesh:
         """Let time pass."""
         while self.now_ns < until_ns:
             step_end = min(self.now_ns + STEP_NS, until_ns)
-            running = self._engines.submit(self.world.run_until, step_end)
+            self.world.begin_step(step_end)
             self._answer()
-            self._said = running.result()
+            self._said = self.world.end_step()
             self.now_ns = step_end
-            self._push()
 
     def digest(self) -> str:
         """Return a hash over every delivery and every event of every engine so far."""
         return self.world.digest()
 
     def _add_host(self, index: int, site: Site) -> _Host:
+        boot_ns = SECOND_NS * index // len(self.sites.sites)
+        self.world.begin_step(boot_ns)
+        self.world.end_step()
         key = (index + 1).to_bytes(32, "big")
         self.world.add_node(key, [Site.endpoint(index)])
         address = f"{Site.address(index)}"
@@ -141,37 +147,37 @@ class SimulatedMesh:
         signed = SignedRecord(msgspec.json.encode(record), b"")
         uplinks = (Uplink("wan", Site.endpoint(index)),)
         agent = Agent(Self(record, uplinks, record.prefixes, "simulated"), lambda body, signature: True)
-        return _Host(site, agent, signed)
+        return _Host(site, agent, signed, SECOND_NS + boot_ns)
 
     def _answer(self) -> None:
-        if self.now_ns >= self._next_tick_ns:
-            self._tick()
+        for index, host in enumerate(self.hosts):
+            if self.now_ns >= host.tick_ns:
+                self._tick(index, host)
         for at_ns, index, event in self._said:
             decoded = _EVENT.decode(event)
             if isinstance(decoded, engine.Switch):
                 self.switches.append((at_ns, index, decoded))
             self._tell_agent(index, decoded)
         self._deliver()
+        self._plan()
+
+    def _tick(self, index: int, host: _Host) -> None:
+        if host.tick_ns < 2 * SECOND_NS:
+            self._welcome(index)
+            self._tell_agent(index, ControllerConnected())
+        host.tick_ns += SECOND_NS
+        self._tell_agent(index, Tick(self.now_ns / SECOND_NS))
+
+    def _plan(self) -> None:
+        now = mind.Instant(self.now_ns, self.now_ns / SECOND_NS)
         due = self.controller.poll_timeout()
         if self.controller_up and due is not None and due <= self.now_ns:
+            if (question := self.controller.begin(now)) is not None:
+                self._decision = (self.now_ns + DECISION_NS, self._planner.submit(question.run))
             self._decide(mind.Tick())
-
-    def _push(self) -> None:
-        pushed, self._pushed = self._pushed, []
-        for index, snapshot in pushed:
-            if self.hosts[index].alive:
-                self.world.apply(index, msgspec.json.encode(snapshot).decode())
-                self._tell_agent(index, engine.Applied(snapshot.generation))
-
-    def _tick(self) -> None:
-        if self._next_tick_ns == 0:
-            for index in range(len(self.hosts)):
-                self._welcome(index)
-                self._tell_agent(index, ControllerConnected())
-        self._next_tick_ns += SECOND_NS
-        for index, host in enumerate(self.hosts):
-            if host.alive:
-                self._tell_agent(index, Tick(self.now_ns / SECOND_NS))
+        if self._decision is not None and self._decision[0] <= self.now_ns:
+            (_, answer), self._decision = self._decision, None
+            self._carry_out(self.controller.complete(answer.result(), now))
 
     def _welcome(self, index: int) -> None:
         host, endpoint = self.hosts[index], Site.endpoint(index)
@@ -189,7 +195,8 @@ class SimulatedMesh:
         for command in host.agent.handle(event, self.now_ns):
             match command:
                 case PushSnapshot(snapshot):
-                    self._pushed.append((index, snapshot))
+                    self.world.apply(index, msgspec.json.encode(snapshot).decode())
+                    self._tell_agent(index, engine.Applied(snapshot.generation))
                 case TellController(message):
                     self._send(index, message, to_agent=False)
                 case Reconnect(reason):
@@ -220,7 +227,10 @@ class SimulatedMesh:
 
     def _decide(self, event: mind.Event) -> None:
         now = mind.Instant(self.now_ns, self.now_ns / SECOND_NS)
-        for command in self.controller.handle(event, now):
+        self._carry_out(self.controller.handle(event, now))
+
+    def _carry_out(self, commands: list[mind.Command]) -> None:
+        for command in commands:
             if isinstance(command, mind.Send):
                 self._send(command.node - 1, command.message, to_agent=True)
 

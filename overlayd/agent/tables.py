@@ -39,6 +39,8 @@ class Tables:
         self._preference: dict[LinkId, int] = {}
         self._neighbours: frozenset[NodeId] = frozenset()
         self._links_made_of: object = None
+        self._installed: dict[Key, tuple[Route, Route | None]] = {}
+        self._installed_for: object = None
 
     @property
     def has_local_routes(self) -> bool:
@@ -80,12 +82,15 @@ class Tables:
 
     def set_routes(self, me: NodeId, mesh: MeshView, decided_at: float, now: int) -> None:
         """Take the controller's routes as far as they can be installed, and make our own for what is left."""
+        if (mesh.peers, self._neighbours) != self._installed_for:
+            self._installed_for = (mesh.peers, self._neighbours)
+            self._installed.clear()
         rtts: dict[NodeId, float] | None = None
         self.routes = {}
         for destination in sorted(mesh.peers):
             for class_id, _ in enumerate(mesh.network.classes if mesh.network else ()):
                 key = (destination, class_id)
-                route = self._installable(mesh.routes.get(key), me, mesh)
+                route = self._installable(key, me, mesh)
                 if route is None:
                     if rtts is None:
                         rtts = rtts_ms(self._estimator, self._preference, self._neighbours, now)
@@ -137,8 +142,15 @@ class Tables:
         """Return, for each of ``peers``, the newest report of the link in use; None if all are down."""
         return self._estimator.best_reports(peers, self._preference)
 
-    def _installable(self, route: Route | None, me: NodeId, mesh: MeshView) -> Route | None:
+    def _installable(self, key: Key, me: NodeId, mesh: MeshView) -> Route | None:
+        """Return the controller's route without what cannot be installed: checked anew only if it changed."""
+        route = mesh.routes.get(key)
         if route is None:
             return None
-        paths = tuple(path for path in route.paths if compiler.installable(path, me, mesh, self._neighbours))
-        return msgspec.structs.replace(route, paths=paths) if paths else None
+        checked = self._installed.get(key)
+        if checked is None or checked[0] is not route:
+            able = partial(compiler.installable, me=me, mesh=mesh, neighbours=self._neighbours)
+            paths = tuple(filter(able, route.paths))
+            checked = (route, msgspec.structs.replace(route, paths=paths) if paths else None)
+            self._installed[key] = checked
+        return checked[1]

@@ -131,7 +131,10 @@ impl Node {
             let new = Some(Box::new(Link::new(link, self.numberings, now)));
             self.numberings = self.numberings.wrapping_add(1);
             match self.links.iter().position(Option::is_none) {
-                Some(place) => (self.links[place], self.links_due[place]) = (new, now),
+                Some(place) => {
+                    self.links[place] = new;
+                    self.links_due.set(place, now);
+                }
                 None => {
                     self.links.push(new);
                     self.links_due.push(now);
@@ -155,7 +158,7 @@ impl Node {
     }
 
     fn drop_link(&mut self, now: Nanos, place: usize) {
-        self.links_due[place] = Nanos::MAX;
+        self.links_due.set(place, Nanos::MAX);
         let Some(link) = self.links[place].take() else {
             return;
         };

@@ -7,6 +7,7 @@ use std::collections::BTreeSet;
 use overlayd_wire::{Budget, Piece, Protected, Repair, RouteRepr, envelope};
 
 use crate::classify::Flow;
+use crate::dues::Dues;
 use crate::node::Packet;
 use crate::path::{Path, PathSet};
 use crate::session::Scope;
@@ -21,8 +22,8 @@ const NONE: u32 = u32::MAX;
 pub(crate) struct Routes {
     /// Ascending by (destination, class).
     pub(crate) sets: Vec<PathSet>,
-    /// When each of `sets` wants to be tended; apart, because it is looked through often.
-    pub(crate) dues: Vec<Nanos>,
+    /// When each of `sets` wants to be tended.
+    pub(crate) dues: Dues,
     /// By place of peer × number of classes + class: place in `sets`.
     places: Vec<u32>,
     classes: usize,
@@ -126,7 +127,7 @@ impl Routes {
             }
         }
         let mut routes = Self {
-            dues: vec![now; sets.len()],
+            dues: Dues::new(sets.len(), now),
             sets,
             places,
             classes,
@@ -192,7 +193,7 @@ impl Routes {
     /// All routes to a destination want to be tended at once.
     pub(crate) fn hurry(&mut self, destination: u16, now: Nanos) {
         for set in self.places_to(destination) {
-            self.dues[set] = now;
+            self.dues.set(set, now);
             self.sets[set].hurry(now);
         }
     }
@@ -205,9 +206,5 @@ impl Routes {
             .sets
             .partition_point(|set| set.destination <= destination);
         from..to
-    }
-
-    pub(crate) fn due(&self) -> Option<Nanos> {
-        self.dues.iter().copied().min()
     }
 }

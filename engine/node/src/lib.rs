@@ -21,6 +21,7 @@ mod congestion;
 mod counters;
 mod cut;
 mod deliver;
+mod dues;
 mod egress;
 mod event;
 #[cfg(test)]

@@ -85,7 +85,7 @@ impl Node {
         };
         if ready.first || ready.confirm {
             link.probe_at = now;
-            self.links_due[place] = now;
+            self.links_due.set(place, now);
             // Due at once, by this call: the peer waits for it.
             self.tend_links(now);
         }

@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use crate::choose::Routes;
 use crate::counters::Tally;
 use crate::deliver::OpenRun;
+use crate::dues::Dues;
 use crate::link::Link;
 use crate::output::Offload;
 use crate::peer::Peer;
@@ -61,7 +62,7 @@ pub struct Node {
     /// How many links there have been.
     pub(crate) numberings: u16,
     /// When each link wants to be tended.
-    pub(crate) links_due: Vec<Nanos>,
+    pub(crate) links_due: Dues,
     /// Places of links whose due time may have come nearer.
     pub(crate) touched: Vec<usize>,
     /// Ascending by id.
@@ -100,7 +101,7 @@ impl Node {
             sessions,
             links: Vec::new(),
             numberings: 0,
-            links_due: Vec::new(),
+            links_due: Dues::default(),
             touched: Vec::new(),
             peers: Vec::new(),
             routes: Routes::default(),
@@ -173,15 +174,15 @@ impl Node {
 
     /// When `handle_timeout` wants to be called next.
     pub fn poll_timeout(&self) -> Option<Nanos> {
-        let links = self.links_due.iter().copied().min();
-        let parts = [
-            links,
-            self.waiting_until,
-            self.routes.due(),
-            self.sessions.poll_timeout(),
-        ];
         self.snapshot.as_ref()?;
-        parts.into_iter().flatten().chain([self.reports_at]).min()
+        let parts = [
+            self.links_due.first(),
+            self.routes.dues.first(),
+            self.waiting_until.unwrap_or(Nanos::MAX),
+            self.sessions.poll_timeout().unwrap_or(Nanos::MAX),
+            self.reports_at,
+        ];
+        parts.into_iter().min()
     }
 
     /// What the last call left to do. The shell takes it and clears it.
@@ -215,7 +216,7 @@ impl Node {
         for place in self.touched.drain(..) {
             if let Some(Some(link)) = self.links.get_mut(place) {
                 link.touched = false;
-                self.links_due[place] = link.poll_timeout(now);
+                self.links_due.set(place, link.poll_timeout(now));
             }
         }
     }

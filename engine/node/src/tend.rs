@@ -195,7 +195,7 @@ impl Node {
 
     pub(crate) fn tend_links(&mut self, now: Nanos) {
         for place in 0..self.links.len() {
-            if self.links_due[place] <= now {
+            if self.links_due.is_due(place, now) {
                 self.tend_link(now, place);
                 self.touch(place);
             }

@@ -19,7 +19,7 @@ const PADDED: u32 = 1 << 31;
 impl Node {
     /// A route gets its first packet after a silence: its links and paths are watched closely from now on.
     pub(crate) fn wake_route(&mut self, now: Nanos, place: usize) {
-        self.routes.dues[place] = now;
+        self.routes.dues.set(place, now);
         self.need_first_hops(now, place);
         self.want_end_to_end(now, place);
     }
@@ -49,7 +49,7 @@ impl Node {
 
     pub(crate) fn tend_routes(&mut self, now: Nanos) {
         for place in 0..self.routes.sets.len() {
-            if self.routes.dues[place] <= now {
+            if self.routes.dues.is_due(place, now) {
                 self.tend_route(now, place);
             }
         }
@@ -61,7 +61,7 @@ impl Node {
             Watch::Fast => FAST,
             Watch::Slow => SLOW,
             Watch::Not => {
-                self.routes.dues[place] = Nanos::MAX;
+                self.routes.dues.set(place, Nanos::MAX);
                 return;
             }
         };
@@ -97,9 +97,8 @@ impl Node {
         }
         self.choose_path(now, place);
         let set = &self.routes.sets[place];
-        self.routes.dues[place] = due
-            .min(set.poll_timeout().unwrap_or(Nanos::MAX))
-            .max(now + 1);
+        let due = due.min(set.poll_timeout().unwrap_or(Nanos::MAX));
+        self.routes.dues.set(place, due.max(now + 1));
     }
 
     fn probe_path(&mut self, now: Nanos, place: usize, path: usize) {

@@ -1,13 +1,14 @@
 //! The virtual-time world as a Python class.
 //!
-//! What lives here: conversions between JSON text and `overlayd_world`. Called by `sim`. A step crosses into Python once, however many
-//! packets it moved; the GIL is free meanwhile.
+//! What lives here: conversions between JSON text and `overlayd_world`, and the thread that a step runs in. Called by `sim`. A step crosses
+//! into Python once, however many packets it moved, and Python goes on meanwhile.
 
 use std::net::SocketAddr;
+use std::thread::JoinHandle;
 
 use overlayd_node::{NodeConfig, Snapshot, SnapshotError};
-use overlayd_world::{World, WorldError};
-use pyo3::exceptions::{PyKeyError, PyValueError};
+use overlayd_world::{NodeIndex, Report, World, WorldError};
+use pyo3::exceptions::{PyKeyError, PyRuntimeError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::PyBytes;
 
@@ -19,9 +20,14 @@ pub(crate) fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
 /// Nodes, wires and streams in virtual time. Times are nanoseconds since the world's start; a run is a function of `seed` and of the calls.
 ///
 /// Raises ValueError for faulty arguments (of a snapshot: `field: problem`), KeyError for a node, wire or stream that does not exist.
+/// RuntimeError for whatever has to wait for the end of a step.
 #[pyclass(module = "overlayd._engine")]
 struct SimulatedWorld {
-    world: World,
+    /// `None`: a step has it.
+    world: Option<World>,
+    step: Option<JoinHandle<(World, Result<Vec<Report>, WorldError>)>>,
+    /// Tables for the next step to begin with.
+    tables: Vec<(NodeIndex, Snapshot)>,
 }
 
 #[pymethods]
@@ -29,7 +35,9 @@ impl SimulatedWorld {
     #[new]
     fn new(seed: u64) -> Self {
         Self {
-            world: World::new(seed),
+            world: Some(World::new(seed)),
+            step: None,
+            tables: Vec::new(),
         }
     }
 
@@ -45,88 +53,124 @@ impl SimulatedWorld {
             seed: [0; 32],
             key_log: false,
         };
-        self.world.add_node(config, uplinks).map_err(to_exception)
+        self.world()?
+            .add_node(config, uplinks)
+            .map_err(to_exception)
     }
 
     /// Lays a wire in one direction, or changes it; `settings` is JSON of the emulator's settings.
     fn set_wire(&mut self, source: &str, destination: &str, settings: &str) -> PyResult<()> {
         let settings = serde_json::from_str(settings)
             .map_err(|error| PyValueError::new_err(error.to_string()))?;
-        self.world
+        self.world()?
             .set_wire(endpoint(source)?, endpoint(destination)?, settings)
             .map_err(to_exception)
     }
 
     /// Counters of one wire as JSON.
-    fn wire_counters(&self, source: &str, destination: &str) -> PyResult<String> {
+    fn wire_counters(&mut self, source: &str, destination: &str) -> PyResult<String> {
         json(
-            self.world
+            self.world()?
                 .wire_counters(endpoint(source)?, endpoint(destination)?)
                 .map_err(to_exception)?,
         )
     }
 
-    /// Hands a node its tables: JSON of `overlayd.protocol.engine.Snapshot`.
+    /// Hands a node its tables when the next step begins: JSON of `overlayd.protocol.engine.Snapshot`. At any time; that step ends with what the
+    /// node says against them.
     fn apply(&mut self, py: Python<'_>, node: usize, snapshot: &str) -> PyResult<()> {
-        let snapshot = Snapshot::from_json(snapshot).map_err(refused)?;
-        py.detach(|| self.world.apply(node, snapshot))
-            .map_err(to_exception)
+        let snapshot = py
+            .detach(|| Snapshot::from_json(snapshot))
+            .map_err(refused)?;
+        self.tables.push((node, snapshot));
+        Ok(())
     }
 
     /// The host dies.
     fn stop(&mut self, node: usize) -> PyResult<()> {
-        self.world.stop(node).map_err(to_exception)
+        self.world()?.stop(node).map_err(to_exception)?;
+        self.tables.retain(|(of, _)| *of != node);
+        Ok(())
     }
 
     /// The host comes back with an empty engine.
     fn start(&mut self, node: usize) -> PyResult<()> {
-        self.world.start(node).map_err(to_exception)
+        self.world()?.start(node).map_err(to_exception)
     }
 
     /// Starts a stream described by JSON; returns its index.
     fn add_stream(&mut self, stream: &str) -> PyResult<usize> {
         let stream = serde_json::from_str(stream)
             .map_err(|error| PyValueError::new_err(error.to_string()))?;
-        self.world.add_stream(stream).map_err(to_exception)
+        self.world()?.add_stream(stream).map_err(to_exception)
     }
 
     /// The account of a stream's packets sent in `[from_ns, until_ns)`, as JSON.
-    fn stream_report(&self, stream: usize, from_ns: u64, until_ns: u64) -> PyResult<String> {
+    fn stream_report(&mut self, stream: usize, from_ns: u64, until_ns: u64) -> PyResult<String> {
         json(
             &self
-                .world
+                .world()?
                 .stream_report(stream, from_ns, until_ns)
                 .map_err(to_exception)?,
         )
     }
 
     /// Totals of a node's engine as JSON.
-    fn counters(&self, node: usize) -> PyResult<String> {
-        json(&self.world.counters(node).map_err(to_exception)?)
+    fn counters(&mut self, node: usize) -> PyResult<String> {
+        json(&self.world()?.counters(node).map_err(to_exception)?)
     }
 
-    /// Lets time pass; returns what nodes reported: (at_ns, node, JSON of an event).
-    fn run_until<'py>(
+    /// Lets time pass in a thread of its own, up to `until_ns`.
+    fn begin_step(&mut self, until_ns: u64) -> PyResult<()> {
+        self.world()?;
+        let tables = std::mem::take(&mut self.tables);
+        self.step = self.world.take().map(|mut world| {
+            std::thread::spawn(move || {
+                let ran = tables
+                    .into_iter()
+                    .try_for_each(|(node, snapshot)| world.apply(node, snapshot))
+                    .and_then(|()| world.run_until(until_ns));
+                (world, ran)
+            })
+        });
+        Ok(())
+    }
+
+    /// Waits for the step to end; returns what nodes reported: (at_ns, node, JSON of an event).
+    fn end_step<'py>(
         &mut self,
         py: Python<'py>,
-        until_ns: u64,
     ) -> PyResult<Vec<(u64, usize, Bound<'py, PyBytes>)>> {
-        let reports = py
-            .detach(|| self.world.run_until(until_ns))
-            .map_err(to_exception)?;
-        Ok(reports
+        let step = self
+            .step
+            .take()
+            .ok_or_else(|| PyRuntimeError::new_err("no step has begun"))?;
+        let (world, ran) = py
+            .detach(|| step.join())
+            .map_err(|_| PyRuntimeError::new_err("the world panicked"))?;
+        self.world = Some(world);
+        Ok(ran
+            .map_err(to_exception)?
             .into_iter()
             .map(|report| (report.at, report.node, PyBytes::new(py, &report.event)))
             .collect())
     }
 
-    fn now_ns(&self) -> u64 {
-        self.world.now()
+    fn now_ns(&mut self) -> PyResult<u64> {
+        Ok(self.world()?.now())
     }
 
     /// A hash of all deliveries and events so far, in hex.
-    fn digest(&self) -> String {
-        self.world.digest()
+    fn digest(&mut self) -> PyResult<String> {
+        Ok(self.world()?.digest())
+    }
+}
+
+impl SimulatedWorld {
+    fn world(&mut self) -> PyResult<&mut World> {
+        self.world
+            .as_mut()
+            .ok_or_else(|| PyRuntimeError::new_err("a step is under way; end it first"))
     }
 }
 

@@ -1,6 +1,6 @@
 //! The world: nodes, wires, streams, and the loop that moves them. Pure.
 
-use std::collections::BTreeMap;
+use std::collections::HashMap;
 use std::fmt;
 use std::net::SocketAddr;
 
@@ -70,8 +70,8 @@ pub struct World {
     seed: u64,
     clock: Clock<Happening>,
     hosts: Vec<Host>,
-    endpoints: BTreeMap<SocketAddr, (NodeIndex, u8)>,
-    wires: BTreeMap<(SocketAddr, SocketAddr), Link>,
+    endpoints: HashMap<SocketAddr, (NodeIndex, u8)>,
+    wires: HashMap<(SocketAddr, SocketAddr), Link>,
     streams: Vec<Account>,
     reports: Vec<Report>,
     digest: Digest,
@@ -85,8 +85,8 @@ impl World {
             seed,
             clock: Clock::new(),
             hosts: Vec::new(),
-            endpoints: BTreeMap::new(),
-            wires: BTreeMap::new(),
+            endpoints: HashMap::new(),
+            wires: HashMap::new(),
             streams: Vec::new(),
             reports: Vec::new(),
             digest: Digest::new(),
