@@ -13,6 +13,7 @@ from types import TracebackType
 from typing import Self
 
 from sim.lab import netns, process
+from sim.lab.errors import LabError
 
 PREFIX = "ovd-bench"
 MTU = 1500
@@ -75,6 +76,12 @@ class Ground:
         started = process.start(f"host{host}", self.namespaces[host - 1], command, self.log(host))
         self.tunnels.append(started)
         return started
+
+    def check_alive(self) -> None:
+        """Raise `LabError` where a process of the measured system has ended."""
+        for tunnel in self.tunnels:
+            if not process.alive(tunnel):
+                raise LabError(f"its process on {tunnel.name} has ended")
 
     def on_leaving(self, file: Path) -> None:
         """Remove a file that a system leaves outside of its directory."""

@@ -17,7 +17,6 @@ from sim.lab import netns
 from sim.lab.errors import LabError
 from tests.bench.figures import Figures
 from tests.bench.ground import Ground
-from tests.bench.systems import all_alive
 
 UP_S = 25.0
 """How long a system may take to its first packet."""
@@ -75,8 +74,7 @@ class Bench:
                 self._ground.run(1, "ping", "-c", "1", "-W", "1", self._target)
                 return
             except LabError as error:
-                if not all_alive(self._ground):
-                    raise LabError("a process of it has ended") from error
+                self._ground.check_alive()
                 if time.monotonic() > deadline:
                     raise LabError(f"no echo came back within {UP_S:g} s") from error
                 time.sleep(0.1)

@@ -13,6 +13,7 @@ from overlayd.model.service import DEFAULT_CLASSES, RepairRow, ServiceClass
 from overlayd.protocol import engine
 from sim.lab.errors import LabError
 from tests.bench.ground import Ground, underlay
+from tests.bench.systems import wait_for
 from tests.network.engines import Agent, Host, snapshot
 
 MTU = 1400
@@ -49,6 +50,7 @@ class Overlay:
             host.write_files()
             ground.start_tunnel(host.number, host.command())
         for host in hosts:
+            wait_for(ground, host.socket.exists, f"the socket of engine {host.number}")
             # The engine goes on with its tables when the agent has gone.
             with Agent(host.socket) as agent:
                 answer = agent.apply(chain_snapshot(host, hosts, self.service))

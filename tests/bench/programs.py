@@ -16,7 +16,6 @@ BUILD_S = 1800.0
 Tell = Callable[[str], None]
 
 DEBIAN = {
-    "ethtool": ("ethtool",),
     "fastd": ("fastd",),
     "iperf3": ("iperf3",),
     "n2n": ("edge", "supernode"),

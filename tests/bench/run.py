@@ -29,7 +29,8 @@ CONTROLS = ("bbr", "cubic")
 def run(root: Path, output: Path, rounds: int, names: Sequence[str], states: Sequence[str]) -> None:
     """Measure the named systems and write ``dataplane.json`` and ``dataplane.svg``, anew after each round."""
     remove_left_behind()
-    programs = Programs(root, output / "peers", _tell)
+    programs = Programs(root, root / "build" / "bench" / "peers", _tell)
+    output.mkdir(parents=True, exist_ok=True)
     programs.install()
     congestion = pick_control(Path("/proc/sys/net/ipv4/tcp_available_congestion_control").read_text())
     machine = describe_machine(congestion)

@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from sim.lab import process
 from sim.lab.errors import LabError
 from tests.bench.ground import Ground, underlay
 
@@ -80,7 +79,7 @@ def wireguard(program: str, *flags: str) -> Callable[[Ground, Callable[[str], st
             ground.on_leaving(UAPI / f"{name}.sock")
             ground.start_tunnel(host, ["env", "WG_PROCESS_FOREGROUND=1", find(program), *flags, name])
         for (host, other), name in zip(PAIR, names, strict=True):
-            wait_for((UAPI / f"{name}.sock").exists, f"the socket of {name}")
+            wait_for(ground, (UAPI / f"{name}.sock").exists, f"the socket of {name}")
             file = ground.directory / f"{name}.conf"
             file.write_text(
                 f"[Interface]\nPrivateKey = {secrets[host - 1]}\nListenPort = 5191\n"
@@ -130,7 +129,8 @@ def yggdrasil(ground: Ground, find: Callable[[str], str]) -> tuple[str, str]:
         file = ground.directory / f"{host}.conf"
         settings = json.loads(ground.run(host, program, "-genconf", "-json")) | {
             "Listen": [f"tcp://{underlay(host)}:5192"],
-            "Peers": [f"tcp://{underlay(other)}:5192"] if host == 1 else [],
+            # The later one calls: who finds nobody there waits a minute before calling again.
+            "Peers": [f"tcp://{underlay(other)}:5192"] if host == 2 else [],
             "MulticastInterfaces": [],
             "AdminListen": "none",
             "IfName": "bench0",
@@ -198,7 +198,11 @@ def address_interface(ground: Ground, name: str, mtu: int) -> tuple[str, str]:
 def address_interfaces(ground: Ground, names: list[str], mtu: int) -> tuple[str, str]:
     """The same where the ends have names of their own."""
     for (host, _), name in zip(PAIR, names, strict=True):
-        wait_for(lambda host=host, name=name: _has_interface(ground, host, name), f"the interface {name}")
+        wait_for(
+            ground,
+            lambda host=host, name=name: _has_interface(ground, host, name),
+            f"the interface {name}",
+        )
         ground.run(host, "ip", "address", "add", f"{INNER[host - 1]}/24", "dev", name)
         ground.run(host, "ip", "link", "set", name, "mtu", str(mtu), "txqueuelen", "1000", "up")
     return INNER
@@ -208,17 +212,14 @@ def _has_interface(ground: Ground, host: int, name: str) -> bool:
     return f" {name}:" in ground.run(host, "ip", "-o", "link", "show")
 
 
-def wait_for(condition: Callable[[], bool], what: str) -> None:
-    """Wait until something is there. Raises `LabError` when it does not come."""
+def wait_for(ground: Ground, condition: Callable[[], bool], what: str) -> None:
+    """Wait until something is there. Raises `LabError` when it does not come, or a process has ended."""
     deadline = time.monotonic() + READY_S
     while not condition():
+        ground.check_alive()
         if time.monotonic() > deadline:
             raise LabError(f"{what} did not come up in {READY_S:g} s")
         time.sleep(0.02)
-
-
-def all_alive(ground: Ground) -> bool:
-    return all(process.alive(tunnel) for tunnel in ground.tunnels)
 
 
 REFERENCES: tuple[System, ...] = (Simple("raw", raw), Simple("bare-loop", bare_loop))

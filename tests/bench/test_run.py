@@ -58,7 +58,7 @@ def test_a_system_whose_process_has_ended_is_not_waited_for(
     monkeypatch.setattr(measure, "UP_S", 3600.0)
     cell = run.measure(system("import time; time.sleep(0.2)"), "on", 1, programs, "cubic")
     assert cell.figures is None
-    assert "a process of it has ended" in cell.failure
+    assert "its process on host1 has ended" in cell.failure
 
 
 def test_a_program_that_cannot_be_had_is_told(programs: Programs) -> None:
