@@ -12,6 +12,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from overlayd.model.duration import seconds_of
+
 if TYPE_CHECKING:
     from controller.state import State
 
@@ -42,6 +44,7 @@ def _parser() -> argparse.ArgumentParser:
         description="The controller of an overlayd network.",
         epilog="exit codes: 0 ok, 1 failed, 2 usage or configuration, 4 not found, 5 denied, 7 conflict",
     )
+    parser.add_argument("--version", action=_Version, nargs=0, help="show the version and exit")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     state = argparse.ArgumentParser(add_help=False)
     state.add_argument(
@@ -104,7 +107,7 @@ def _parser() -> argparse.ArgumentParser:
         help="what a GB sent from it costs, for the class bulk",
     )
     create.add_argument(
-        "--ttl", type=_duration, default=15 * 60, metavar="TIME", help="90s, 15m, 2h; default 15m"
+        "--ttl", type=seconds_of, default="15m", metavar="TIME", help="90s, 15m, 2h, 7d; default 15m"
     )
     create.set_defaults(run=_token_create)
     listing = token.add_parser("list", parents=[state, shown], help="all tokens (never their secrets)")
@@ -270,12 +273,14 @@ def _cell(value: object) -> str:
             return str(value)
 
 
-def _duration(text: str) -> int:
-    unit = {"s": 1, "m": 60, "h": 3600, "d": 86400}.get(text[-1:])
-    number = text[:-1] if unit else text
-    if not number.isdecimal() or int(number) == 0:
-        raise argparse.ArgumentTypeError(f"{text!r} is no time; write 90s, 15m or 2h")
-    return int(number) * (unit or 1)
+class _Version(argparse.Action):
+    """Imports the native module only if its version is asked for."""
+
+    def __call__(self, parser: argparse.ArgumentParser, *_: object) -> None:
+        from overlayd._engine import version
+
+        print(f"overlayd-controller {version()}")
+        parser.exit(0)
 
 
 def _exit_code(error: Exception) -> int | None:

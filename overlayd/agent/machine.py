@@ -21,6 +21,7 @@ from overlayd.agent.messages import (
     ControllerLost,
     EngineLost,
     Event,
+    Left,
     Level,
     Log,
     NeighbourSeen,
@@ -140,7 +141,9 @@ class Agent:
             case controller.Renewed():
                 self._renewed(event, now)
             case controller.Revoked():
-                self._revoke(event.problem, now)
+                self._end(event.problem, Level.ERROR, "revoked", now)
+            case Left():
+                self._end("it left the network", Level.INFO, "left", now)
             case controller.Denied():
                 self._log(Level.ERROR, "controller said no", code=event.code, problem=event.problem)
             case NeighbourSeen():
@@ -256,13 +259,13 @@ class Agent:
         self._out.append(Certified(event.certificate, event.record))
         self._rebuild(now)
 
-    def _revoke(self, problem: str, now: int) -> None:
+    def _end(self, problem: str, level: Level, event: str, now: int) -> None:
         if self.revoked is not None:
             return
         self.revoked = problem
         self.mesh = replace(self.mesh, peers={}, routes={})
         self._seen.clear()
-        self._log(Level.ERROR, "revoked", problem=problem)
+        self._log(level, event, problem=problem)
         self._rebuild(now)
 
     # Local network and time

@@ -35,6 +35,11 @@ class ControllerLost:
 
 
 @dataclass(frozen=True, slots=True)
+class Left:
+    """The operator takes this node out of the network."""
+
+
+@dataclass(frozen=True, slots=True)
 class NeighbourSeen:
     """An authentic announcement: ``node`` can be called at ``endpoint`` from the local uplink ``uplink``."""
 
@@ -56,6 +61,7 @@ Event: TypeAlias = (
     | EngineLost
     | ControllerConnected
     | ControllerLost
+    | Left
     | NeighbourSeen
     | Tick
 )

@@ -210,6 +210,9 @@ class View:
         for node, peer in self._agent.mesh.peers.items():
             if text in (peer.record.name, str(node), *peer.record.addresses):
                 return node
+        if self._agent.revoked is not None:
+            problem = f"this node is no member any more ({self._agent.revoked})"
+            raise NotFound(f"{problem}; `overlayctl join TOKEN` joins anew")
         names = ", ".join(sorted(peer.record.name for peer in self._agent.mesh.peers.values()))
         raise NotFound(f"there is no peer {text!r}; there are: {names or 'none yet'}")
 

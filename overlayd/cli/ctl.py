@@ -218,6 +218,8 @@ def _route(verbs: _Verbs) -> None:
 
 
 def _token(verbs: _Verbs) -> None:
+    from overlayd.model.duration import seconds_of
+
     token = _noun(verbs, "token", "one-time join tokens (controller only)")
     example = "overlayctl token list --controller unix:/run/overlayd-controller/api.sock"
     made = _verb(token, "list", "ctl_controller:tokens", "tokens, never their secrets", example)
@@ -230,7 +232,9 @@ def _token(verbs: _Verbs) -> None:
     made.add_argument(
         "--prefix", action="append", default=[], metavar="CIDR", help="it may announce (repeatable)"
     )
-    made.add_argument("--ttl", type=int, default=900, metavar="S", help="seconds it is valid; default 900")
+    made.add_argument(
+        "--ttl", type=seconds_of, default="15m", metavar="TIME", help="90s, 15m, 2h, 7d; default 15m"
+    )
 
 
 def _lab(verbs: _Verbs) -> None:

@@ -27,6 +27,7 @@ from overlayd.agent.messages import (
     ControllerLost,
     EngineLost,
     Event,
+    Left,
     Log,
     PushSnapshot,
     Reconnect,
@@ -248,7 +249,7 @@ class AgentProcess:
 
     def _part(self) -> None:
         """Be no member: the engine gets empty tables, the files go."""
-        self._handle(controller.Revoked("this node left the network"))
+        self._handle(Left())
         for name in ("channel", "lan", "addresses"):
             self._cancel(name)
         self._trace.close()
@@ -313,6 +314,7 @@ class AgentProcess:
         name = member.machine.me.record.name
         revoked = member.machine.revoked is not None
         if member.machine.connected:
+            self._handle(Left())
             self._channel_ended.clear()
             member.channel.send(controller.Leave())
             with contextlib.suppress(TimeoutError):

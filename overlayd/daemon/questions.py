@@ -112,7 +112,8 @@ class Questions:
     def _member(self) -> View:
         view = self._view()
         if view is None:
-            raise RequestFailed("failed", "this node has not joined a network; `overlayctl join TOKEN` does")
+            problem = "this node has not joined a network; `overlayctl join TOKEN` does"
+            raise RequestFailed("not-found", problem)
         return view
 
 

@@ -5,14 +5,15 @@ usage, 4 not found, 7 conflict.
 """
 
 import argparse
-import json
 import sys
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 from rich.console import Console
 from rich.table import Table
 
+from overlayd.cli.ctl_output import emit, emit_lines
 from sim.lab import runner, state
 from sim.lab.check import Finding, check
 from sim.lab.errors import LabError, LabIsDown, LabIsUp
@@ -27,25 +28,29 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     common = argparse.ArgumentParser(add_help=False)
     common.add_argument("--runner", choices=["netns"], default="netns", help="what nodes are made of")
     common.add_argument(
-        "-o", "--output", choices=["table", "json"], default="table", help="form of the answer"
+        "-o", "--output", choices=["table", "json", "jsonl"], default="table", help="form of the answer"
     )
 
-    up = verbs.add_parser("up", parents=[common], help="build a lab and start its daemons")
+    def verb(name: str, text: str, example: str) -> argparse.ArgumentParser:
+        epilog = f"example: overlayctl lab {name} {example}".rstrip()
+        return verbs.add_parser(name, parents=[common], help=text, description=text, epilog=epilog)
+
+    up = verb("up", "build a lab and start its daemons", "containerlab/labs/two-nodes")
     up.add_argument("topology", type=Path, help="topo.clab.yml, or the folder that holds it")
     up.add_argument("--name", help="name of the lab (default: the one in the file)")
     up.add_argument("--prefix", default="", help="put before the names of namespaces")
     up.add_argument("--seed", type=int, default=1, help="of all that links do by chance (default: 1)")
 
-    impair = verbs.add_parser("impair", parents=[common], help="change a link while the lab runs")
+    impair = verb("impair", "change a link while the lab runs", "two-nodes a:b delay=50ms loss=8%")
     impair.add_argument("lab")
     impair.add_argument("link", metavar="A:B", help="its nodes, or one node and its interface")
     impair.add_argument(
         "words", nargs="+", metavar="KEY=VALUE", help="delay=50ms loss=8%% 'a->b.rate=10mbit' …"
     )
 
-    for verb, text in (("check", "test a lab's expectations"), ("down", "take a lab away")):
-        verbs.add_parser(verb, parents=[common], help=text).add_argument("lab")
-    verbs.add_parser("list", parents=[common], help="labs that are up")
+    verb("check", "test a lab's expectations", "two-nodes -o json").add_argument("lab")
+    verb("down", "take a lab away", "two-nodes").add_argument("lab")
+    verb("list", "labs that are up", "-o json")
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -67,30 +72,28 @@ def _up(arguments: argparse.Namespace) -> int:
     if file.is_dir():
         file = file / "topo.clab.yml"
     built = runner.up(file, name=arguments.name, prefix=arguments.prefix, seed=arguments.seed, tell=_tell)
-    if arguments.output == "json":
-        print(json.dumps({"schema": "overlayd.lab/1", "lab": built.name, "namespaces": built.namespaces}))
-    else:
-        print(f"lab {built.name} is up")
-    return OK
+    document = {"schema": "overlayd.lab/1", "lab": built.name, "namespaces": built.namespaces}
+    return _answer(arguments, document, f"lab {built.name} is up")
 
 
 def _impair(arguments: argparse.Namespace) -> int:
     link = runner.impair(arguments.lab, arguments.link, parse_words(arguments.words))
     ways = {link.there: link.impairments.there.as_document(), link.back: link.impairments.back.as_document()}
-    if arguments.output == "json":
-        print(json.dumps({"schema": "overlayd.lab-link/1", "ways": ways}))
-    else:
-        for way, settings in ways.items():
-            print(way, *(f"{key}={value}" for key, value in settings.items() if value), sep="  ")
-    return OK
+    lines = (
+        "  ".join([way, *(f"{key}={value}" for key, value in settings.items() if value)])
+        for way, settings in ways.items()
+    )
+    return _answer(arguments, {"schema": "overlayd.lab-link/1", "ways": ways}, "\n".join(lines))
 
 
 def _check(arguments: argparse.Namespace) -> int:
     findings = check(arguments.lab, _tell)
     failed = sum(not finding.ok for finding in findings)
-    if arguments.output == "json":
-        document = {"schema": "overlayd.lab-check/1", "failed": failed, "findings": [*map(asdict, findings)]}
-        print(json.dumps(document))
+    schema = "overlayd.lab-check/1"
+    if arguments.output == "jsonl":
+        emit_lines(map(asdict, findings), schema)
+    elif arguments.output == "json":
+        emit({"schema": schema, "failed": failed, "findings": [*map(asdict, findings)]})
     else:
         Console().print(_table(findings))
         print(f"{len(findings) - failed} of {len(findings)} hold")
@@ -110,20 +113,23 @@ def _table(findings: list[Finding]) -> Table:
 
 def _down(arguments: argparse.Namespace) -> int:
     was_up = runner.down(arguments.lab)
-    if arguments.output == "json":
-        print(json.dumps({"schema": "overlayd.lab/1", "lab": arguments.lab, "was_up": was_up}))
-    else:
-        print(f"lab {arguments.lab} {'is down' if was_up else 'was not up'}")
-    return OK
+    document = {"schema": "overlayd.lab/1", "lab": arguments.lab, "was_up": was_up}
+    return _answer(arguments, document, f"lab {arguments.lab} {'is down' if was_up else 'was not up'}")
 
 
 def _list(arguments: argparse.Namespace) -> int:
     names = state.labs()
-    print(
-        json.dumps({"schema": "overlayd.labs/1", "labs": names})
-        if arguments.output == "json"
-        else "\n".join(names)
-    )
+    if arguments.output == "jsonl":
+        emit_lines(({"lab": name} for name in names), "overlayd.labs/1")
+        return OK
+    return _answer(arguments, {"schema": "overlayd.labs/1", "labs": names}, "\n".join(names))
+
+
+def _answer(arguments: argparse.Namespace, document: dict[str, Any], text: str) -> int:
+    if arguments.output == "table":
+        print(text)
+    else:
+        emit(document)
     return OK
 
 

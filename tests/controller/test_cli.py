@@ -13,6 +13,7 @@ import pytest
 
 from controller.cli import main
 from controller.config import ConfigError, load_config
+from overlayd._engine import version
 from overlayd.protocol.token import decode_token
 
 
@@ -142,7 +143,9 @@ def test_a_port_in_use_is_named(state: Path, capsys: pytest.CaptureFixture[str])
     assert f"port {port} is in use" in capsys.readouterr().err
 
 
-def test_serve_tells_systemd_when_it_is_ready_and_alive_and_stops_on_a_signal(state: Path, tmp_path: Path) -> None:
+def test_serve_tells_systemd_that_it_is_ready_and_alive_and_stops_on_a_signal(
+    state: Path, tmp_path: Path
+) -> None:
     notify = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
     notify.bind(str(tmp_path / "notify"))
     notify.settimeout(30)
@@ -171,6 +174,12 @@ def test_the_command_line_imports_nothing_heavy_before_it_knows_the_command() ->
     code = "import sys, controller.cli; print({'numpy', 'fastapi', 'sqlite3'}.intersection(sys.modules) or 0)"
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert run.stdout.strip() == "0"
+
+
+def test_the_version_is_that_of_the_distribution(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as stopped:
+        main(["--version"])
+    assert (stopped.value.code, capsys.readouterr().out) == (0, f"overlayd-controller {version()}\n")
 
 
 @pytest.mark.parametrize("arguments", [["token", "create"], ["frobnicate"], []])

@@ -1,11 +1,14 @@
 """The agent as its process and the simulator see it: events in, commands out."""
 
 import msgspec
+import pytest
 
 from overlayd.agent.mesh import Saved
 from overlayd.agent.messages import (
     ControllerConnected,
     ControllerLost,
+    Left,
+    Level,
     NeighbourSeen,
     PushSnapshot,
     Reconnect,
@@ -14,6 +17,7 @@ from overlayd.agent.messages import (
     TellController,
     Tick,
 )
+from overlayd.agent.view import NotFound, Outside, View
 from overlayd.model.node import SignedRecord
 from overlayd.protocol import controller, engine
 from tests.overlayd.agent.dialogue import (
@@ -249,6 +253,17 @@ def test_a_revoked_node_tears_its_mesh_down_and_stays_so() -> None:
     talk >> welcome(generation=7)
     (snapshot,) = snapshots(talk.drain())
     assert snapshot.peers == ()
+
+
+def test_who_leaves_is_told_nothing_of_an_error() -> None:
+    talk = started(route(BERLIN, DIRECT))
+    talk.log.clear()
+    (snapshot,) = snapshots((talk >> Left()).drain())
+    assert (snapshot.peers, snapshot.routes) == ((), ())
+    talk >> controller.Revoked("this node left the network")  # as the controller confirms
+    assert [(line.level, line.event) for line in talk.log] == [(Level.INFO, "left")]
+    with pytest.raises(NotFound, match=r"no member any more \(it left the network\); `overlayctl join"):
+        View(talk.agent, talk.now, Outside("", None, None, 0.0)).find("berlin")
 
 
 def test_a_refused_snapshot_is_remembered_until_one_is_accepted() -> None:

@@ -206,6 +206,15 @@ def test_a_new_token_stands_alone_on_stdout(
     assert api.asked == [("POST", "/v1/tokens", wanted)]
 
 
+def test_the_life_of_a_token_is_a_time_with_a_unit(api: Api, token: Path) -> None:
+    assert run(api, token, "token", "create", "--name", "oslo", "--ttl", "90s") == 0
+    assert api.asked[0][2]["ttlSeconds"] == 90
+    for wrong in ("900", "15min"):
+        with pytest.raises(SystemExit) as error:
+            run(api, token, "token", "create", "--name", "oslo", "--ttl", wrong)
+        assert error.value.code == 2
+
+
 def test_refusals_become_exit_codes(api: Api, token: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run(api, token, "token", "create", "--name", "taken") == 7
     assert ctl.main(["node", "list", "--controller", api.url]) == 5

@@ -197,6 +197,16 @@ async def test_a_node_that_has_not_joined_says_so(tmp_path: Path) -> None:
 
 
 @in_a_loop
+async def test_a_question_about_paths_tells_who_has_not_joined_what_to_do(tmp_path: Path) -> None:
+    configuration = configure(tmp_path)
+    async with running(configuration):
+        for verb in ("explain", "trace"):
+            problem = (await ask(configuration, verb, destination="berlin")).problem
+            assert problem is not None and problem.code == "not-found"
+            assert problem.message == "this node has not joined a network; `overlayctl join TOKEN` does"
+
+
+@in_a_loop
 async def test_a_damaged_join_token_is_a_usage_error_and_changes_nothing(tmp_path: Path) -> None:
     configuration = configure(tmp_path)
     engine = FakeEngine(configuration.engine_socket)

@@ -52,3 +52,7 @@ def test_labs_that_are_up_are_listed(capsys: pytest.CaptureFixture[str]) -> None
     (state.ROOT / "two-nodes").mkdir(parents=True)
     assert run("list", "-o", "json") == cli.OK
     assert json.loads(capsys.readouterr().out)["labs"] == ["two-nodes"]
+    assert run("list", "-o", "jsonl") == cli.OK
+    assert json.loads(capsys.readouterr().out) == {"lab": "two-nodes", "schema": "overlayd.labs/1"}
+    assert run("list") == cli.OK
+    assert capsys.readouterr().out == "two-nodes\n"
