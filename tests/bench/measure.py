@@ -122,20 +122,28 @@ class Bench:
         return window / (time_ms / 1e3)
 
     def _no_loss_gbps(self) -> float:
-        """The highest rate at which all arrived, by bisection around what a flood gets through."""
+        """The highest rate at which all arrived, by bisection around what a flood gets through.
+
+        A rate has two tries: the machine is shared, and a stall of its own is no loss of the tunnel.
+        """
         flood = self._flood(LARGE, STEP_MS)
         low, high, best = 0.0, 1.5 * flood, 0.0
         for _ in range(STEPS):
             rate = (low + high) / 2
-            sent, received, _ = self._load(LARGE, STEP_MS, int(rate), 0, STEP_MS)
-            if received >= sent * (1 - NO_LOSS_RATIO):
-                # What was sent, not what was wished: the sender may be the slower one.
+            received = self._without_loss(int(rate)) or self._without_loss(int(rate))
+            if received:
+                # What arrived, not what was wished: the sender may be the slower one.
                 low, best = rate, max(best, received / (STEP_MS / 1e3))
             else:
                 high = rate
         if not best:
             raise LabError(f"at every rate down to {high:.0f} large datagrams a second some were lost")
         return best * 1400 * 8 / 1e9
+
+    def _without_loss(self, rate: int) -> int:
+        """Large datagrams received at a rate; 0: some were lost."""
+        sent, received, _ = self._load(LARGE, STEP_MS, rate, 0, STEP_MS)
+        return received if received >= sent * (1 - NO_LOSS_RATIO) else 0
 
     def _load(self, size: int, time_ms: int, rate: int, skip_ms: int, window_ms: int) -> tuple[int, int, int]:
         """Datagrams sent, received, and received in the window."""
