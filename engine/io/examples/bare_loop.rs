@@ -13,8 +13,8 @@ use std::net::SocketAddr;
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::ptr;
 
-use aws_lc_rs::aead::{AES_256_GCM, Aad, LessSafeKey, Nonce, UnboundKey};
 use overlayd_io::{open_tun, open_udp};
+use ring::aead::{AES_256_GCM, Aad, LessSafeKey, Nonce, UnboundKey};
 
 const VNET_LEN: usize = 10;
 /// Counter (8), place in the packet (2), datagrams of the packet (2).

@@ -2,8 +2,6 @@
 
 use std::fmt;
 
-use aws_lc_rs::agreement::{PrivateKey, X25519};
-
 /// Not a private key of X25519.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct KeyError;
@@ -18,9 +16,8 @@ impl std::error::Error for KeyError {}
 
 /// The X25519 public key that belongs to `private` (RFC 7748).
 pub fn public_key(private: &[u8]) -> Result<[u8; 32], KeyError> {
-    let key = PrivateKey::from_private_key(&X25519, private).map_err(|_| KeyError)?;
-    let public = key.compute_public_key().map_err(|_| KeyError)?;
-    public.as_ref().try_into().map_err(|_| KeyError)
+    let private = private.try_into().map_err(|_| KeyError)?;
+    Ok(overlayd_node::session::public_key(private))
 }
 
 #[cfg(test)]
