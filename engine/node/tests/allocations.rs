@@ -1,53 +1,23 @@
 //! In the steady state a packet costs no allocation: not at the ingress, not at a relay, not at the egress.
 
-#![allow(
-    clippy::unwrap_used,
-    unsafe_code,
-    reason = "a global allocator is unsafe by its trait"
-)]
+#![allow(clippy::unwrap_used, reason = "tests fail by panicking")]
 
+#[path = "../benches/engine/counting.rs"]
+mod counting;
 mod mesh;
 
-use std::alloc::{GlobalAlloc, Layout, System};
-use std::cell::Cell;
-
+use counting::{Counting, allocations};
 use mesh::*;
 use overlayd_node::{Datagram, Node, Offload, Packet};
-
-struct Counting;
-
-thread_local! {
-    static ALLOCATIONS: Cell<u64> = const { Cell::new(0) };
-}
-
-// SAFETY: passes everything on to the system's allocator.
-unsafe impl GlobalAlloc for Counting {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        let _ = ALLOCATIONS.try_with(|count| count.set(count.get() + 1));
-        // SAFETY: as our caller promises.
-        unsafe { System.alloc(layout) }
-    }
-
-    unsafe fn dealloc(&self, memory: *mut u8, layout: Layout) {
-        // SAFETY: as our caller promises.
-        unsafe { System.dealloc(memory, layout) }
-    }
-
-    unsafe fn realloc(&self, memory: *mut u8, layout: Layout, size: usize) -> *mut u8 {
-        let _ = ALLOCATIONS.try_with(|count| count.set(count.get() + 1));
-        // SAFETY: as our caller promises.
-        unsafe { System.realloc(memory, layout, size) }
-    }
-}
 
 #[global_allocator]
 static COUNTING: Counting = Counting;
 
 /// Allocations within one call.
 fn counted(call: impl FnOnce()) -> u64 {
-    let before = ALLOCATIONS.get();
+    let before = allocations();
     call();
-    ALLOCATIONS.get() - before
+    allocations() - before
 }
 
 /// Hands the datagrams of one node's output to another; allocations of the receiver.
