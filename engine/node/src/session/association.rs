@@ -340,6 +340,14 @@ impl Association {
         Life::new(boot, self.place.as_ref().map_or(0, |place| place.numbering))
     }
 
+    /// Whether the peer has another of its links here. An address that no link names may be that of any link to the peer; of two that have moved,
+    /// neither takes the other's place.
+    pub(super) fn is_taken(&self, life: Life) -> bool {
+        let next = self.next.as_ref().map(|next| next.session.life);
+        let newest = next.or(self.life);
+        newest.is_some_and(|other| other != life && other.boot() == life.boot())
+    }
+
     pub(super) fn can_initiate(&self) -> bool {
         self.place
             .as_ref()

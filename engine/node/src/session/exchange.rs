@@ -104,8 +104,10 @@ impl Sessions {
             Via::Route { .. } => Err(DropReason::UnknownPeer),
             Via::Underlay { uplink, remote } => {
                 let links = self.links_by_peer.get(&peer).map_or(&[][..], Vec::as_slice);
+                let life = Life(responder.payload.boot);
                 let fitting = links.iter().filter_map(|id| {
-                    let place = self.associations.get(Scope::Hop(*id))?.place.as_ref()?;
+                    let association = self.associations.get(Scope::Hop(*id))?;
+                    let place = association.place.as_ref()?;
                     if (place.uplink, place.lane) != (uplink, responder.payload.lane) {
                         return None;
                     }
@@ -122,11 +124,11 @@ impl Sessions {
                     } else {
                         3
                     };
-                    Some((rank, *id))
+                    Some((rank, association.is_taken(life), *id))
                 });
                 fitting
                     .min()
-                    .map(|(_, id)| Scope::Hop(id))
+                    .map(|(.., id)| Scope::Hop(id))
                     .ok_or(DropReason::UnknownLink)
             }
         }
