@@ -64,8 +64,15 @@ class Engine:
         tun_segmentation: bool = True,
         udp_gso: bool = True,
         udp_gro: bool = True,
+        tun_udp_segmentation: bool = True,
+        spin_us: int = 0,
+        fault_tun_segmentation: int = 0,
+        fault_udp_gso: int = 0,
     ) -> Engine:
-        """Start. `uplinks` as snapshots count them; `boot` is larger at each start of the node."""
+        """Start. `uplinks` as snapshots count them; `boot` is larger at each start of the node.
+
+        `spin_us`: the longest time to wait awake. For tests: after `fault_…` uses an offload fails; 0: never.
+        """
 
     def apply(self, snapshot: bytes) -> None:
         """Put a snapshot (JSON) in force, whole or not at all; SnapshotRefused: the last one stays."""

@@ -42,10 +42,14 @@ class NodeSection(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class EngineSection(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """The overlay interface and its ``mtu``. ``key_log`` writes session keys to a file, for a dissector."""
+    """The overlay interface and its ``mtu``. ``key_log`` writes session keys to a file, for a dissector.
+
+    ``spin_us``: how long the engine waits awake at most for what is expected soon; 0: never.
+    """
 
     interface: str = "overlay0"
     mtu: Annotated[int, msgspec.Meta(ge=1280, le=9000)] = 1380
+    spin_us: Annotated[int, msgspec.Meta(ge=0, le=10_000)] = 200
     key_log: bool = False
 
     def __post_init__(self) -> None:
@@ -57,14 +61,23 @@ class EngineSection(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class OffloadSection(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A switch for each offload of the kernel; one that fails at run time is given up by itself.
 
-    ``tun_checksum``: checksums stay partial on the interface. ``tun_segmentation``: super-packets to and
-    from it (needs ``tun_checksum``). ``udp_gso``, ``udp_gro``: runs of datagrams, sent and received.
+    ``tun_checksum``: checksums stay partial on the interface. ``tun_segmentation``, ``tun_udp_segmentation``:
+    super-packets of TCP and of UDP to and from it (need ``tun_checksum``). ``udp_gso``, ``udp_gro``: runs of
+    datagrams, sent and received.
     """
 
     tun_checksum: bool = True
     tun_segmentation: bool = True
+    tun_udp_segmentation: bool = True
     udp_gso: bool = True
     udp_gro: bool = True
+
+
+class FaultSection(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """For tests: after so many uses an offload fails, as some kernels' have; 0: never."""
+
+    tun_segmentation: Annotated[int, msgspec.Meta(ge=0)] = 0
+    udp_gso: Annotated[int, msgspec.Meta(ge=0)] = 0
 
 
 class UplinkSection(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -142,6 +155,7 @@ class Configuration(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     node: NodeSection = NodeSection()
     engine: EngineSection = EngineSection()
     offload: OffloadSection = OffloadSection()
+    fault: FaultSection = FaultSection()
     agent: AgentSection = AgentSection()
     log: LogSection = LogSection()
 

@@ -75,6 +75,9 @@ class EngineProcess:
             private_key,
             self._boot,
             key_log=configuration.engine.key_log,
+            spin_us=configuration.engine.spin_us,
+            fault_tun_segmentation=configuration.fault.tun_segmentation,
+            fault_udp_gso=configuration.fault.udp_gso,
             **msgspec.structs.asdict(configuration.offload),
         )
         stack.callback(self._engine.stop)

@@ -21,7 +21,7 @@ from overlayd.protocol import engine
 from sim.lab import netns, process
 from tests.network.engines import WAIT_S, Agent, Host, connect, make_pair, snapshot
 
-OFFLOADS = ("tun_checksum", "tun_segmentation", "udp_gso", "udp_gro")
+OFFLOADS = ("tun_checksum", "tun_segmentation", "tun_udp_segmentation", "udp_gso", "udp_gro")
 TRANSFER_BYTES = 20_000_000
 
 
@@ -102,6 +102,48 @@ def test_bytes_arrive_with_an_offload_switched_off_at_one_end(
         assert transfer(a, b, address, TRANSFER_BYTES // 4)
     for address in a.addresses:
         assert transfer(b, a, address, TRANSFER_BYTES // 4)
+
+
+def test_offloads_that_fail_in_mid_transfer_are_given_up_and_nothing_else_is(
+    stack: ExitStack, tmp_path: Path
+) -> None:
+    faults = ("fault.tun_segmentation=40", "fault.udp_gso=40")
+    a, b = Host(1, tmp_path, settings=faults), Host(2, tmp_path, settings=faults)
+    start_pair(stack, a, b)
+    for address in b.addresses:
+        assert transfer(a, b, address)
+    for address in a.addresses:
+        assert transfer(b, a, address)
+    for name in ("tun_segmentation_step_downs", "udp_gso_step_downs"):
+        for host in (a, b):
+            _wait_for(lambda host=host, name=name: f"{name}=1" in host.log.read_text())
+    for host in (a, b):
+        assert "link_state" not in host.log.read_text().partition("state=up")[2], "the session was lost"
+
+
+def test_a_train_of_small_datagrams_arrives_as_it_was_sent(stack: ExitStack, tmp_path: Path) -> None:
+    """They are joined for the write at the far end; after a while that fails, and they go singly."""
+    a, b = Host(1, tmp_path), Host(2, tmp_path, settings=("fault.tun_segmentation=5",))
+    start_pair(stack, a, b)
+    for address in b.addresses:
+        with netns.inside(b.namespace):
+            family = socket.AF_INET6 if ":" in address else socket.AF_INET
+            receiver = socket.socket(family, socket.SOCK_DGRAM)
+        with netns.inside(a.namespace):
+            sender = socket.socket(family, socket.SOCK_DGRAM)
+        with receiver, sender:
+            receiver.bind((address, 7000))
+            receiver.settimeout(WAIT_S)
+            sizes = random.Random(7)
+            for _ in range(30):
+                train = [
+                    bytes([index]) * sizes.choice((64, 64, 64, 64, 63, 65, 1, 0, 1200)) for index in range(40)
+                ]
+                for data in train:
+                    sender.sendto(data, (address, 7000))
+                assert [receiver.recv(65_536) for _ in train] == train
+    _wait_for(lambda: "tun_udp_segmentation_step_downs=1" in b.log.read_text())
+    assert ping(a, b.addresses[0]) == 10
 
 
 def test_udp_datagrams_keep_their_bounds(stack: ExitStack, tmp_path: Path) -> None:

@@ -27,6 +27,8 @@ pub struct ShellCounters {
     pub udp_gso_step_downs: u64,
     /// Queues that gave up handing super-packets to the TUN after the kernel failed at them.
     pub tun_segmentation_step_downs: u64,
+    /// The same of super-packets of UDP.
+    pub tun_udp_segmentation_step_downs: u64,
 }
 
 impl ShellCounters {

@@ -12,11 +12,12 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::{fmt, mem, process};
 
-use overlayd_node::{Counters, Event, Node, NodeConfig, Snapshot, SnapshotError};
+use overlayd_node::{Counters, Event, Nanos, Node, NodeConfig, Snapshot, SnapshotError};
 use serde::Serialize;
 
 use crate::counters::ShellCounters;
 use crate::events::EventQueue;
+use crate::fault::{Fault, Faults};
 use crate::shard::{Owner, Shard};
 use crate::sys::{self, Waker};
 use crate::tun::{TunOffloads, TunQueue};
@@ -30,6 +31,10 @@ pub struct EngineConfig {
     pub uplinks: Vec<RawFd>,
     pub tun_offloads: TunOffloads,
     pub udp_offloads: UdpOffloads,
+    /// For tests.
+    pub faults: Faults,
+    /// The longest time to wait awake for what is expected soon; 0: never.
+    pub spin: Nanos,
     pub private_key: [u8; 32],
     pub boot: u64,
     pub key_log: bool,
@@ -237,7 +242,11 @@ fn make_shard(config: &EngineConfig, shared: &Shared) -> io::Result<Shard> {
         },
         sys::monotonic_ns(),
     );
-    let tun = TunQueue::new(sys::duplicate(config.tun)?, config.tun_offloads)?;
+    let tun = TunQueue::new(
+        sys::duplicate(config.tun)?,
+        config.tun_offloads,
+        Fault::after(config.faults.tun_segmentation),
+    )?;
     let uplinks = (0..)
         .zip(&config.uplinks)
         .map(|(index, fd)| {
@@ -245,10 +254,11 @@ fn make_shard(config: &EngineConfig, shared: &Shared) -> io::Result<Shard> {
                 sys::duplicate(*fd)?,
                 index,
                 config.udp_offloads,
+                Fault::after(config.faults.udp_gso),
             ))
         })
         .collect::<io::Result<Vec<_>>>()?;
-    Shard::new(node, tun, uplinks, shared.waker.as_fd())
+    Shard::new(node, tun, uplinks, config.spin, shared.waker.as_fd())
 }
 
 #[cfg(test)]
@@ -306,11 +316,14 @@ mod tests {
             tun_offloads: TunOffloads {
                 checksum: true,
                 segmentation: true,
+                udp_segmentation: true,
             },
             udp_offloads: UdpOffloads {
                 gso: true,
                 gro: true,
             },
+            faults: Faults::default(),
+            spin: 0,
             private_key: [1; 32],
             boot: 1,
             key_log: false,

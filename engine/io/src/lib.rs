@@ -8,9 +8,11 @@
 mod counters;
 mod engine;
 mod events;
+mod fault;
 mod identity;
 pub mod netem;
 mod shard;
+mod spin;
 mod sys;
 mod tun;
 mod udp;
@@ -18,6 +20,7 @@ mod vnet;
 
 pub use counters::ShellCounters;
 pub use engine::{ApplyError, Engine, EngineConfig, Totals};
+pub use fault::Faults;
 pub use identity::{KeyError, public_key};
 pub use tun::{TunOffloads, open_tun};
 pub use udp::{UdpOffloads, open_udp};

@@ -11,6 +11,7 @@ use overlayd_node::{Datagram, Event, Nanos, Node, Packet};
 
 use crate::counters::ShellCounters;
 use crate::events::EventQueue;
+use crate::spin::{Source, Spin};
 use crate::sys::{self, Poller, Ready};
 use crate::tun::{PacketBatch, TunQueue};
 use crate::udp::{DatagramBatch, Runs, Uplink};
@@ -19,6 +20,8 @@ const COMMAND: u64 = u64::MAX;
 const TUN: u64 = u64::MAX - 1;
 /// The loop turns at least this often, so that a watchdog sees it alive.
 const TICK: Nanos = 1_000_000_000;
+/// A yield that lasts so long let somebody else run: there is no core to spin on.
+const CROWDED: Nanos = 20_000;
 
 /// Where input comes from and output goes to; kept apart from the node, which knows none of it.
 pub(crate) struct Shard {
@@ -26,6 +29,7 @@ pub(crate) struct Shard {
     tun: TunQueue,
     uplinks: Vec<Uplink>,
     poller: Poller,
+    spin: Spin,
     counters: ShellCounters,
     ready: Vec<Ready>,
     packet_batch: PacketBatch,
@@ -45,11 +49,12 @@ pub(crate) trait Owner {
 }
 
 impl Shard {
-    /// `command` becomes readable when [`Owner::command`] is to be called.
+    /// `spin`: how long to wait awake at most; `command` becomes readable when [`Owner::command`] is to be called.
     pub(crate) fn new(
         node: Node,
         tun: TunQueue,
         uplinks: Vec<Uplink>,
+        spin: Nanos,
         command: impl AsFd,
     ) -> io::Result<Self> {
         let poller = Poller::new()?;
@@ -63,6 +68,7 @@ impl Shard {
             tun,
             uplinks,
             poller,
+            spin: Spin::new(spin),
             counters: ShellCounters::default(),
             ready: Vec::new(),
             packet_batch: PacketBatch::new(),
@@ -104,11 +110,32 @@ impl Shard {
         self.counters
     }
 
+    /// Until something is ready or the node's time has come: awake first, if that promises to be short.
     fn wait(&mut self) -> io::Result<()> {
-        let now = sys::monotonic_ns();
+        let from = sys::monotonic_ns();
         let due = self.node.poll_timeout().unwrap_or(Nanos::MAX);
-        self.poller
-            .wait(due.saturating_sub(now).min(TICK), &mut self.ready)
+        let due = due.min(from + TICK);
+        let awake_until = due.min(from + self.spin.length(from));
+        let mut now = from;
+        let mut crowded = false;
+        while now < awake_until && !crowded {
+            self.poller.wait(0, &mut self.ready)?;
+            if !self.ready.is_empty() {
+                break;
+            }
+            let before = sys::monotonic_ns();
+            sys::yield_now();
+            now = sys::monotonic_ns();
+            crowded = now - before > CROWDED;
+            if crowded {
+                self.spin.crowded(now);
+            }
+        }
+        if now >= awake_until || crowded {
+            self.poller.wait(due.saturating_sub(now), &mut self.ready)?;
+        }
+        self.spin.waited(sys::monotonic_ns() - from);
+        Ok(())
     }
 
     fn serve_tun(&mut self, owner: &impl Owner) -> io::Result<()> {
@@ -119,6 +146,8 @@ impl Shard {
         }
         let mut packets: Vec<Packet<'_>> = mem::take(&mut self.packets);
         packets.extend(self.packet_batch.packets());
+        let bytes = packets.iter().map(|packet| packet.bytes.len()).sum();
+        self.spin.served(Source::Tun, bytes);
         self.node.handle_packets(sys::monotonic_ns(), &packets);
         self.packets = emptied(packets, |_| unreachable!());
         self.flush(owner.events())
@@ -142,6 +171,8 @@ impl Shard {
         }
         let mut datagrams: Vec<Datagram<'_>> = mem::take(&mut self.datagrams);
         datagrams.extend(self.datagram_batch.datagrams());
+        let bytes = datagrams.iter().map(|datagram| datagram.bytes.len()).sum();
+        self.spin.served(Source::Uplinks, bytes);
         self.node
             .handle_datagrams(sys::monotonic_ns(), &mut datagrams);
         self.datagrams = emptied(datagrams, |_| unreachable!());

@@ -51,6 +51,12 @@ pub(crate) fn duplicate(fd: RawFd) -> io::Result<OwnedFd> {
     }
 }
 
+/// Lets others run that wait for this thread's core.
+pub(crate) fn yield_now() {
+    // SAFETY: no pointers, and it does not fail.
+    unsafe { libc::sched_yield() };
+}
+
 /// No slack on the thread's timers: pacing and liveness count in fractions of a millisecond.
 pub(crate) fn make_timers_prompt() {
     // SAFETY: no pointers. A refusal costs accuracy only.

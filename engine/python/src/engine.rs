@@ -7,8 +7,8 @@ use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::os::fd::{AsRawFd, IntoRawFd, RawFd};
 
-use overlayd_io::{ApplyError, Engine as Running, EngineConfig, TunOffloads, UdpOffloads};
-use overlayd_node::Snapshot;
+use overlayd_io::{ApplyError, Engine as Running, EngineConfig, Faults, TunOffloads, UdpOffloads};
+use overlayd_node::{Nanos, Snapshot};
 use pyo3::exceptions::{PyOSError, PyRuntimeError, PyValueError};
 use pyo3::prelude::*;
 
@@ -64,7 +64,8 @@ impl Engine {
     #[new]
     #[pyo3(signature = (
         tun, uplinks, private_key, boot, *, key_log = false,
-        tun_checksum = true, tun_segmentation = true, udp_gso = true, udp_gro = true
+        tun_checksum = true, tun_segmentation = true, udp_gso = true, udp_gro = true,
+        tun_udp_segmentation = true, spin_us = 0, fault_tun_segmentation = 0, fault_udp_gso = 0
     ))]
     #[allow(clippy::too_many_arguments, reason = "keyword arguments of Python")]
     fn new(
@@ -78,6 +79,10 @@ impl Engine {
         tun_segmentation: bool,
         udp_gso: bool,
         udp_gro: bool,
+        tun_udp_segmentation: bool,
+        spin_us: u32,
+        fault_tun_segmentation: u64,
+        fault_udp_gso: u64,
     ) -> PyResult<Self> {
         let config = EngineConfig {
             tun,
@@ -85,11 +90,17 @@ impl Engine {
             tun_offloads: TunOffloads {
                 checksum: tun_checksum,
                 segmentation: tun_segmentation,
+                udp_segmentation: tun_udp_segmentation,
             },
             udp_offloads: UdpOffloads {
                 gso: udp_gso,
                 gro: udp_gro,
             },
+            faults: Faults {
+                tun_segmentation: fault_tun_segmentation,
+                udp_gso: fault_udp_gso,
+            },
+            spin: Nanos::from(spin_us) * 1000,
             private_key,
             boot,
             key_log,

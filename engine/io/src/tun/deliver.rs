@@ -1,6 +1,7 @@
 //! Writing to the TUN: super-packets whole, neighbours of a UDP flow joined, and step-down where the kernel fails at either. I/O.
 
 use std::io;
+use std::mem;
 use std::os::fd::AsRawFd;
 
 use overlayd_node::{Cut, Delivery, Offload, Segment, SegmentKind, complete_checksum};
@@ -22,7 +23,7 @@ impl TunQueue {
     ) {
         let mut rest = packets;
         while !rest.is_empty() {
-            let count = match self.offloads.segmentation && self.udp_segmentation {
+            let count = match self.offloads.udp_segmentation {
                 true => join::count(bytes, rest),
                 false => 1,
             };
@@ -79,15 +80,23 @@ impl TunQueue {
     }
 
     fn segments(&self, kind: SegmentKind) -> bool {
-        self.offloads.segmentation && (self.udp_segmentation || kind != SegmentKind::Udp)
+        match kind {
+            SegmentKind::Udp => self.offloads.udp_segmentation,
+            SegmentKind::TcpV4 | SegmentKind::TcpV6 => self.offloads.segmentation,
+        }
     }
 
     fn give_up(&mut self, kind: SegmentKind, counters: &mut ShellCounters) {
         match kind {
-            SegmentKind::Udp => self.udp_segmentation = false,
-            SegmentKind::TcpV4 | SegmentKind::TcpV6 => self.offloads.segmentation = false,
+            SegmentKind::Udp => {
+                self.offloads.udp_segmentation = false;
+                counters.tun_udp_segmentation_step_downs += 1;
+            }
+            SegmentKind::TcpV4 | SegmentKind::TcpV6 => {
+                self.offloads.segmentation = false;
+                counters.tun_segmentation_step_downs += 1;
+            }
         }
-        counters.tun_segmentation_step_downs += 1;
     }
 
     /// Writes the packets that a super-packet means. Whether the kernel took any.
@@ -129,18 +138,24 @@ impl TunQueue {
         {
             complete_checksum(&mut self.single, place);
         }
-        let taken = self.write(&self.single, left).is_ok();
+        let single = mem::take(&mut self.single);
+        let taken = self.write(&single, left).is_ok();
+        self.single = single;
         counters.tun_refused += u64::from(!taken);
         taken
     }
 
-    fn write(&self, packet: &[u8], offload: Offload) -> io::Result<()> {
+    fn write(&mut self, packet: &[u8], offload: Offload) -> io::Result<()> {
+        if offload.segment.is_some() {
+            self.fault.strike(libc::EINVAL)?;
+        }
         let header = offload::encode(offload).to_bytes();
         self.write_pieces(&[piece(&header), piece(packet)])
     }
 
     /// `packets`: at least one, which `join` found to be one super-packet.
-    fn write_joined(&self, bytes: &[u8], packets: &[Delivery]) -> io::Result<()> {
+    fn write_joined(&mut self, bytes: &[u8], packets: &[Delivery]) -> io::Result<()> {
+        self.fault.strike(libc::EINVAL)?;
         let first = &bytes[packets[0].range.clone()];
         let transport = packets[0]
             .offload

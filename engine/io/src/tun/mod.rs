@@ -17,6 +17,7 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 use overlayd_node::{Offload, Packet};
 
 use crate::counters::ShellCounters;
+use crate::fault::Fault;
 use crate::sys::{check, check_len};
 use crate::vnet::{self, VnetHeader};
 
@@ -33,8 +34,10 @@ const BATCH: usize = 64;
 pub struct TunOffloads {
     /// Transport checksums stay partial.
     pub checksum: bool,
-    /// Super-packets, in and out; needs `checksum`.
+    /// Super-packets of TCP, in and out; needs `checksum`.
     pub segmentation: bool,
+    /// Super-packets of UDP, in and out; needs `checksum`.
+    pub udp_segmentation: bool,
 }
 
 /// Opens a queue of the TUN `name`, which is made if it is not there; it lives as long as one of its queues is open.
@@ -67,19 +70,19 @@ pub fn open_tun(name: &str) -> io::Result<OwnedFd> {
 #[derive(Debug)]
 pub(crate) struct TunQueue {
     fd: OwnedFd,
-    /// As they are used now: segmentation is given up when the kernel fails at it.
+    /// As they are used now: one that the kernel fails at is given up.
     offloads: TunOffloads,
-    /// Whether the kernel cuts super-packets of UDP, too.
-    udp_segmentation: bool,
+    fault: Fault,
     /// Scratch for a packet that is cut or completed here because the kernel does not.
     single: Vec<u8>,
 }
 
 impl TunQueue {
     /// Sets the queue's offloads. What the kernel does not have (UDP segmentation before 6.2) is left out.
-    pub(crate) fn new(fd: OwnedFd, offloads: TunOffloads) -> io::Result<Self> {
-        let offloads = TunOffloads {
+    pub(crate) fn new(fd: OwnedFd, offloads: TunOffloads, fault: Fault) -> io::Result<Self> {
+        let mut offloads = TunOffloads {
             segmentation: offloads.segmentation && offloads.checksum,
+            udp_segmentation: offloads.udp_segmentation && offloads.checksum,
             ..offloads
         };
         let length: libc::c_int = vnet::LEN as libc::c_int;
@@ -91,21 +94,13 @@ impl TunQueue {
                 &raw const length,
             )
         })?;
-        let checksum = if offloads.checksum {
-            libc::TUN_F_CSUM
-        } else {
-            0
-        };
-        let tcp = if offloads.segmentation {
-            libc::TUN_F_TSO4 | libc::TUN_F_TSO6
-        } else {
-            0
-        };
-        let udp = if offloads.segmentation {
-            libc::TUN_F_USO4 | libc::TUN_F_USO6
-        } else {
-            0
-        };
+        let flags = |used: bool, flags: libc::c_uint| if used { flags } else { 0 };
+        let checksum = flags(offloads.checksum, libc::TUN_F_CSUM);
+        let tcp = flags(offloads.segmentation, libc::TUN_F_TSO4 | libc::TUN_F_TSO6);
+        let udp = flags(
+            offloads.udp_segmentation,
+            libc::TUN_F_USO4 | libc::TUN_F_USO6,
+        );
         let set = |flags: libc::c_uint| {
             // SAFETY: the argument is a number.
             check(unsafe {
@@ -116,14 +111,14 @@ impl TunQueue {
                 )
             })
         };
-        let whole = set(checksum | tcp | udp);
-        if whole.is_err() {
+        if set(checksum | tcp | udp).is_err() {
             set(checksum | tcp)?;
+            offloads.udp_segmentation = false;
         }
         Ok(Self {
-            udp_segmentation: whole.is_ok(),
             fd,
             offloads,
+            fault,
             single: Vec::new(),
         })
     }

@@ -14,15 +14,18 @@ use overlayd_node::{Delivery, Offload, Segment, SegmentKind};
 
 use super::{PacketBatch, TunOffloads, TunQueue, open_tun};
 use crate::counters::ShellCounters;
+use crate::fault::Fault;
 use crate::sys::{Poller, check};
 
 const ALL: TunOffloads = TunOffloads {
     checksum: true,
     segmentation: true,
+    udp_segmentation: true,
 };
 const NONE: TunOffloads = TunOffloads {
     checksum: false,
     segmentation: false,
+    udp_segmentation: false,
 };
 const HEADERS: usize = 28;
 const UDP_CHECKSUM: (u16, u16) = (20, 6);
@@ -59,8 +62,8 @@ fn with_tun(offloads: TunOffloads, test: impl FnOnce(Tun) + Send) {
         // SAFETY: no pointers; only this thread moves.
         check(unsafe { libc::unshare(libc::CLONE_NEWNET) })
             .expect("a network namespace (needs root)");
-        let queue =
-            TunQueue::new(open_tun("test0").expect("a TUN"), offloads).expect("its offloads");
+        let queue = TunQueue::new(open_tun("test0").expect("a TUN"), offloads, Fault::after(0))
+            .expect("its offloads");
         for words in [
             "link set lo up",
             "addr add 10.1.0.1/24 dev test0",
@@ -151,6 +154,7 @@ fn a_super_packet_is_delivered_as_the_packets_it_means_whoever_cuts_it() {
         ALL,
         TunOffloads {
             segmentation: false,
+            udp_segmentation: false,
             ..ALL
         },
         NONE,
@@ -191,11 +195,11 @@ fn a_super_packet_that_the_kernel_refuses_is_cut_here_and_so_are_all_after_it() 
         assert_eq!(
             tun.counters,
             ShellCounters {
-                tun_segmentation_step_downs: 1,
+                tun_udp_segmentation_step_downs: 1,
                 ..Default::default()
             }
         );
-        assert!(!tun.queue.udp_segmentation);
+        assert!(!tun.queue.offloads.udp_segmentation);
         let (packet, offload, pieces) = super_packet(port, 1000);
         tun.deliver(&packet, offload);
         assert_eq!(received(&socket, pieces.len()), pieces);

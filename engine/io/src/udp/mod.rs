@@ -13,6 +13,7 @@ use std::mem;
 use std::net::SocketAddr;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 
+use crate::fault::Fault;
 use crate::sys::{check, set_option};
 
 pub(crate) use receive::DatagramBatch;
@@ -83,6 +84,7 @@ pub(crate) struct Uplink {
     index: u8,
     /// Whether runs leave in one send; given up when the kernel fails at it.
     gso: bool,
+    fault: Fault,
     /// What the full socket did not take yet.
     pending: send::Pending,
     /// The kernel's count of datagrams dropped for want of buffer, as last seen.
@@ -90,7 +92,7 @@ pub(crate) struct Uplink {
 }
 
 impl Uplink {
-    pub(crate) fn new(fd: OwnedFd, index: u8, offloads: UdpOffloads) -> Self {
+    pub(crate) fn new(fd: OwnedFd, index: u8, offloads: UdpOffloads, fault: Fault) -> Self {
         // A kernel before 5.0 does not know it, and then hands over datagrams one by one.
         let _ = set_option(
             fd.as_fd(),
@@ -102,6 +104,7 @@ impl Uplink {
             fd,
             index,
             gso: offloads.gso,
+            fault,
             pending: send::Pending::default(),
             overflow: 0,
         }

@@ -185,7 +185,10 @@ impl Uplink {
     }
 
     /// One system call for up to [`BATCH`] runs. Number of runs sent, at least one.
-    fn send_many(&self, bytes: &[u8], runs: &[Run]) -> io::Result<usize> {
+    fn send_many(&mut self, bytes: &[u8], runs: &[Run]) -> io::Result<usize> {
+        if runs.first().is_some_and(|run| run.count() > 1) {
+            self.fault.strike(libc::EIO)?;
+        }
         let mut names: [Name; BATCH] = [address::empty(); BATCH];
         let mut controls = [NO_CONTROL; BATCH];
         let mut pieces = [NO_PIECE; BATCH];

@@ -9,6 +9,7 @@ use overlayd_node::Transmit;
 use super::send::Run;
 use super::{DatagramBatch, Runs, UdpOffloads, Uplink, address, open_udp};
 use crate::counters::ShellCounters;
+use crate::fault::Fault;
 use crate::sys::{Poller, check, set_option};
 
 const ALL: UdpOffloads = UdpOffloads {
@@ -45,7 +46,7 @@ impl End {
             unsafe { libc::getsockname(fd.as_raw_fd(), (&raw mut name).cast(), &raw mut length) };
         check(done).unwrap();
         Self {
-            uplink: Uplink::new(fd, 0, offloads),
+            uplink: Uplink::new(fd, 0, offloads, Fault::after(0)),
             address: address::decode(&name).unwrap(),
             batch: DatagramBatch::new(),
             counters: ShellCounters::default(),
