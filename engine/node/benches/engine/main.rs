@@ -24,16 +24,29 @@ use std::collections::BTreeMap;
 use overlayd_node::snapshot::Suite;
 use serde_json::{Value, json};
 
-use scene::{Scene, Stage};
+use scene::{Load, Scene, Stage};
 
 #[global_allocator]
 static ALLOCATOR: counting::Counting = counting::Counting;
 
 /// Bytes of an inner packet: a small one, and one of the interface's MTU.
 const SIZES: [usize; 2] = [64, 1380];
-/// Packets in one call into a node.
-const RUNS: [usize; 2] = [1, 32];
 const ROUNDS: usize = 101;
+
+const MS: u64 = 1_000_000;
+
+/// Loads by inner bytes: packets in one call into the ingress, and how long feedback is under way over each hop. With a delay, a sender keeps what it
+/// sent for longer, beyond the reach of the cache.
+const LOADS: [(usize, Load, u64); 8] = [
+    (SIZES[0], Load::Packets(1), 0),
+    (SIZES[0], Load::Packets(32), 0),
+    (SIZES[0], Load::Packets(32), 20 * MS),
+    (SIZES[1], Load::Packets(1), 0),
+    (SIZES[1], Load::Packets(32), 0),
+    (SIZES[1], Load::Packets(32), 20 * MS),
+    (SIZES[1], Load::SuperPacket, 0),
+    (SIZES[1], Load::SuperPacket, 20 * MS),
+];
 
 /// Nodes on the way of the packets, by name of the path.
 const PATHS: [(&str, &[u16]); 2] = [("direct", &[1, 2]), ("one relay", &[1, 3, 2])];
@@ -56,23 +69,24 @@ fn main() {
     let stages = measure_stages();
     let alone = |stage: &Measured| parts::of(&parts, stage);
     println!(
-        "\n| path | stage | cipher | bytes | run | ns/packet | quickest | Mpackets/s | seals | copy kept | receipt | all else | allocations |"
+        "\n| path | stage | cipher | bytes | run | back ms | ns/packet | quickest | Mpackets/s | seals | copy kept | receipt | all else | allocations |"
     );
-    println!("|---|---|---|---|---|---|---|---|---|---|---|---|---|");
+    println!("|---|---|---|---|---|---|---|---|---|---|---|---|---|---|");
     for stage in &stages {
         let [seals, kept, receipt] = alone(stage);
         println!(
-            "| {} | {} | {} | {} | {} | {:.0} | {:.0} | {:.2} | {seals:.0} | {kept:.0} | {receipt:.0} | {:.0} | {} |",
+            "| {} | {} | {} | {} | {} | {} | {:.0} | {:.0} | {:.2} | {seals:.0} | {kept:.0} | {receipt:.0} | {:.0} | {} |",
             stage.path,
             stage.stage.name(),
             stage.suite,
             stage.bytes,
-            stage.run,
+            stage.load_name(),
+            stage.back_ns / MS,
             stage.ns,
             stage.ns_quickest,
             1e3 / stage.ns,
             stage.ns - seals - kept - receipt,
-            stage.allocations,
+            stage.allocations[0],
         );
     }
     let stages: Vec<Value> = stages
@@ -99,26 +113,37 @@ pub(crate) struct Measured {
     stage: Stage,
     suite: &'static str,
     bytes: usize,
-    run: usize,
+    load: Load,
+    back_ns: u64,
     ns: f64,
     ns_quickest: f64,
-    /// In all packets measured.
-    allocations: u64,
+    /// In all packets measured: in calls with packets, and in those of timers.
+    allocations: [u64; 2],
     packets: u64,
 }
 
 impl Measured {
+    fn load_name(&self) -> String {
+        match self.load {
+            Load::Packets(count) => count.to_string(),
+            Load::SuperPacket => "super-packet".to_owned(),
+        }
+    }
+
     fn to_json(&self, [seals, kept, receipt]: [f64; 3]) -> Value {
         json!({
             "path": self.path,
             "stage": self.stage.name(),
             "suite": self.suite,
             "bytes": self.bytes,
-            "run": self.run,
+            "run": self.load.packets(),
+            "super_packet": self.load == Load::SuperPacket,
+            "feedback_delay_ns": self.back_ns,
             "ns_per_packet": self.ns,
             "ns_per_packet_quickest": self.ns_quickest,
             "packets_per_second": 1e9 / self.ns,
-            "allocations": self.allocations,
+            "allocations": self.allocations[0],
+            "allocations_of_timers": self.allocations[1],
             "packets": self.packets,
             "where_ns": {
                 "seals": seals,
@@ -135,19 +160,17 @@ fn measure_stages() -> Vec<Measured> {
     let mut scenes = Vec::new();
     for (suite_name, suite) in SUITES {
         for (path, way) in PATHS {
-            for bytes in SIZES {
-                for run in RUNS {
-                    let mut scene = Scene::new(way, suite, bytes);
-                    scene.warm_up();
-                    scenes.push((path, suite_name, bytes, run, scene));
-                }
+            for (bytes, load, back_ns) in LOADS {
+                let mut scene = Scene::new(way, suite, bytes, back_ns);
+                scene.warm_up();
+                scenes.push((path, suite_name, (bytes, load, back_ns), scene));
             }
         }
     }
     let mut samples: BTreeMap<(usize, usize), Vec<f64>> = BTreeMap::new();
     for _ in 0..ROUNDS {
-        for (number, (.., run, scene)) in scenes.iter_mut().enumerate() {
-            for (stage, ns) in scene.round(*run).into_iter().enumerate() {
+        for (number, (.., (_, load, _), scene)) in scenes.iter_mut().enumerate() {
+            for (stage, ns) in scene.round(*load).into_iter().enumerate() {
                 samples.entry((number, stage)).or_default().push(ns);
             }
         }
@@ -156,14 +179,15 @@ fn measure_stages() -> Vec<Measured> {
     samples
         .into_iter()
         .map(|((number, stage), mut samples)| {
-            let (path, suite, bytes, run, scene) = &scenes[number];
+            let (path, suite, (bytes, load, back_ns), scene) = &scenes[number];
             samples.sort_by(f64::total_cmp);
             Measured {
                 path,
                 stage: scene.stage(stage),
                 suite,
                 bytes: *bytes,
-                run: *run,
+                load: *load,
+                back_ns: *back_ns,
                 ns: samples[samples.len() / 2],
                 ns_quickest: samples[0],
                 allocations: scene.allocations(stage),
@@ -173,23 +197,27 @@ fn measure_stages() -> Vec<Measured> {
         .collect()
 }
 
-/// Only one kind, again and again: to be watched by a profiler. `kind`: path, bytes and run, as in "direct,64,32".
+/// Only one kind, again and again: to be watched by a profiler. `kind`: path, bytes, run (0: a super-packet) and delay of feedback in ms, as in "direct,64,32,20".
 fn profile(kind: &str, rounds: usize) {
     let words: Vec<&str> = kind.split(',').collect();
-    let [path, bytes, run] = words[..] else {
-        panic!("path,bytes,run");
+    let [path, bytes, run, back] = words[..] else {
+        panic!("path,bytes,run,ms");
     };
     let (_, way) = PATHS
         .iter()
         .find(|(name, _)| *name == path)
         .expect("a path");
     let bytes = bytes.parse().expect("bytes");
-    let run = run.parse().expect("packets in a call");
-    let mut scene = Scene::new(way, Suite::Aes256Gcm, bytes);
+    let load = match run.parse().expect("packets in a call") {
+        0 => Load::SuperPacket,
+        count => Load::Packets(count),
+    };
+    let back_ns = back.parse::<u64>().expect("ms") * MS;
+    let mut scene = Scene::new(way, Suite::Aes256Gcm, bytes, back_ns);
     scene.warm_up();
     let mut samples = vec![Vec::new(); way.len()];
     for _ in 0..rounds {
-        for (samples, ns) in samples.iter_mut().zip(scene.round(run)) {
+        for (samples, ns) in samples.iter_mut().zip(scene.round(load)) {
             samples.push(ns);
         }
     }

@@ -3,20 +3,25 @@
 //! Everything that a node does for the packets is its cost: the calls with packets, the feedback and probes that come back, and the timers that fall due
 //! while virtual time goes on. What carries bytes from one node to the next is not.
 
-use std::net::SocketAddr;
+use std::collections::VecDeque;
+use std::net::{IpAddr, SocketAddr};
 use std::time::Instant;
 
 use overlayd_node::snapshot::{Class, Classifier, RepairRow, Suite};
-use overlayd_node::{Datagram, Node, Offload, Packet};
+use overlayd_node::{Datagram, Node, Offload, Packet, Segment, SegmentKind};
 
 use crate::counting::allocations;
-use crate::mesh::{MS, Mesh, SECOND, address, delay, numbered};
+use crate::mesh::{MS, Mesh, SECOND, address, delay, numbered, overlay};
 
 pub(crate) const PACKETS_A_ROUND: usize = 1024;
 /// Virtual time from packet to packet: 1.5 million a second.
 const PACE_NS: u64 = 667;
-/// More than a sender keeps for retransmission, so that every page has been touched.
-const WARM_UP: usize = 20_000;
+/// Packets of a super-packet.
+const SUPER: usize = 32;
+/// Of IPv4 and TCP.
+const HEADERS: usize = 40;
+/// More than a sender keeps for retransmission, and for longer than from probe to probe: every page has been touched, every buffer has grown.
+const WARM_UP: usize = 100_000;
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Stage {
@@ -25,10 +30,23 @@ pub(crate) enum Stage {
     Egress,
 }
 
+/// What one call into the ingress brings.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Load {
+    Packets(usize),
+    /// One, which is cut into packets of the same size, and joined again at the egress.
+    SuperPacket,
+}
+
 pub(crate) struct Scene {
     hosts: Vec<Host>,
     now: u64,
     packets: Vec<Vec<u8>>,
+    super_packet: Vec<u8>,
+    segment: Segment,
+    /// How long what comes back is under way, and what is: when it arrives, and at which host.
+    back_ns: u64,
+    coming_back: VecDeque<(u64, usize, Inbox)>,
     /// What taking the time costs.
     clock_ns: f64,
 }
@@ -39,6 +57,7 @@ struct Host {
     inbox: Inbox,
     spent_ns: f64,
     allocations: u64,
+    allocations_of_timers: u64,
     /// Packets for its TUN in this step.
     delivered: usize,
 }
@@ -62,8 +81,8 @@ impl Stage {
 }
 
 impl Scene {
-    /// `way`: ids of the nodes that a packet passes; node 1 is its ingress and node 2 its egress.
-    pub(crate) fn new(way: &[u16], suite: Suite, bytes: usize) -> Self {
+    /// `way`: ids of the nodes that a packet passes; node 1 is its ingress and node 2 its egress. Feedback takes `back_ns` over each hop.
+    pub(crate) fn new(way: &[u16], suite: Suite, bytes: usize, back_ns: u64) -> Self {
         let mut mesh = match way {
             [1, 2] => Mesh::pair(1, delay(1)),
             _ => Mesh::triangle(1, delay(1), &[&way[1..]]),
@@ -91,6 +110,7 @@ impl Scene {
             inbox: Inbox::default(),
             spent_ns: 0.0,
             allocations: 0,
+            allocations_of_timers: 0,
             delivered: 0,
         };
         Self {
@@ -99,6 +119,14 @@ impl Scene {
             packets: (0..32)
                 .map(|number| numbered(1, 2, number, bytes))
                 .collect(),
+            super_packet: super_packet(bytes),
+            segment: Segment {
+                kind: SegmentKind::TcpV4,
+                header_len: HEADERS as u16,
+                size: (bytes - HEADERS) as u16,
+            },
+            back_ns,
+            coming_back: VecDeque::new(),
             clock_ns: clock_ns(),
         }
     }
@@ -111,43 +139,58 @@ impl Scene {
         }
     }
 
-    /// Of one host, in all rounds.
-    pub(crate) fn allocations(&self, place: usize) -> u64 {
-        self.hosts[place].allocations
+    /// Of one host, in all rounds: in calls with packets, and in those of its timers.
+    pub(crate) fn allocations(&self, place: usize) -> [u64; 2] {
+        let host = &self.hosts[place];
+        [host.allocations, host.allocations_of_timers]
     }
 
     pub(crate) fn warm_up(&mut self) {
         for _ in 0..WARM_UP / self.packets.len() {
-            self.step(self.packets.len());
+            self.step(Load::Packets(self.packets.len()));
         }
         for host in &mut self.hosts {
             host.allocations = 0;
+            host.allocations_of_timers = 0;
         }
     }
 
     /// ns per packet at each host.
-    pub(crate) fn round(&mut self, run: usize) -> Vec<f64> {
+    pub(crate) fn round(&mut self, load: Load) -> Vec<f64> {
         for host in &mut self.hosts {
             host.spent_ns = 0.0;
         }
-        for _ in 0..PACKETS_A_ROUND / run {
-            self.step(run);
+        for _ in 0..PACKETS_A_ROUND / load.packets() {
+            self.step(load);
         }
         let each = |host: &Host| host.spent_ns / PACKETS_A_ROUND as f64;
         self.hosts.iter().map(each).collect()
     }
 
     /// A run of packets goes all the way, and what comes back for it.
-    fn step(&mut self, run: usize) {
-        self.now += PACE_NS * run as u64;
-        let batch: Vec<Packet<'_>> = self.packets[..run]
-            .iter()
-            .map(|bytes| Packet {
-                bytes,
-                offload: Offload::default(),
-            })
-            .collect();
-        let (now, clock_ns) = (self.now, self.clock_ns);
+    fn step(&mut self, load: Load) {
+        self.now += PACE_NS * load.packets() as u64;
+        let batch: Vec<Packet<'_>> = match load {
+            Load::Packets(count) => self.packets[..count]
+                .iter()
+                .map(|bytes| Packet {
+                    bytes,
+                    offload: Offload::default(),
+                })
+                .collect(),
+            Load::SuperPacket => vec![Packet {
+                bytes: &self.super_packet,
+                offload: Offload {
+                    partial_checksum: Some((20, 16)),
+                    segment: Some(self.segment),
+                },
+            }],
+        };
+        let (now, clock_ns, expected) = (self.now, self.clock_ns, batch.len());
+        while let Some((_, place, inbox)) = self.coming_back.front().filter(|next| next.0 <= now) {
+            self.hosts[*place].inbox.append(inbox);
+            self.coming_back.pop_front();
+        }
         self.hosts[0].call(now, clock_ns, |node| node.handle_packets(now, &batch));
         self.carry(0);
         // Forward before backward: the last one that was sent something goes first.
@@ -156,7 +199,7 @@ impl Scene {
             self.carry(place);
         }
         let last = self.hosts.last_mut().expect("an egress");
-        assert_eq!(last.delivered, run, "every packet arrives");
+        assert_eq!(last.delivered, expected, "every packet arrives");
         last.delivered = 0;
     }
 
@@ -187,15 +230,18 @@ impl Scene {
         let from = self.hosts[place].address;
         let mut output = std::mem::take(self.hosts[place].node.output());
         for datagram in &output.datagrams {
-            let to = self
-                .hosts
-                .iter_mut()
-                .find(|host| host.address == datagram.remote);
-            if let Some(host) = to {
-                let bytes = &output.bytes[datagram.range.clone()];
-                host.inbox.bytes.extend_from_slice(bytes);
-                let entry = (from, bytes.len(), datagram.ecn);
-                host.inbox.datagrams.push(entry);
+            let is_it = |host: &Host| host.address == datagram.remote;
+            let Some(to) = self.hosts.iter().position(is_it) else {
+                continue;
+            };
+            let bytes = &output.bytes[datagram.range.clone()];
+            if to > place || self.back_ns == 0 {
+                self.hosts[to].inbox.push(from, bytes, datagram.ecn);
+            } else {
+                let mut inbox = Inbox::default();
+                inbox.push(from, bytes, datagram.ecn);
+                let at = self.now + self.back_ns;
+                self.coming_back.push_back((at, to, inbox));
             }
         }
         self.hosts[place].delivered += output.packets.len();
@@ -214,12 +260,55 @@ impl Host {
         let allocated = allocations();
         let start = Instant::now();
         input(&mut self.node);
+        let of_input = allocations();
         if self.node.poll_timeout().is_some_and(|due| due <= now) {
             self.node.handle_timeout(now);
         }
         self.spent_ns += start.elapsed().as_nanos() as f64 - clock_ns;
-        self.allocations += allocations() - allocated;
+        self.allocations += of_input - allocated;
+        self.allocations_of_timers += allocations() - of_input;
     }
+}
+
+impl Inbox {
+    fn push(&mut self, from: SocketAddr, bytes: &[u8], ecn: u8) {
+        self.bytes.extend_from_slice(bytes);
+        self.datagrams.push((from, bytes.len(), ecn));
+    }
+
+    fn append(&mut self, other: &Self) {
+        self.bytes.extend_from_slice(&other.bytes);
+        self.datagrams.extend_from_slice(&other.datagrams);
+    }
+}
+
+impl Load {
+    /// That pass a relay.
+    pub(crate) fn packets(self) -> usize {
+        match self {
+            Self::Packets(count) => count,
+            Self::SuperPacket => SUPER,
+        }
+    }
+}
+
+/// As a kernel hands it over: the lengths of the whole, the checksum partial.
+fn super_packet(bytes: usize) -> Vec<u8> {
+    let length = HEADERS + SUPER * (bytes - HEADERS);
+    let mut packet = vec![0; length];
+    let octets = |id| match overlay(id) {
+        IpAddr::V4(address) => address.octets(),
+        IpAddr::V6(_) => panic!("the mesh's addresses are of IPv4"),
+    };
+    packet[0] = 0x45;
+    packet[2..4].copy_from_slice(&(length as u16).to_be_bytes());
+    packet[8..10].copy_from_slice(&[64, 6]);
+    packet[12..16].copy_from_slice(&octets(1));
+    packet[16..20].copy_from_slice(&octets(2));
+    packet[20..24].copy_from_slice(&[0x12, 0x34, 0x14, 0x51]);
+    // Header length, ACK, window.
+    packet[32..36].copy_from_slice(&[0x50, 0x10, 0xff, 0xff]);
+    packet
 }
 
 /// The median of what two readings of the clock in a row differ by.
