@@ -71,13 +71,14 @@ impl Node {
             partial_checksum,
             segment: None,
         };
-        let mut packet = Vec::new();
+        let mut packet = std::mem::take(&mut self.cut_packet);
         let mut result = Ok(());
         for index in 0..cut.count() {
             packet.clear();
             cut.emit(index, &mut packet);
             result = result.and(self.cut_one(now, way, &packet, offload));
         }
+        self.cut_packet = packet;
         result
     }
 

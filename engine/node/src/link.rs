@@ -153,15 +153,13 @@ impl Link {
         if !self.ready {
             return Nanos::MAX;
         }
-        let senders = self.classes().filter_map(|class| {
-            self.protectors[usize::from(class)]
-                .as_deref()?
-                .poll_timeout()
-        });
-        let receivers = self.classes().filter_map(|class| {
-            self.recoverers[usize::from(class)]
-                .as_deref()?
-                .poll_timeout()
+        let repair = self.classes().map(usize::from).flat_map(|class| {
+            let sender = self.protectors[class].as_deref();
+            let receiver = self.recoverers[class].as_deref();
+            [
+                sender.and_then(Protector::poll_timeout),
+                receiver.and_then(Recoverer::poll_timeout),
+            ]
         });
         let suspect = self.liveness.suspect_at().filter(|at| *at > now);
         let mtu = self.liveness.is_up().then(|| self.mtu.poll_timeout());
@@ -173,9 +171,8 @@ impl Link {
             self.exit.pacer.poll_timeout(),
         ]
         .into_iter()
+        .chain(repair)
         .flatten()
-        .chain(senders)
-        .chain(receivers)
         .min()
         .map_or(Nanos::MAX, |at| at.max(now + 1))
     }
@@ -206,8 +203,12 @@ impl Link {
 
     /// The class numbers in use.
     pub(crate) fn classes(&self) -> impl Iterator<Item = u8> + use<> {
-        let mask = self.classes;
-        (0..CLASSES_MAX as u8).filter(move |class| mask & 1 << class != 0)
+        let mut left = self.classes;
+        std::iter::from_fn(move || {
+            let class = left.trailing_zeros();
+            left &= left.checked_sub(1)?;
+            Some(class as u8)
+        })
     }
 
     /// The peer has started anew: numbers count from their start again, and nothing sent before will be asked for.

@@ -76,6 +76,8 @@ pub struct Node {
     pub(crate) reports: u64,
     /// Reused for what is copied once more: restored frames, joined pieces, repair symbols.
     pub(crate) scratch: Vec<u8>,
+    /// Reused for one packet of a super-packet that has to go in pieces.
+    pub(crate) cut_packet: Vec<u8>,
     pub(crate) restored: Restored,
     pub(crate) open_run: Option<OpenRun>,
     /// No packet that waits for a session is given up before.
@@ -111,6 +113,7 @@ impl Node {
             stalled: false,
             reports: 0,
             scratch: Vec::new(),
+            cut_packet: Vec::new(),
             restored: Restored::default(),
             open_run: None,
             waiting_until: None,
