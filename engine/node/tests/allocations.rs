@@ -8,7 +8,7 @@ mod mesh;
 
 use counting::{Counting, allocations};
 use mesh::*;
-use overlayd_node::{Datagram, Node, Offload, Packet};
+use overlayd_node::{Datagram, Node, Offload, Packet, Segment, SegmentKind};
 
 #[global_allocator]
 static COUNTING: Counting = Counting;
@@ -45,7 +45,41 @@ fn pass(from: &mut Node, to: &mut Node, remote: u16, now: u64) -> u64 {
     counted(|| to.handle_datagrams(now, &mut datagrams))
 }
 
-fn allocations_per_packet(mut mesh: Mesh, way: &[u16], repair: bool) -> [u64; 3] {
+/// What the ingress is given, so much in one call.
+struct Load {
+    packets: Vec<(Vec<u8>, Offload)>,
+    in_a_call: usize,
+}
+
+fn packets(in_a_call: usize, length: usize) -> Load {
+    let packet = |number| (numbered(1, 2, number, length), Offload::default());
+    Load {
+        packets: (0..32).map(packet).collect(),
+        in_a_call,
+    }
+}
+
+/// One that is to be cut into 32 packets with a payload of `size`.
+fn super_packet(size: u16) -> Load {
+    let header_len = 28;
+    let segment = Segment {
+        kind: SegmentKind::Udp,
+        header_len,
+        size,
+    };
+    let offload = Offload {
+        partial_checksum: Some((20, 6)),
+        segment: Some(segment),
+    };
+    let packet = numbered(1, 2, 0, usize::from(header_len + 32 * size));
+    Load {
+        packets: vec![(packet, offload)],
+        in_a_call: 1,
+    }
+}
+
+/// At each node of the way, for 32 packets many times.
+fn allocations_per_packet(mut mesh: Mesh, way: &[u16], repair: bool, load: &Load) -> [u64; 3] {
     if repair {
         for id in way {
             mesh.change(*id, |tables| {
@@ -67,29 +101,31 @@ fn allocations_per_packet(mut mesh: Mesh, way: &[u16], repair: bool) -> [u64; 3]
         .iter()
         .map(|id| mesh.hosts.remove(id).unwrap().node)
         .collect();
-    let packets: Vec<Vec<u8>> = (0..32).map(|number| numbered(1, 2, number, 1000)).collect();
     let mut counts = [0; 3];
     for round in 0..20 {
-        let batch: Vec<Packet<'_>> = packets
-            .iter()
-            .map(|bytes| Packet {
-                bytes,
-                offload: Offload::default(),
-            })
-            .collect();
         let mut step = [0; 3];
-        step[0] = counted(|| hosts[0].handle_packets(now, &batch));
-        for hop in 1..hosts.len() {
-            let (before, after) = hosts.split_at_mut(hop);
-            step[hop] = pass(&mut before[hop - 1], &mut after[0], way[hop - 1], now);
+        let mut delivered = 0;
+        for call in load.packets.chunks(load.in_a_call) {
+            let batch: Vec<Packet<'_>> = call
+                .iter()
+                .map(|(bytes, offload)| Packet {
+                    bytes,
+                    offload: *offload,
+                })
+                .collect();
+            step[0] += counted(|| hosts[0].handle_packets(now, &batch));
+            for hop in 1..hosts.len() {
+                let (before, after) = hosts.split_at_mut(hop);
+                step[hop] += pass(&mut before[hop - 1], &mut after[0], way[hop - 1], now);
+            }
+            let last = hosts.len() - 1;
+            delivered += hosts[last].output().packets.len();
+            for host in &mut hosts {
+                host.output().clear();
+            }
         }
-        let last = hosts.len() - 1;
-        let output = hosts[last].output();
         // With loss, frames of before may be restored beside those of the batch.
-        assert!(output.packets.len() >= 32);
-        for host in &mut hosts {
-            host.output().clear();
-        }
+        assert!(delivered >= 32);
         // The first rounds let buffers grow to the size of a batch.
         if round >= 4 {
             counts
@@ -103,18 +139,34 @@ fn allocations_per_packet(mut mesh: Mesh, way: &[u16], repair: bool) -> [u64; 3]
 
 #[test]
 fn a_direct_path_allocates_nothing() {
-    let mesh = Mesh::pair(1, delay(5));
-    assert_eq!(allocations_per_packet(mesh, &[1, 2], false), [0; 3]);
+    for load in [packets(32, 1000), packets(32, 64), packets(1, 64)] {
+        let mesh = Mesh::pair(1, delay(5));
+        assert_eq!(allocations_per_packet(mesh, &[1, 2], false, &load), [0; 3]);
+    }
 }
 
 #[test]
 fn a_relayed_path_allocates_nothing() {
-    let mesh = Mesh::triangle(1, delay(5), &[&[3, 2]]);
-    assert_eq!(allocations_per_packet(mesh, &[1, 3, 2], false), [0; 3]);
+    for load in [packets(32, 1000), packets(1, 64)] {
+        let mesh = Mesh::triangle(1, delay(5), &[&[3, 2]]);
+        let counts = allocations_per_packet(mesh, &[1, 3, 2], false, &load);
+        assert_eq!(counts, [0; 3]);
+    }
+}
+
+#[test]
+fn a_super_packet_allocates_nothing_whole_or_in_pieces() {
+    for load in [super_packet(1000), super_packet(1440)] {
+        let mesh = Mesh::triangle(1, delay(5), &[&[3, 2]]);
+        let counts = allocations_per_packet(mesh, &[1, 3, 2], false, &load);
+        assert_eq!(counts, [0; 3]);
+    }
 }
 
 #[test]
 fn repair_allocates_nothing() {
     let mesh = Mesh::triangle(1, lossy(5, 0.03), &[&[3, 2]]);
-    assert_eq!(allocations_per_packet(mesh, &[1, 3, 2], true), [0; 3]);
+    let load = packets(32, 1000);
+    let counts = allocations_per_packet(mesh, &[1, 3, 2], true, &load);
+    assert_eq!(counts, [0; 3]);
 }
