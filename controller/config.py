@@ -4,12 +4,13 @@ Not here: what the network *is* (id, name, keys): that is made once and lives in
 I/O: reads one file.
 """
 
-import difflib
 import tomllib
 from pathlib import Path
-from typing import Annotated, Any, cast
+from typing import Annotated
 
 import msgspec
+
+from overlayd.model.tables import out_of_range, unknown_key
 
 DEFAULT_LISTEN = "[::]:7443"
 DEFAULT_API = "127.0.0.1:7480"
@@ -67,11 +68,16 @@ def load_config(path: Path) -> Config:
         raise ConfigError(f"{path}: {error.strerror}") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ConfigError(f"{path}: not TOML: {error}") from error
-    _refuse_unknown(table, Config, path, "")
+    if (found := unknown_key(table, Config)) is not None:
+        key, hint = found
+        raise ConfigError(f"{path}: {key}: unknown key; {hint}")
     try:
         config = msgspec.convert(table, Config)
     except msgspec.ValidationError as error:
-        raise ConfigError(f"{path}: {error}") from error
+        problem, _, place = str(error).partition(" - at `$")
+        key = place.rstrip("`").lstrip(".")
+        problem = out_of_range(table, Config, key) or problem
+        raise ConfigError(f"{path}: {key}: {problem}" if key else f"{path}: {problem}") from error
     try:
         check_config(config)
     except ConfigError as error:
@@ -147,19 +153,6 @@ def default_advertise(listen: str) -> tuple[str, ...]:
             "say with --advertise wss://HOST:PORT how agents reach it"
         )
     return (f"wss://{listen}",)
-
-
-def _refuse_unknown(table: dict[str, Any], struct: Any, path: Path, prefix: str) -> None:
-    known = {field.name: field.type for field in msgspec.structs.fields(struct)}
-    for key, value in table.items():
-        if key not in known:
-            near = difflib.get_close_matches(key, known, n=1, cutoff=0.0)
-            raise ConfigError(
-                f"{path}: unknown key {prefix + key!r}; the nearest known one is {prefix + near[0]!r}"
-            )
-        inner = known[key]
-        if isinstance(value, dict) and isinstance(inner, type) and issubclass(inner, msgspec.Struct):
-            _refuse_unknown(cast("dict[str, Any]", value), inner, path, f"{prefix}{key}.")
 
 
 def _quoted(text: str) -> str:

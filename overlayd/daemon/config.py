@@ -5,18 +5,18 @@ controller decides (it comes with the mesh). Called by `overlayd.cli.daemon` and
 files. I/O: reads one file.
 """
 
-import difflib
 import ipaddress
 import re
 import socket
 import tomllib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal, cast, get_args, get_origin
+from typing import Annotated, Any, Literal, get_origin
 
 import msgspec
 
 from overlayd.daemon.errors import ConfigurationError
+from overlayd.model.tables import out_of_range, unknown_key
 
 DEFAULT_FILE = Path("/etc/overlayd/overlayd.toml")
 ENVIRONMENT_PREFIX = "OVERLAYD_"
@@ -198,11 +198,11 @@ def load(
     Raises :class:`ConfigurationError`, which names the source and the key.
     """
     tables = _read(file)
-    _check_keys(tables, Configuration, "", str(file))
+    _check_keys(tables, str(file))
     configuration = _convert(tables, str(file))
     for source, section, key, text in _overrides(environment or {}, flags):
         table: dict[str, Any] = tables.setdefault(section, {})
-        _check_keys({section: {key: text}}, Configuration, "", source)
+        _check_keys({section: {key: text}}, source)
         table[key] = _value(text, _field_type(section, key))
         configuration = _convert(tables, source)
     if not configuration.node.name:
@@ -256,26 +256,14 @@ def _convert(tables: dict[str, Any], source: str) -> Configuration:
         if inner:
             key = f"{key}.{inner[1]}" if key else inner[1]
             problem = problem[inner.end() :]
+        problem = out_of_range(tables, Configuration, key) or problem
         raise ConfigurationError(source, key, problem) from None
 
 
-def _check_keys(tables: Mapping[str, Any], struct: type[msgspec.Struct], path: str, source: str) -> None:
-    """Raise for a key that ``struct`` does not have, naming the nearest that it has."""
-    types = {field.encode_name: field.type for field in msgspec.structs.fields(struct)}
-    for key, value in tables.items():
-        if key not in types:
-            near = difflib.get_close_matches(key, types, n=1, cutoff=0.5)
-            hint = f"did you mean {near[0]!r}?" if near else f"known keys: {', '.join(types)}"
-            raise ConfigurationError(source, f"{path}{key}", f"unknown key; {hint}")
-        inner = get_args(types[key])[0] if get_origin(types[key]) is tuple else types[key]
-        if not (isinstance(inner, type) and issubclass(inner, msgspec.Struct)):
-            continue
-        if isinstance(value, dict):
-            _check_keys(cast("dict[str, Any]", value), inner, f"{path}{key}.", source)
-        elif isinstance(value, list):
-            for index, item in enumerate(cast("list[Any]", value)):
-                if isinstance(item, dict):
-                    _check_keys(cast("dict[str, Any]", item), inner, f"{path}{key}[{index}].", source)
+def _check_keys(tables: Mapping[str, Any], source: str) -> None:
+    if (found := unknown_key(tables, Configuration)) is not None:
+        key, hint = found
+        raise ConfigurationError(source, key, f"unknown key; {hint}")
 
 
 def _overrides(environment: Mapping[str, str], flags: Sequence[str]) -> list[tuple[str, str, str, str]]:

@@ -13,12 +13,13 @@ from typing import Any
 
 import msgspec
 
+from overlayd.cli import ctl_client
+from overlayd.cli.ctl_failure import UNREACHABLE, Failure
 from overlayd.daemon.config import load
 from overlayd.daemon.errors import ConfigurationError
-from overlayd.protocol.framing import FrameReader, encode_frame
-from overlayd.protocol.local import Answer, Request, Status
+from overlayd.protocol.local import Status
 from sim.lab import netns, process, toml
-from sim.lab.errors import LabError
+from sim.lab.errors import LabError, NoAgent
 from sim.lab.overlay import Controller, Edge, Overlay
 from sim.lab.process import Process, Tell
 from sim.lab.state import Folder, LabState
@@ -65,10 +66,7 @@ def agent_socket(place: Folder, node: str) -> Path:
 
 def path(place: Folder, source: str, target: str) -> tuple[str, ...]:
     """The nodes that unmarked traffic passes now, from source to target. Raises :class:`LabError`."""
-    try:
-        status = msgspec.convert(ask(agent_socket(place, source), "status", {}), Status)
-    except OSError as error:
-        raise LabError(f"the agent of {source} does not answer: {error.strerror or error}") from error
+    status = msgspec.convert(ask(agent_socket(place, source), "status", {}), Status)
     for peer in status.peers:
         if peer.node == target:
             return (source, *peer.path)
@@ -76,24 +74,14 @@ def path(place: Folder, source: str, target: str) -> tuple[str, ...]:
 
 
 def ask(file: Path, verb: str, arguments: dict[str, Any]) -> dict[str, Any]:
-    """One request to an agent. Raises :class:`LabError` with the agent's problem, OSError where none
-    listens.
+    """One request to an agent. Raises :class:`NoAgent` where none answers, :class:`LabError` with the agent's
+    problem.
     """
-    reader = FrameReader()
-    with socket.socket(socket.AF_UNIX) as client:
-        client.settimeout(_REQUEST_S)
-        client.connect(str(file))
-        client.sendall(encode_frame(msgspec.json.encode(Request(verb, arguments))))
-        frames: list[bytes] = []
-        while not frames:
-            data = client.recv(65536)
-            if not data:
-                raise LabError(f"{file}: the agent closed the connection")
-            frames = reader.feed(data)
-    answer = msgspec.json.decode(frames[0], type=Answer)
-    if answer.result is None:
-        raise LabError(f"{verb}: {answer.problem.message if answer.problem else 'no result'}")
-    return answer.result
+    try:
+        return ctl_client.ask(str(file), verb, arguments, _REQUEST_S)
+    except Failure as failure:
+        fault = NoAgent if failure.exit_code == UNREACHABLE else LabError
+        raise fault(f"{verb}: {failure}") from failure
 
 
 def _start_edge(place: Folder, state: LabState, edge: Edge) -> Process:
@@ -141,7 +129,7 @@ def _wait_ready(place: Folder, running: Process, file: Path) -> None:
             if msgspec.convert(ask(file, "status", {}), Status).engine.connected:
                 return
             missing = "its agent has no engine"
-        except OSError:
+        except NoAgent:
             pass
         time.sleep(_PAUSE_S)
     raise LabError(f"{running.name}: {missing}{_last_words(place, running)}")
@@ -150,7 +138,7 @@ def _wait_ready(place: Folder, running: Process, file: Path) -> None:
 def _join(place: Folder, running: Process, file: Path, token: str) -> None:
     try:
         ask(file, "join", {"token": token})
-    except (LabError, OSError) as error:
+    except LabError as error:
         raise LabError(f"{running.name}: {error}{_last_words(place, running)}") from error
 
 

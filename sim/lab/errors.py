@@ -1,7 +1,8 @@
 """What can go wrong with a lab, as typed errors with texts for people. Pure; raised all over `sim.lab`."""
 
-import difflib
 from collections.abc import Iterable
+
+from overlayd.model import tables
 
 
 class LabError(Exception):
@@ -20,6 +21,10 @@ class FileFault(LabError):
         self.problem = problem
 
 
+class NoAgent(LabError):
+    """No agent answers on its socket."""
+
+
 class LabIsUp(LabError):
     """A lab of this name is up already."""
 
@@ -30,7 +35,4 @@ class LabIsDown(LabError):
 
 def unknown(key: str, known: Iterable[str]) -> str:
     """The text for a key that is not known: the nearest known one, or all of them."""
-    names = sorted(known)
-    near = difflib.get_close_matches(key, names, n=1, cutoff=0.5)
-    hint = f"did you mean {near[0]!r}?" if near else f"known: {', '.join(names)}"
-    return f"unknown key {key!r}; {hint}"
+    return f"unknown key {key!r}; {tables.unknown(sorted(known), key)}"
