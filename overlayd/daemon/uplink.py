@@ -9,6 +9,7 @@ import asyncio
 import contextlib
 import logging
 import random
+import ssl
 from collections.abc import Callable
 from typing import TypeAlias
 from urllib.parse import urlsplit
@@ -103,16 +104,7 @@ class ControllerChannel:
         """One connection from its opening to its end; returns why it ended."""
         try:
             context = member_context(self._state)
-            async with connect(
-                self._url,
-                ssl=context,
-                subprotocols=[SUBPROTOCOL],
-                max_size=controller.MAX_MESSAGE_BYTES,
-                open_timeout=OPEN_TIMEOUT_S,
-                close_timeout=CLOSE_TIMEOUT_S,
-                compression=None,
-                proxy=None,
-            ) as connection:
+            async with _connect(self._url, context) as connection:
                 check_controller(connection.transport.get_extra_info("ssl_object"))
                 return await self._talk(connection)
         except (OSError, TimeoutError, WebSocketException, NotTheController) as error:
@@ -160,16 +152,7 @@ async def join(token: JoinToken, request: controller.JoinRequest) -> controller.
         raise JoinError("bad-token", f"the token's address {token.url!r} is not of the form wss://host:port")
     try:
         context = await joining_context(place.hostname, place.port or 443, token.pin, OPEN_TIMEOUT_S)
-        async with connect(
-            token.url.rstrip("/") + JOIN_PATH,
-            ssl=context,
-            subprotocols=[SUBPROTOCOL],
-            max_size=controller.MAX_MESSAGE_BYTES,
-            open_timeout=OPEN_TIMEOUT_S,
-            close_timeout=CLOSE_TIMEOUT_S,
-            compression=None,
-            proxy=None,
-        ) as connection:
+        async with _connect(token.url.rstrip("/") + JOIN_PATH, context) as connection:
             check_controller(connection.transport.get_extra_info("ssl_object"))
             await connection.send(msgspec.msgpack.encode(request))
             async with asyncio.timeout(OPEN_TIMEOUT_S):
@@ -187,6 +170,19 @@ async def join(token: JoinToken, request: controller.JoinRequest) -> controller.
     if isinstance(answer, controller.Denied):
         raise JoinError(answer.code, answer.problem)
     return answer
+
+
+def _connect(url: str, context: ssl.SSLContext) -> connect:
+    return connect(
+        url,
+        ssl=context,
+        subprotocols=[SUBPROTOCOL],
+        max_size=controller.MAX_MESSAGE_BYTES,
+        open_timeout=OPEN_TIMEOUT_S,
+        close_timeout=CLOSE_TIMEOUT_S,
+        compression=None,
+        proxy=None,
+    )
 
 
 def explain(error: BaseException) -> str:
