@@ -5,7 +5,7 @@ longer a member is revoked. Signing is the controller's (`controller.enrolment.r
 """
 
 from collections.abc import Callable
-from typing import TypeAlias
+from typing import TypeAlias, TypeVar
 
 import msgspec
 from cryptography.exceptions import InvalidSignature
@@ -16,6 +16,7 @@ from overlayd.model.node import NodeRecord, Revocation, SignedRecord, SignedRevo
 Authentic: TypeAlias = Callable[[bytes, bytes], bool]
 """Tells whether a signature (second) over a body (first) is the signer's."""
 
+_T = TypeVar("_T")
 _RECORD = msgspec.json.Decoder(NodeRecord)
 _REVOCATION = msgspec.json.Decoder(Revocation)
 
@@ -43,12 +44,7 @@ def signed_by(signer: str) -> Authentic:
 
 def read_record(signed: SignedRecord, authentic: Authentic) -> NodeRecord:
     """Return the record inside. Raises :class:`BadRecord`."""
-    if not authentic(signed.record, signed.signature):
-        raise BadRecord("a node record was not signed by this network's signer")
-    try:
-        record = _RECORD.decode(signed.record)
-    except msgspec.DecodeError as error:
-        raise BadRecord(f"a signed node record cannot be read: {error}") from error
+    record = _read(signed.record, signed.signature, authentic, _RECORD, "node record")
     if not 1 <= record.id <= 0xFFFF:
         raise BadRecord(f"a signed node record has the id {record.id}; ids are 1 to 65535")
     return record
@@ -56,12 +52,18 @@ def read_record(signed: SignedRecord, authentic: Authentic) -> NodeRecord:
 
 def read_revocation(signed: SignedRevocation, authentic: Authentic) -> Revocation:
     """Return the revocation inside. Raises :class:`BadRecord`."""
-    if not authentic(signed.revocation, signed.signature):
-        raise BadRecord("a revocation was not signed by this network's signer")
-    try:
-        revocation = _REVOCATION.decode(signed.revocation)
-    except msgspec.DecodeError as error:
-        raise BadRecord(f"a signed revocation cannot be read: {error}") from error
+    revocation = _read(signed.revocation, signed.signature, authentic, _REVOCATION, "revocation")
     if revocation.epoch < 1:
         raise BadRecord(f"a signed revocation has the epoch {revocation.epoch}; they count from 1")
     return revocation
+
+
+def _read(
+    body: bytes, signature: bytes, authentic: Authentic, decoder: msgspec.json.Decoder[_T], what: str
+) -> _T:
+    if not authentic(body, signature):
+        raise BadRecord(f"a {what} was not signed by this network's signer")
+    try:
+        return decoder.decode(body)
+    except msgspec.DecodeError as error:
+        raise BadRecord(f"a signed {what} cannot be read: {error}") from error
