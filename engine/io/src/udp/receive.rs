@@ -20,6 +20,8 @@ const BATCH_MIN: usize = 4;
 const ENOUGH: usize = 6 * SLOT;
 /// Longest datagram, or run of them.
 const SLOT: usize = 65_536;
+/// From slot to slot: so much further that datagrams in neighbouring slots do not compete for the same places of the processor's cache.
+const STRIDE: usize = SLOT + 1_536;
 const ECN: u8 = 0b11;
 
 /// Memory for what one call receives.
@@ -60,7 +62,7 @@ struct Notes {
 impl DatagramBatch {
     pub(crate) fn new() -> Self {
         let mut batch = Self {
-            slots: vec![0; BATCH * SLOT],
+            slots: vec![0; BATCH * STRIDE],
             messages: Vec::with_capacity(BATCH),
             wanted: BATCH_MIN,
             names: Box::new([address::empty(); BATCH]),
@@ -68,7 +70,7 @@ impl DatagramBatch {
             headers: Box::new([empty_header(); BATCH]),
             pieces: Box::new([NO_PIECE; BATCH]),
         };
-        let slots = batch.slots.chunks_exact_mut(SLOT);
+        let slots = batch.slots.chunks_exact_mut(STRIDE);
         for (piece, slot) in batch.pieces.iter_mut().zip(slots) {
             piece.iov_base = slot.as_mut_ptr().cast();
             piece.iov_len = SLOT;
@@ -101,7 +103,7 @@ impl DatagramBatch {
     }
 
     pub(crate) fn datagrams(&mut self) -> impl Iterator<Item = Datagram<'_>> {
-        let mut slots = self.slots.chunks_exact_mut(SLOT).enumerate();
+        let mut slots = self.slots.chunks_exact_mut(STRIDE).enumerate();
         self.messages.iter().flat_map(move |message| {
             let slot = slots
                 .find(|(index, _)| *index == message.slot)
