@@ -61,8 +61,9 @@ pub(crate) fn any(rng: &mut Rng, hostile: &mut Hostile, to: u16, now: u64) -> Ve
     if rng.chance(0.1) {
         flip(rng, &mut out);
     }
-    if out.is_empty() {
-        out.push(rng.next_u64() as u8);
+    if rng.chance(0.02) {
+        // Little more than its first byte, or not even that.
+        out.truncate(rng.below(5) as usize);
     }
     out
 }

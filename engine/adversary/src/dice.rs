@@ -21,7 +21,7 @@ pub(crate) fn pick<'a, T>(rng: &mut Rng, list: &'a [T]) -> Option<&'a T> {
 pub(crate) fn spoil(rng: &mut Rng, bytes: &mut Vec<u8>) {
     match rng.below(10) {
         0..5 => flip(rng, bytes),
-        5..7 => bytes.truncate(1 + rng.below(bytes.len() as u64) as usize),
+        5..7 => bytes.truncate(rng.below(bytes.len() as u64 + 1) as usize),
         7 => bytes.push(rng.next_u64() as u8),
         8 => {
             let most = if rng.chance(0.05) { 65_480 } else { 3_000 };
@@ -30,7 +30,9 @@ pub(crate) fn spoil(rng: &mut Rng, bytes: &mut Vec<u8>) {
         }
         _ => {
             let place = rng.below(bytes.len() as u64) as usize;
-            bytes[place] = rng.next_u64() as u8;
+            if let Some(byte) = bytes.get_mut(place) {
+                *byte = rng.next_u64() as u8;
+            }
         }
     }
 }

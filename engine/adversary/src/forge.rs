@@ -1,9 +1,6 @@
 //! Frames that the hostile peer invents: every type, with fields that are right, nearly right and absurd, sealed as an honest peer would seal them. Pure.
 
-use std::net::SocketAddr;
-
 use overlayd_netem::Rng;
-use overlayd_node::DropReason;
 use overlayd_wire::envelope::{HEADER_LEN, TAG_LEN};
 use overlayd_wire::route::SEGMENTS_MAX;
 use overlayd_wire::{
@@ -11,145 +8,25 @@ use overlayd_wire::{
 };
 
 use crate::body;
-use crate::coverage::Outcome;
-use crate::dice::{flip, pick, spoil, weighted};
+use crate::dice::{flip, pick, spoil};
 use crate::hostile::Hostile;
 use crate::mesh::{self, CALLER, CLASSES, HOSTILE};
 use crate::packets::CLASSES_IN_USE;
 use crate::stranger::put_mac1;
 use crate::stream::Stream;
-use crate::world::World;
 
-/// Whom it has a link to.
-const VICTIMS: [u16; 4] = [1, 2, 3, CALLER];
-
-/// What is forged, and how often.
-const KINDS: [(&str, u64); 16] = [
-    ("direct", 22),
-    ("routed_here", 14),
-    ("routed_on", 9),
-    ("routed_as_other", 6),
-    ("routed_replay", 4),
-    ("routed_handshake", 2),
-    ("repair", 13),
-    ("feedback", 9),
-    ("tail", 4),
-    ("probe", 3),
-    ("probe_reply", 4),
-    ("challenge", 1),
-    ("response", 1),
-    ("close", 1),
-    ("remembered", 5),
-    ("noise", 3),
-];
-
-struct Forge<'a> {
-    hostile: &'a mut Hostile,
-    rng: &'a mut Rng,
-    victim: u16,
-    now: u64,
+/// The hostile peer, about to say something to a neighbour.
+pub(crate) struct Forge<'a> {
+    pub(crate) hostile: &'a mut Hostile,
+    pub(crate) rng: &'a mut Rng,
+    pub(crate) victim: u16,
+    pub(crate) now: u64,
     /// The body that went under an end-to-end seal.
-    sealed_body: Option<Vec<u8>>,
-}
-
-impl World {
-    /// The hostile peer says something to a neighbour.
-    pub(crate) fn attack_as_peer(&mut self) {
-        let victim = VICTIMS[self.rng.below(VICTIMS.len() as u64) as usize];
-        let Some(session) = self.hostile.hop[usize::from(victim)] else {
-            return;
-        };
-        let is_burst = self.rng.chance(0.01);
-        let what = if is_burst {
-            "run"
-        } else {
-            weighted(&mut self.rng, &KINDS)
-        };
-        let mut forge = Forge {
-            hostile: &mut self.hostile,
-            rng: &mut self.rng,
-            victim,
-            now: self.now,
-            sealed_body: None,
-        };
-        let mut plaintexts = if is_burst {
-            forge.run()
-        } else {
-            vec![forge.frame(what)]
-        };
-        let sealed_body = forge.sealed_body.take();
-        let changed = self.rng.chance(0.12);
-        if changed {
-            for plaintext in &mut plaintexts {
-                spoil(&mut self.rng, plaintext);
-            }
-        }
-        let mut datagrams = Vec::new();
-        for plaintext in &plaintexts {
-            self.coverage.parse_frame(plaintext);
-            let mut datagram = Vec::new();
-            if self.hostile.seal(session, plaintext, &mut datagram) {
-                datagrams.push(datagram);
-            }
-        }
-        if let Some(body) = sealed_body {
-            self.coverage.parse_body(&body);
-        }
-        self.count.frames += datagrams.len() as u64;
-        let group = if changed { "frames_spoiled" } else { "frames" };
-        let mut from = mesh::underlay(HOSTILE, 0);
-        if self.rng.chance(0.002) {
-            from = SocketAddr::new(from.ip(), 9);
-        }
-        let place = usize::from(victim) - 1;
-        let outcome = self.inject((group, what), place, (0, from), &mut datagrams);
-        if outcome == Outcome::Dropped(DropReason::StaleFrame)
-            && let Some(class) = plaintexts.first().map(|plaintext| plaintext[0] & 15)
-            && let Some(stream) = self.hostile.streams.get_mut(&(victim, class))
-            && self.rng.chance(0.4)
-        {
-            // It has jumped ahead and is not heard any more: on from there.
-            stream.skip_to(stream.next.wrapping_add(1 << 21));
-        }
-    }
-}
-
-/// Handshakes of others that a relay is asked to pass on at once.
-const FLOOD: usize = 1_500;
-
-impl World {
-    /// The hostile peer sends handshakes through a relay, more than that is to bear.
-    pub(crate) fn flood_with_handshakes(&mut self) {
-        let victim = VICTIMS[self.rng.below(3) as usize];
-        let Some(session) = self.hostile.hop[usize::from(victim)] else {
-            return;
-        };
-        for _ in 0..FLOOD {
-            let mut forge = Forge {
-                hostile: &mut self.hostile,
-                rng: &mut self.rng,
-                victim,
-                now: self.now,
-                sealed_body: None,
-            };
-            let plaintext = forge.frame("routed_handshake");
-            let mut datagram = Vec::new();
-            if self.hostile.seal(session, &plaintext, &mut datagram) {
-                self.count.frames += 1;
-                let from = (0, mesh::underlay(HOSTILE, 0));
-                self.inject(
-                    ("frames", "routed_handshake"),
-                    usize::from(victim) - 1,
-                    from,
-                    &mut [datagram],
-                );
-            }
-        }
-    }
+    pub(crate) sealed_body: Option<Vec<u8>>,
 }
 
 impl Forge<'_> {
-    fn frame(&mut self, what: &str) -> Vec<u8> {
+    pub(crate) fn frame(&mut self, what: &str) -> Vec<u8> {
         let mut out = Vec::new();
         match what {
             "direct" => {
@@ -194,14 +71,14 @@ impl Forge<'_> {
                 out = self.routed(&route, &datagram);
             }
             "routed_handshake" => {
-                let on = self.rng.chance(0.5);
-                let (route, to) = if on {
-                    let to = if self.victim == 1 { 2 } else { 1 };
-                    (self.route(&[self.victim, to], 1, HOSTILE), to)
-                } else {
-                    (self.route(&[self.victim], 0, HOSTILE), self.victim)
+                let (source, egress, datagram) = self.handshake();
+                // Its own come from here; those of others have come by here.
+                let nodes = [HOSTILE, self.victim, egress];
+                let nodes = &nodes[usize::from(source == HOSTILE)..];
+                let route = match nodes.split_last() {
+                    Some((_, nodes)) if egress == self.victim => self.route(nodes, 0, source),
+                    _ => self.route(nodes, 1, source),
                 };
-                let datagram = self.handshake(to);
                 out = self.routed(&route, &datagram);
             }
             "repair" => out = self.repair(),
@@ -273,7 +150,7 @@ impl Forge<'_> {
     }
 
     /// Frames of one run, as they would arrive in one batch, with a fault in the middle at times.
-    fn run(&mut self) -> Vec<Vec<u8>> {
+    pub(crate) fn run(&mut self) -> Vec<Vec<u8>> {
         let bodies = body::run(self.rng, HOSTILE, self.victim);
         bodies
             .iter()
@@ -281,7 +158,7 @@ impl Forge<'_> {
             .collect()
     }
 
-    fn routed(&mut self, route: &[u8], datagram: &[u8]) -> Vec<u8> {
+    pub(crate) fn routed(&mut self, route: &[u8], datagram: &[u8]) -> Vec<u8> {
         self.protected(true, &[route, datagram].concat())
     }
 
@@ -400,7 +277,7 @@ impl Forge<'_> {
     }
 
     /// A route, with a fault at times.
-    fn route(&mut self, nodes: &[u16], left: u8, source: u16) -> Vec<u8> {
+    pub(crate) fn route(&mut self, nodes: &[u16], left: u8, source: u16) -> Vec<u8> {
         let mut segments = [0; SEGMENTS_MAX];
         for (slot, node) in segments.iter_mut().zip(nodes) {
             *slot = *node;
@@ -447,16 +324,13 @@ impl Forge<'_> {
         datagram
     }
 
-    /// A handshake message end to end: one that passed by, or one made up whose first check holds.
-    fn handshake(&mut self, to: u16) -> Vec<u8> {
-        let passed = self
-            .hostile
-            .relayed
-            .iter()
-            .filter(|(.., datagram)| datagram[0] >> 4 != 4);
-        let passed: Vec<&Vec<u8>> = passed.map(|(.., datagram)| datagram).collect();
-        let mut message = match pick(self.rng, &passed) {
-            Some(message) if self.rng.chance(0.5) => (*message).clone(),
+    /// A handshake message end to end, its source and egress: one that passed by, mostly the latest, or one made up whose first check holds.
+    fn handshake(&mut self) -> (u16, u16, Vec<u8>) {
+        let passed = &self.hostile.handshakes;
+        let latest = self.rng.chance(0.5);
+        let passed = passed.last().filter(|_| latest).or(pick(self.rng, passed));
+        let (source, egress, mut message) = match passed {
+            Some(passed) if self.rng.chance(0.4) => passed.clone(),
             _ => {
                 let (kind, length) =
                     [(0x10, 160), (0x20, 108), (0x30, 56)][self.rng.below(3) as usize];
@@ -465,16 +339,27 @@ impl Forge<'_> {
                     .iter_mut()
                     .for_each(|byte| *byte = self.rng.next_u64() as u8);
                 message[..8].copy_from_slice(&[kind, 1, 0, 0, 0, 0, 0, mesh::NETWORK as u8]);
-                message
+                let other = if self.victim == 1 { 2 } else { 1 };
+                let egress = if self.rng.chance(0.5) {
+                    other
+                } else {
+                    self.victim
+                };
+                (HOSTILE, egress, message)
             }
+        };
+        let source = if self.rng.chance(0.2) {
+            HOSTILE
+        } else {
+            source
         };
         if self.rng.chance(0.3) {
             flip(self.rng, &mut message);
         }
         if self.rng.chance(0.8) {
-            put_mac1(&mut message, to);
+            put_mac1(&mut message, egress);
         }
-        message
+        (source, egress, message)
     }
 
     fn noise(&mut self) -> Vec<u8> {

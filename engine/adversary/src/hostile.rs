@@ -9,7 +9,7 @@ use overlayd_netem::Rng;
 use overlayd_node::Event;
 use overlayd_node::session::Seal;
 use overlayd_node::snapshot::Suite;
-use overlayd_wire::envelope::{HEADER_LEN, Kind, OVERHEAD, TAG_LEN};
+use overlayd_wire::envelope::{HEADER_LEN, Kind, TAG_LEN};
 use overlayd_wire::{Frame, Protected, RouteView, Sealed};
 
 use crate::dice::{flip, pick};
@@ -19,6 +19,7 @@ use crate::stream::Stream;
 
 /// Keys that are remembered; older ones are of no use.
 const KEYS: usize = 512;
+const KEYS_OF_ONE: usize = 4;
 /// Frames that are remembered, by type.
 const REMEMBERED: usize = 128;
 /// How far ahead of its node's counters its own are, end to end.
@@ -29,7 +30,8 @@ const FRAME_TYPES: usize = 16;
 
 #[derive(Default)]
 pub(crate) struct Hostile {
-    keys: BTreeMap<u32, Key>,
+    /// By receiver index: the one in use first. An init that is answered twice makes two.
+    keys: BTreeMap<u32, Vec<Key>>,
     order: VecDeque<u32>,
     /// By node: the receiver index of the session in use.
     pub(crate) hop: [Option<u32>; NODES],
@@ -37,8 +39,10 @@ pub(crate) struct Hostile {
     /// Plaintexts that its node sent, or was sent, by type.
     pub(crate) frames: Vec<Vec<Vec<u8>>>,
     pub(crate) bodies: Vec<Vec<u8>>,
-    /// End-to-end datagrams of others that it was to relay, with their source and egress.
+    /// Sealed end-to-end datagrams of others that it was to relay, with their source and egress.
     pub(crate) relayed: Vec<(u16, u16, Vec<u8>)>,
+    /// The latest handshakes of others that it was to relay, and of its own node, end to end.
+    pub(crate) handshakes: Vec<(u16, u16, Vec<u8>)>,
     /// By node and class: the number of the last protected frame that was heard.
     pub(crate) heard: [[u32; 16]; NODES],
     /// The same of what its own node said.
@@ -76,13 +80,12 @@ impl Hostile {
             return;
         };
         let next = if *scope == "hop" { 0 } else { AHEAD };
-        if self
-            .keys
-            .insert(*receiver_index, Key { seal, next })
-            .is_none()
-        {
+        let keys = self.keys.entry(*receiver_index).or_default();
+        if keys.is_empty() {
             self.order.push_back(*receiver_index);
         }
+        keys.truncate(KEYS_OF_ONE - 1);
+        keys.push(Key { seal, next });
         if self.order.len() > KEYS
             && let Some(old) = self.order.pop_front()
         {
@@ -92,7 +95,7 @@ impl Hostile {
 
     /// A datagram of its node leaves for `target`. True: what it says was changed.
     pub(crate) fn pass(&mut self, rng: &mut Rng, target: u16, datagram: &mut Vec<u8>) -> bool {
-        let Some((receiver, mut plaintext)) = self.open(datagram) else {
+        let Some((receiver, mut plaintext)) = self.open_and_use(datagram) else {
             return false;
         };
         self.hop[usize::from(target)] = Some(receiver);
@@ -136,11 +139,12 @@ impl Hostile {
             && let Ok((route, inner)) = RouteView::parse(rest)
             && route.left() > 0
         {
-            if self.relayed.len() >= REMEMBERED {
-                self.relayed.remove(0);
+            let passed = (route.source(), route.egress(), inner.to_vec());
+            if Kind::of(inner) == Ok(Kind::Sealed) {
+                remember_in(&mut self.relayed, passed);
+            } else {
+                remember_in(&mut self.handshakes, passed);
             }
-            self.relayed
-                .push((route.source(), route.egress(), inner.to_vec()));
         }
         let place = usize::from(plaintext[0] >> 4);
         remember(&mut self.frames, place, plaintext);
@@ -148,7 +152,11 @@ impl Hostile {
 
     /// Seals a plaintext for a session, with the next counter.
     pub(crate) fn seal(&mut self, receiver: u32, plaintext: &[u8], datagram: &mut Vec<u8>) -> bool {
-        let Some(key) = self.keys.get_mut(&receiver) else {
+        let Some(key) = self
+            .keys
+            .get_mut(&receiver)
+            .and_then(|keys| keys.first_mut())
+        else {
             return false;
         };
         datagram.clear();
@@ -166,15 +174,26 @@ impl Hostile {
     }
 
     fn open(&self, datagram: &[u8]) -> Option<(u32, Vec<u8>)> {
+        let (receiver, _, plaintext) = self.open_with(datagram)?;
+        Some((receiver, plaintext))
+    }
+
+    /// Opens what its own node has sealed; the key is the one to seal with from now on.
+    fn open_and_use(&mut self, datagram: &[u8]) -> Option<(u32, Vec<u8>)> {
+        let (receiver, place, plaintext) = self.open_with(datagram)?;
+        self.keys.get_mut(&receiver)?.swap(0, place);
+        Some((receiver, plaintext))
+    }
+
+    /// Receiver index, which of its keys it was, and the plaintext.
+    fn open_with(&self, datagram: &[u8]) -> Option<(u32, usize, Vec<u8>)> {
         let view = Sealed::parse(datagram).ok()?;
-        let mut copy = datagram.to_vec();
-        let plaintext = self
-            .keys
-            .get(&view.receiver())?
-            .seal
-            .open(view.counter(), &mut copy)
-            .ok()?;
-        Some((view.receiver(), copy[plaintext].to_vec()))
+        let keys = self.keys.get(&view.receiver())?;
+        keys.iter().enumerate().find_map(|(place, key)| {
+            let mut copy = datagram.to_vec();
+            let plaintext = key.seal.open(view.counter(), &mut copy).ok()?;
+            Some((view.receiver(), place, copy[plaintext].to_vec()))
+        })
     }
 
     /// Which end-to-end session its node uses, and what it says on it.
@@ -185,22 +204,20 @@ impl Hostile {
         let Ok((route, inner)) = RouteView::parse(rest) else {
             return;
         };
-        if route.source() != HOSTILE
-            || Kind::of(inner) != Ok(Kind::Sealed)
-            || inner.len() < OVERHEAD
-        {
+        if route.source() != HOSTILE {
             return;
         }
-        let Some((receiver, body)) = self.open(inner) else {
+        if Kind::of(inner) != Ok(Kind::Sealed) {
+            let said = (HOSTILE, route.egress(), inner.to_vec());
+            return remember_in(&mut self.handshakes, said);
+        }
+        let Some((receiver, body)) = self.open_and_use(inner) else {
             return;
         };
         if let Some(end) = self.end.get_mut(usize::from(route.egress())) {
             *end = Some(receiver);
         }
-        if self.bodies.len() >= REMEMBERED {
-            self.bodies.remove(0);
-        }
-        self.bodies.push(body);
+        remember_in(&mut self.bodies, body);
     }
 
     fn remember(&mut self, rng: &mut Rng, plaintext: &[u8]) {
@@ -219,11 +236,11 @@ fn remember(lists: &mut Vec<Vec<Vec<u8>>>, place: usize, bytes: Vec<u8>) {
     remember_in(&mut lists[place], bytes);
 }
 
-fn remember_in(list: &mut Vec<Vec<u8>>, bytes: Vec<u8>) {
+fn remember_in<T>(list: &mut Vec<T>, what: T) {
     if list.len() >= REMEMBERED {
         list.remove(0);
     }
-    list.push(bytes);
+    list.push(what);
 }
 
 fn from_hex(text: &str) -> Option<[u8; 32]> {

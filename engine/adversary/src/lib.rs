@@ -4,68 +4,87 @@
 //! `body`) is an enrolled peer, neighbour and relay, and changes or invents frames before they are sealed. The mesh (`mesh`, `world`) goes on with
 //! its own life meanwhile (`turmoil`). An oracle (`oracle`, `packets`) that shares nothing with the engine judges every packet that comes out.
 //!
-//! A run is a function of its seed. Clock and memory are looked at from outside only, for the report: this crate does no I/O. The program around it is
-//! `main.rs`; a short run is a test.
+//! A run is a function of its seed. Clock and resident memory are looked at from outside only, for the report: this crate does no I/O. It has an allocator of its
+//! own (`heap`), to tell what the nodes hold from what the harness around them does. The program is `main.rs`; a short run is a test, and so is that each
+//! check sees what it is there for (`sabotage`).
 
 mod body;
 mod coverage;
 mod dice;
+mod door;
 mod forge;
+mod heap;
 mod hostile;
 mod mesh;
 mod oracle;
 mod packets;
+mod peer;
+mod reach;
 mod report;
+mod sabotage;
 mod stranger;
 mod stream;
 mod turmoil;
 mod wire;
 mod world;
 
-pub use report::{Report, UNREACHED};
+pub use coverage::By;
+pub use reach::{HANDSHAKES, PARSERS, UNREACHED, Unreached};
+pub use report::Report;
+pub use sabotage::Sabotage;
 
+use report::Stage;
 use world::{MS, SECOND, World};
 
 /// How long a run is, and what it may ask its surroundings.
 #[derive(Clone, Copy)]
 pub struct Plan {
     pub seed: u64,
-    /// From the wire; in flight, invented or by strangers.
+    /// From the wire: changed or invented.
     pub datagrams: u64,
-    /// Of the hostile peer, changed or invented before sealing.
+    /// Of the hostile peer: changed or invented before sealing.
     pub frames: u64,
     /// A monotonic clock, ns: for the report.
     pub clock_ns: fn() -> u64,
-    /// Memory that the process has, bytes.
-    pub memory: fn() -> u64,
+    /// Memory that the process has, bytes; 0: not known.
+    pub resident: fn() -> u64,
     /// Told now and then: datagrams and frames so far.
     pub progress: fn(u64, u64),
+    /// Breaks the nodes: for tests of what the harness sees.
+    pub sabotage: Option<Sabotage>,
 }
 
-/// Of each kind, per millisecond of virtual time.
-const ATTACKS: u64 = 10;
-/// Milliseconds between two knocks of a stranger, between two episodes, and between two words of progress.
+/// Attacks per millisecond of virtual time: from the wire, of which a quarter replays and does not count, and of the hostile peer.
+const FROM_WIRE: u64 = 23;
+const AS_PEER: u64 = 16;
+/// How often somebody sends something in the peace at the end, at least and at most.
+const PEACE: (u64, u64) = (200, 2_000);
+/// Milliseconds between two knocks of a stranger, between two episodes, and between two looks at the memory.
 const KNOCK_EVERY: u64 = 60;
 const EPISODE_EVERY: u64 = 250;
-const PROGRESS_EVERY: u64 = 20_000;
+const LOOK_EVERY: u64 = 1_000;
+/// Looks between two words of progress.
+const PROGRESS_EVERY: u64 = 50;
 
 /// Runs a whole campaign: the mesh forms, is under attack, and is left in peace at the end, when it has to work again.
 pub fn run(plan: &Plan) -> Report {
     let started = (plan.clock_ns)();
-    let mut world = World::new(plan.seed, plan.clock_ns);
+    let mut world = World::new(plan);
+    let stage = |world: &World| Stage::of(world, (plan.resident)());
     world.advance(2 * SECOND);
-    let mut early = None;
+    let start = stage(&world);
+    let (mut tenth, mut peak) = (None, start);
     let mut step = 0;
     while world.count.datagrams < plan.datagrams || world.count.frames < plan.frames {
         world.advance(MS);
         if world.rng.chance(0.7) {
             world.traffic();
         }
-        for _ in 0..ATTACKS {
-            if world.count.datagrams < plan.datagrams {
+        for turn in 0..FROM_WIRE.max(AS_PEER) {
+            if turn < FROM_WIRE && world.count.datagrams < plan.datagrams {
                 world.attack_from_wire();
             }
-            if world.count.frames < plan.frames {
+            if turn < AS_PEER && world.count.frames < plan.frames {
                 world.attack_as_peer();
             }
         }
@@ -77,18 +96,21 @@ pub fn run(plan: &Plan) -> Report {
             world.episode(step / EPISODE_EVERY);
         }
         let done = world.count.datagrams.min(plan.datagrams) + world.count.frames.min(plan.frames);
-        if early.is_none() && done * 10 >= plan.datagrams + plan.frames {
-            early = Some((plan.memory)());
+        if tenth.is_none() && done * 10 >= plan.datagrams + plan.frames {
+            tenth = Some(stage(&world));
         }
-        if step % PROGRESS_EVERY == 0 {
+        if step % LOOK_EVERY == 0 {
+            peak = peak.max(stage(&world));
+        }
+        if step % (LOOK_EVERY * PROGRESS_EVERY) == 0 {
             (plan.progress)(world.count.datagrams, world.count.frames);
         }
     }
-    let memory = (early.unwrap_or_default(), (plan.memory)());
+    let end = stage(&world);
     let under_attack = world.oracle.account();
     world.calm_down();
     let before = world.oracle.account();
-    for _ in 0..2_000 {
+    for _ in 0..(plan.datagrams / 10).clamp(PEACE.0, PEACE.1) {
         world.traffic();
         world.advance(5 * MS);
     }
@@ -97,7 +119,7 @@ pub fn run(plan: &Plan) -> Report {
     report::Ingredients {
         plan,
         world: &world,
-        memory,
+        stages: [start, tenth.unwrap_or(start), peak.max(end), end],
         under_attack,
         before,
         seconds,

@@ -13,8 +13,9 @@ fn main() -> ExitCode {
         datagrams: 10_000_000,
         frames: 10_000_000,
         clock_ns,
-        memory,
+        resident,
         progress: |datagrams, frames| eprintln!("{datagrams} datagrams, {frames} frames"),
+        sabotage: None,
     };
     let mut words = std::env::args().skip(1);
     while let Some(word) = words.next() {
@@ -36,6 +37,10 @@ fn main() -> ExitCode {
         Ok(text) => println!("{text}"),
         Err(error) => eprintln!("the report could not be written: {error}"),
     }
+    eprintln!(
+        "{} datagrams and {} frames in {:.0} s",
+        report.datagrams, report.frames, report.seconds
+    );
     let faults = report.faults();
     for fault in &faults {
         eprintln!("fault: {fault}");
@@ -57,7 +62,7 @@ fn clock_ns() -> u64 {
 }
 
 /// Resident memory of this process; 0 where the system does not tell.
-fn memory() -> u64 {
+fn resident() -> u64 {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
     let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
     let kib = line.and_then(|line| line.split_whitespace().next()?.parse::<u64>().ok());

@@ -7,7 +7,8 @@ use std::net::SocketAddr;
 
 use overlayd_node::session::public_key;
 use overlayd_node::snapshot::{
-    Class, Classifier, Link, Local, Network, Peer, Prefix, RepairRow, Route, Snapshot, Suite,
+    CLASSES_MAX, Class, Classifier, Link, Local, Network, Peer, Prefix, RepairRow, Route, Snapshot,
+    Suite,
 };
 use overlayd_node::{Node, NodeConfig};
 
@@ -17,10 +18,25 @@ pub(crate) const IDS: [u16; 5] = [1, 2, 3, 4, 5];
 pub(crate) const HOSTILE: u16 = 4;
 /// Behind a NAT; no relay.
 pub(crate) const CALLER: u16 = 5;
+/// An edge and a relay that is never started anew: what it holds at the end is what is left of everything that happened.
+pub(crate) const ELDER: u16 = 2;
 pub(crate) const NETWORK: u32 = 7;
 pub(crate) const PSK: [u8; 32] = [9; 32];
 /// Classes that the snapshot knows. Packets ask for the first four; the others are left to the hostile peer.
 pub(crate) const CLASSES: u8 = 6;
+
+/// Most that a link's sender of a class keeps: the frames that one feedback frame can ask for, as symbols of 1474 bytes, and a note on each.
+const SENDER_BYTES: usize = 8_192 * 1_536;
+/// Most that a link's receiver of a class keeps, of any class that there can be: 288 symbols of the decoder, a note on each missing frame.
+const RECEIVER_BYTES: usize = 1 << 20;
+/// All else that a node keeps: sessions, queues, packets that wait, its output.
+const NODE_BYTES: usize = 16 << 20;
+
+/// Most that a node with these tables may have of the heap, bytes: what its links may come to keep, whatever peers and programs do.
+pub(crate) fn memory_bound(tables: &Snapshot) -> i64 {
+    let link = tables.classes.len() * SENDER_BYTES + CLASSES_MAX * RECEIVER_BYTES;
+    (tables.links.len() * link + NODE_BYTES) as i64
+}
 
 /// Of one of a node's two uplinks: the first has IPv4, the second IPv6.
 pub(crate) fn underlay(id: u16, uplink: u8) -> SocketAddr {

@@ -9,7 +9,7 @@ use crate::packets::{self, Mark};
 
 /// Node ids are 1 to 5.
 pub(crate) const NODES: usize = 6;
-/// Numbers of one stream that are remembered. Anything older can only be a replay.
+/// Numbers of one stream that are remembered: minutes of it. What comes back later is a fault of its own, for nobody can tell whether it came before.
 const RING: u32 = 1 << 16;
 /// Violations whose story is kept.
 const STORIES: usize = 16;
@@ -24,6 +24,8 @@ pub(crate) struct Oracle {
     pub(crate) not_sent: u64,
     pub(crate) altered: u64,
     pub(crate) twice: u64,
+    /// Delivered when its number was no longer remembered.
+    pub(crate) outlived: u64,
     pub(crate) stories: Vec<String>,
     expected: Vec<u8>,
     whole: Vec<u8>,
@@ -49,6 +51,7 @@ impl Oracle {
             not_sent: 0,
             altered: 0,
             twice: 0,
+            outlived: 0,
             stories: Vec::new(),
             expected: Vec::new(),
             whole: Vec::new(),
@@ -130,12 +133,13 @@ impl Oracle {
             self.altered += 1;
             return Err("altered");
         }
-        let remembered = stream.next - mark.number <= RING;
-        let (entry, bit) = (
-            &mut stream.seen[(mark.number % RING) as usize],
-            1 << (mark.index % 64),
-        );
-        if !remembered || *entry & bit != 0 {
+        if stream.next - mark.number > RING {
+            self.outlived += 1;
+            return Err("delivered after it was forgotten");
+        }
+        let entry = &mut stream.seen[(mark.number % RING) as usize];
+        let bit = 1 << (mark.index % 64);
+        if *entry & bit != 0 {
             self.twice += 1;
             return Err("delivered before");
         }
@@ -172,6 +176,17 @@ mod tests {
         assert_eq!(faults(&oracle), (0, 0, 0));
         oracle.judge(2, &packet, &offload, String::new);
         assert_eq!(faults(&oracle), (0, 0, 1));
+    }
+
+    #[test]
+    fn what_was_forgotten_is_no_longer_welcome() {
+        let (mut oracle, packet, offload) = sent();
+        let mut later = Vec::new();
+        for _ in 0..RING {
+            oracle.send(1, 2, &mut later);
+        }
+        oracle.judge(2, &packet, &offload, String::new);
+        assert_eq!((faults(&oracle), oracle.outlived), ((0, 0, 0), 1));
     }
 
     #[test]

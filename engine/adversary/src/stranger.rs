@@ -1,6 +1,7 @@
 //! Those who are not enrolled, or not as they say: real handshakes with a wrong key, lane, name, secret or network, and floods of them. Pure.
 
 use std::net::SocketAddr;
+use std::sync::LazyLock;
 
 use blake2::digest::consts::U16;
 use blake2::digest::{KeyInit, Mac, Update};
@@ -10,7 +11,9 @@ use overlayd_node::session::{
 };
 use overlayd_node::snapshot::Suite;
 
+use crate::coverage::Group;
 use crate::mesh::{self, HOSTILE};
+use crate::oracle::NODES;
 use crate::world::{SECOND, World};
 
 const MAC_LEN: usize = 16;
@@ -122,9 +125,9 @@ impl World {
             return;
         };
         for _ in 0..copies {
-            self.count.datagrams += 1;
+            self.count.knocks += 1;
             self.inject(
-                ("stranger", what),
+                (Group::Stranger, what),
                 usize::from(door) - 1,
                 (0, address),
                 &mut [bytes.clone()],
@@ -151,17 +154,23 @@ impl World {
 
 /// Makes mac1 of a handshake message fit its receiver, whose public key everybody may know.
 pub(crate) fn put_mac1(message: &mut [u8], receiver: u16) {
+    static KEYS: LazyLock<[[u8; 32]; NODES]> =
+        LazyLock::new(|| std::array::from_fn(|id| mac1_key(id as u16)));
     let Some(at) = message.len().checked_sub(2 * MAC_LEN) else {
         return;
     };
-    let mut hash = Blake2s256::new();
-    Digest::update(&mut hash, b"overlayd/1 mac1");
-    Digest::update(&mut hash, public_key(&mesh::private_key(receiver)));
-    let key: [u8; 32] = hash.finalize().into();
-    let Ok(mut mac) = <Blake2sMac<U16> as KeyInit>::new_from_slice(&key) else {
+    let Ok(mut mac) = <Blake2sMac<U16> as KeyInit>::new_from_slice(&KEYS[usize::from(receiver)])
+    else {
         return;
     };
     Update::update(&mut mac, &message[..at]);
     let mac: [u8; MAC_LEN] = mac.finalize().into_bytes().into();
     message[at..at + MAC_LEN].copy_from_slice(&mac);
+}
+
+fn mac1_key(receiver: u16) -> [u8; 32] {
+    let mut hash = Blake2s256::new();
+    Digest::update(&mut hash, b"overlayd/1 mac1");
+    Digest::update(&mut hash, public_key(&mesh::private_key(receiver)));
+    hash.finalize().into()
 }

@@ -34,13 +34,14 @@ impl Stream {
             .push(self.next, &[&[header.first_byte()], &rest[..longest]])
             .is_err()
         {
-            self.encoder = Encoder::new(WINDOW, HISTORY, SYMBOL_BYTES);
+            self.encoder.restart();
         }
         self.next = self.next.wrapping_add(1);
     }
 
     /// On from another number, with nothing said before it.
     pub(crate) fn skip_to(&mut self, next: u32) {
-        *self = Self::new(next);
+        self.encoder.restart();
+        self.next = next;
     }
 }

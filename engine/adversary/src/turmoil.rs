@@ -2,7 +2,7 @@
 
 use overlayd_node::{Offload, Segment, SegmentKind};
 
-use crate::mesh::{CALLER, HOSTILE, underlay};
+use crate::mesh::{CALLER, ELDER, HOSTILE, underlay};
 use crate::packets;
 use crate::world::{MS, SECOND, World};
 
@@ -96,21 +96,22 @@ impl World {
         let other =
             (place + 1 + self.rng.below(self.hosts.len() as u64 - 1) as usize) % self.hosts.len();
         match turn % 16 {
-            0..3 => self.restart(place),
-            3 => self.restart(usize::from(HOSTILE) - 1),
-            4..7 => {
+            1 => self.flood_with_packets(),
+            2 | 6 => self.flood_with_handshakes(),
+            3 | 8 | 13 => self.restart(mortal(place)),
+            4 => self.restart(usize::from(HOSTILE) - 1),
+            5 | 10 | 15 => {
                 let (one, two) = (place.min(other) as u16 + 1, place.max(other) as u16 + 1);
                 let until = self.now + 300 * MS + self.rng.below(4 * SECOND);
                 let now = self.now;
                 self.cuts.retain(|cut| now < cut.2);
                 self.cuts.push((one, two, until));
             }
-            7 => self.rebind(),
-            8 | 9 => self.new_routes(place),
-            10 => self.new_classes(place),
-            11 => self.move_link(place),
-            12 | 15 => self.shun(place % 4),
-            13 => self.flood_with_handshakes(),
+            7 => self.shun(mortal(place % 4)),
+            9 => self.new_routes(place),
+            14 => self.rebind(),
+            11 => self.new_classes(place),
+            12 => self.move_link(place),
             _ => {
                 // Nobody sends for a while: timers run out, keys age, paths cool down.
                 let silence = SECOND + self.rng.below(40 * SECOND);
@@ -189,5 +190,14 @@ impl World {
         self.hosts[usize::from(CALLER) - 1].addresses = [underlay(CALLER, 0), underlay(CALLER, 1)];
         // What was held back on the wires still arrives; what was lost is found again.
         self.advance(30 * SECOND);
+    }
+}
+
+/// Of a place, or another if its node is to live.
+fn mortal(place: usize) -> usize {
+    if place == usize::from(ELDER) - 1 {
+        0
+    } else {
+        place
     }
 }

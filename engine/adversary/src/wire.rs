@@ -3,8 +3,10 @@
 use std::net::SocketAddr;
 
 use overlayd_netem::Rng;
+use overlayd_node::DropReason;
+use overlayd_wire::Kind;
 
-use crate::coverage::Outcome;
+use crate::coverage::{Group, Outcome};
 use crate::dice::{flip, pick, weighted};
 use crate::stranger;
 use crate::world::{MS, SECOND, World};
@@ -109,6 +111,16 @@ impl World {
     ) {
         self.tap.note(&mut self.rng, from, to, &bytes);
         if !self.tap.calm {
+            if Kind::of(&bytes) != Ok(Kind::Sealed) && self.rng.chance(0.25) {
+                // They are rare: one that is changed comes first, and leaves the true one to follow.
+                let mut copy = bytes.clone();
+                flip(&mut self.rng, &mut copy);
+                let receiver = self.home(to).map(|(place, _)| self.hosts[place].id);
+                if let Some(receiver) = receiver.filter(|_| self.rng.chance(0.7)) {
+                    stranger::put_mac1(&mut copy, receiver);
+                }
+                self.launch_noted("forestalled", 0, from, to, copy);
+            }
             match self.rng.below(200) {
                 0..4 => self.launch_noted("repeated", delay, from, to, bytes.clone()),
                 4..8 => {
@@ -129,7 +141,7 @@ impl World {
                     return self.launch_noted("changed", delay, from, to, bytes);
                 }
                 12..16 => {
-                    self.coverage.note("in_flight", "stolen", Outcome::Sent);
+                    self.coverage.note(Group::InFlight, "stolen", Outcome::Sent);
                     return self.tap.steal(Seen { from, to, bytes });
                 }
                 11 => {
@@ -166,7 +178,7 @@ impl World {
         to: SocketAddr,
         bytes: Vec<u8>,
     ) {
-        self.coverage.note("in_flight", what, Outcome::Sent);
+        self.coverage.note(Group::InFlight, what, Outcome::Sent);
         self.launch(delay, from, to, 0, bytes);
     }
 
@@ -204,15 +216,34 @@ impl World {
             } else {
                 uplink
             };
-            self.count.datagrams += 1;
-            self.inject(
-                ("wire", what),
-                place,
-                (uplink, source),
-                std::slice::from_mut(&mut bytes),
-            );
+            let is_sent = bytes == seen.bytes;
+            self.attack_with(is_sent, what, place, (uplink, source), &mut bytes);
         }
         self.tap.scratch = bytes;
+    }
+
+    /// `is_sent`: some node did send these bytes.
+    fn attack_with(
+        &mut self,
+        is_sent: bool,
+        what: &'static str,
+        place: usize,
+        from: (u8, SocketAddr),
+        bytes: &mut Vec<u8>,
+    ) {
+        self.coverage.parse_datagram(bytes);
+        let is_sealed = Kind::of(bytes) == Ok(Kind::Sealed);
+        let group = if is_sent { Group::Replay } else { Group::Wire };
+        let outcome = self.inject((group, what), place, from, std::slice::from_mut(bytes));
+        if is_sent {
+            self.count.replays += 1;
+            return;
+        }
+        self.count.datagrams += 1;
+        if is_sealed && !is_refusal(outcome) {
+            self.count.forged += 1;
+            self.fault(format!("a changed datagram was taken: {what}, {outcome:?}"));
+        }
     }
 
     fn tamper(&mut self, what: &str, seen: &mut Seen, bytes: &mut Vec<u8>) {
@@ -232,6 +263,9 @@ impl World {
                     bytes.truncate(rng.below(length + 1) as usize);
                     let from = rng.below(other.bytes.len() as u64 + 1) as usize;
                     bytes.extend_from_slice(&other.bytes[from..]);
+                    if *bytes == other.bytes {
+                        *seen = other.clone();
+                    }
                 }
             }
             "replayed_new" => {}
@@ -312,6 +346,15 @@ fn edit(bytes: &mut [u8], at: usize, change: impl Fn(u32) -> u32) {
     }
 }
 
+/// Whether a sealed datagram went no further than to its tag.
+fn is_refusal(outcome: Outcome) -> bool {
+    use DropReason::{BadTag, Replayed, Truncated, UnknownSession};
+    matches!(
+        outcome,
+        Outcome::Dropped(Truncated | UnknownSession | Replayed | BadTag)
+    )
+}
+
 /// An address that nobody has.
 fn stranger_address(rng: &mut Rng) -> SocketAddr {
     let (host, port) = (rng.next_u64(), rng.below(65_535) as u16 + 1);
@@ -320,5 +363,23 @@ fn stranger_address(rng: &mut Rng) -> SocketAddr {
     } else {
         let [a, b, c, d] = [host >> 48, host >> 32, host >> 16, host].map(|word| word as u16);
         SocketAddr::from(([0x2001, 0xdb8, 0xffff, a, 0, b, c, d], port))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_ends_at_the_tag_is_a_refusal() {
+        assert!(is_refusal(Outcome::Dropped(DropReason::BadTag)));
+        for beyond in [
+            Outcome::Taken,
+            Outcome::Sent,
+            Outcome::Delivered,
+            Outcome::Dropped(DropReason::DuplicateFrame),
+        ] {
+            assert!(!is_refusal(beyond), "{beyond:?}");
+        }
     }
 }
