@@ -29,7 +29,9 @@ CPU_RATE_BPS = 500_000_000
 CPU_S = 4
 UDP_PORT = 5202
 FLOOD_WARM_UP_MS = 300
-FLOOD_MS = 1_500
+FLOOD_MS = 1_000
+CLIMB = 1.25
+CLIMBS = 4
 STEP_MS = 500
 STEPS = 6
 SMALL = 64
@@ -55,7 +57,7 @@ class Bench:
         self._wait_until_up()
         rtt_us = self._rtt_us()
         tcp1, tcp4 = self._tcp_gbps(1), self._tcp_gbps(4)
-        udp64 = self._flood(SMALL, FLOOD_MS) / 1e3
+        udp64 = self._peak(SMALL) / 1e3
         udp1400 = self._no_loss_gbps()
         cpu = self._cpu_s_per_gb() if self._ground.tunnels else None
         return {
@@ -116,10 +118,24 @@ class Bench:
             raise LabError(f"iperf3: {report['error']}")
         return report["intervals"]
 
-    def _flood(self, size: int, time_ms: int) -> float:
-        """Datagrams received a second while as many are sent as can be."""
-        _, _, window = self._load(size, FLOOD_WARM_UP_MS + time_ms + 200, 0, FLOOD_WARM_UP_MS, time_ms)
+    def _flood(self, size: int, time_ms: int, rate: int = 0) -> float:
+        """Datagrams received a second while as many are sent as can be, or so many."""
+        sending_ms = FLOOD_WARM_UP_MS + time_ms + 200
+        _, _, window = self._load(size, sending_ms, rate, FLOOD_WARM_UP_MS, time_ms)
         return window / (time_ms / 1e3)
+
+    def _peak(self, size: int) -> float:
+        """The most datagrams received a second, whatever was sent.
+
+        A flood's sender takes from the cores that the tunnel needs, so more may arrive where less is sent.
+        """
+        best = self._flood(size, FLOOD_MS)
+        for _ in range(CLIMBS):
+            paced = self._flood(size, FLOOD_MS, int(best * CLIMB))
+            if paced <= best:
+                break
+            best = paced
+        return best
 
     def _no_loss_gbps(self) -> float:
         """The highest rate at which all arrived, by bisection around what a flood gets through.

@@ -48,11 +48,13 @@ fn main() -> io::Result<()> {
     let mut out = Outward::new(key().map_err(io::Error::other)?, side);
     let mut into = Inward::new(key().map_err(io::Error::other)?, 1 - side);
     loop {
-        wait([(&tun, libc::POLLIN), (&udp, libc::POLLIN)])?;
-        while out.read(&tun)? {
+        // One batch each way a turn, so that neither way waits for the other to run dry.
+        let [tun_ready, udp_ready] = wait([(&tun, libc::POLLIN), (&udp, libc::POLLIN)])?;
+        if tun_ready {
+            out.read(&tun)?;
             out.send(&udp)?;
         }
-        while into.receive(&udp)? {
+        if udp_ready && into.receive(&udp)? {
             into.write(&tun)?;
         }
     }
@@ -65,6 +67,9 @@ struct Outward {
     counter: u64,
     arena: Vec<u8>,
     runs: Vec<Run>,
+    /// What the first body has no room for while only small packets are expected.
+    spill: Vec<u8>,
+    large: bool,
 }
 
 /// Datagrams of `segment` bytes each, the last may be shorter.
@@ -82,31 +87,56 @@ impl Outward {
             counter: 0,
             arena: vec![0; ARENA],
             runs: Vec::with_capacity(READS),
+            spill: vec![0; PACKET_MAX - BODY],
+            large: false,
         }
     }
 
-    /// Reads and seals one batch; false: nothing waits.
-    fn read(&mut self, tun: &OwnedFd) -> io::Result<bool> {
+    /// Reads and seals one batch.
+    fn read(&mut self, tun: &OwnedFd) -> io::Result<()> {
         self.runs.clear();
         let mut free = 0;
         for _ in 0..READS {
             if self.arena.len() - free < PIECES * DATAGRAM {
                 break;
             }
-            let mut pieces = [NO_PIECE; PIECES];
-            let slots = self.arena.split_at_mut(free).1.chunks_exact_mut(DATAGRAM);
-            for (piece, slot) in pieces.iter_mut().zip(slots) {
-                *piece = piece_of(&mut slot[HEADER..HEADER + BODY]);
-            }
-            // SAFETY: every piece is a live part of the arena that nothing else borrows.
-            let given =
-                unsafe { libc::readv(tun.as_raw_fd(), pieces.as_ptr(), PIECES as libc::c_int) };
-            let Some(length) = unless_empty(given)? else {
+            let Some(length) = self.read_packet(tun, free)? else {
                 break;
             };
             free = self.seal(free, length)?;
         }
-        Ok(free > 0)
+        Ok(())
+    }
+
+    /// Reads a packet into the bodies from `free` on; its length.
+    fn read_packet(&mut self, tun: &OwnedFd, free: usize) -> io::Result<Option<usize>> {
+        let mut pieces = [NO_PIECE; PIECES];
+        let mut slots = self.arena[free..].chunks_exact_mut(DATAGRAM);
+        // A call is dearer with every piece, so a small packet is not offered what only a large one needs.
+        let count = if self.large {
+            for (piece, slot) in pieces.iter_mut().zip(slots) {
+                *piece = piece_of(&mut slot[HEADER..HEADER + BODY]);
+            }
+            PIECES
+        } else {
+            let first = slots.next().unwrap_or_default();
+            pieces[0] = piece_of(&mut first[HEADER..HEADER + BODY]);
+            pieces[1] = piece_of(&mut self.spill);
+            2
+        };
+        // SAFETY: every piece is a live part of the arena or the spill that nothing else borrows.
+        let given = unsafe { libc::readv(tun.as_raw_fd(), pieces.as_ptr(), count as libc::c_int) };
+        let Some(length) = unless_empty(given)? else {
+            return Ok(None);
+        };
+        if !self.large && length > BODY {
+            let slots = self.arena[free..].chunks_exact_mut(DATAGRAM).skip(1);
+            for (slot, body) in slots.zip(self.spill[..length - BODY].chunks(BODY)) {
+                slot[HEADER..HEADER + body.len()].copy_from_slice(body);
+            }
+        }
+        self.large = length > BODY;
+        Ok(Some(length))
     }
 
     /// Seals the packet of `length` bytes whose first datagram begins at `start`; where its last one ends.
@@ -189,7 +219,7 @@ impl Outward {
             };
             match unless_empty(sent as isize)? {
                 Some(sent) => done += sent,
-                None => wait([(udp, libc::POLLOUT)])?,
+                None => wait([(udp, libc::POLLOUT)]).map(drop)?,
             }
         }
         Ok(())
@@ -393,7 +423,10 @@ fn udp_with_offloads(local: SocketAddr, remote: SocketAddr) -> io::Result<OwnedF
     Ok(socket.into())
 }
 
-fn wait<const COUNT: usize>(wanted: [(&OwnedFd, libc::c_short); COUNT]) -> io::Result<()> {
+/// Waits until something is ready; which of them.
+fn wait<const COUNT: usize>(
+    wanted: [(&OwnedFd, libc::c_short); COUNT],
+) -> io::Result<[bool; COUNT]> {
     let mut polls = wanted.map(|(fd, events)| libc::pollfd {
         fd: fd.as_raw_fd(),
         events,
@@ -401,7 +434,8 @@ fn wait<const COUNT: usize>(wanted: [(&OwnedFd, libc::c_short); COUNT]) -> io::R
     });
     // SAFETY: the pointer and count are of a live array.
     let ready = unsafe { libc::poll(polls.as_mut_ptr(), COUNT as libc::nfds_t, -1) };
-    unless_empty(ready as isize).map(drop)
+    unless_empty(ready as isize)?;
+    Ok(polls.map(|poll| poll.revents != 0))
 }
 
 const NO_PIECE: libc::iovec = libc::iovec {
