@@ -11,7 +11,7 @@ PANELS = (
     ("on", "tcp1_gbps", "One TCP stream, Gbit/s"),
     ("off", "tcp1_gbps", "One TCP stream, veth offloads off, Gbit/s"),
     ("on", "udp64_kpps", "64-byte UDP received, thousand packets/s"),
-    ("on", "udp1400_gbps_no_loss", "1400-byte UDP without loss, Gbit/s"),
+    ("on", "udp1400_gbps_no_loss", "1380-byte packets of UDP without loss, Gbit/s"),
     ("on", "rtt_us", "Round trip, µs (less is better)"),
     ("on", "cpu_s_per_gb", "CPU seconds per GB at 500 Mbit/s (less is better)"),
 )

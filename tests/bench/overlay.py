@@ -16,11 +16,6 @@ from tests.bench.ground import Ground, underlay
 from tests.bench.systems import wait_for
 from tests.network.engines import Agent, Host, snapshot
 
-MTU = 1400
-"""Of the interface: with two relays a datagram is 67 bytes longer than its packet, and still fits
-(docs/wire-format.md).
-"""
-
 ALWAYS_REPAIRED = msgspec.structs.replace(
     DEFAULT_CLASSES[0], repair=(RepairRow(loss_ratio=1.0, repair_ratio=0.05),)
 )
@@ -43,7 +38,7 @@ class Overlay:
 
     def start(self, ground: Ground, _find: Callable[[str], str]) -> tuple[str, str]:
         numbers = range(1, self.hosts + 1)
-        hosts = [Host(number, ground.directory, settings=(f"engine.mtu={MTU}",)) for number in numbers]
+        hosts = [Host(number, ground.directory) for number in numbers]
         for host, namespace in zip(hosts, ground.namespaces, strict=True):
             host.namespace, host.log = namespace, ground.log(host.number)
             assert host.underlay == underlay(host.number)

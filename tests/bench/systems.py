@@ -1,8 +1,7 @@
 """What is measured: raw veth, the bare loop and the peers, each with how it is brought up between two hosts.
 
-`overlay` has ourselves. Every system gets an inner MTU that fits an underlay of 1500 bytes and lets packets
-of 1400 pass whole, or its own default where that is larger; otherwise it runs with the defaults of its
-package. I/O; called by `run`.
+`overlay` has ourselves. Every system gets an inner MTU that fits an underlay of 1500 bytes, or its own
+default where that is larger; otherwise it runs with the defaults of its package. I/O; called by `run`.
 """
 
 import json
@@ -59,7 +58,7 @@ def bare_loop(ground: Ground, find: Callable[[str], str]) -> tuple[str, str]:
     for host, other in PAIR:
         ends = (f"{underlay(host)}:5190", f"{underlay(other)}:5190")
         ground.start_tunnel(host, [find("bare_loop"), "bench0", *ends])
-    return address_interface(ground, "bench0", mtu=1400)
+    return address_interface(ground, "bench0", mtu=1380)
 
 
 PAIR = ((1, 2), (2, 1))

@@ -9,7 +9,7 @@ HEADINGS = {
     "tcp1_gbps": "TCP 1\nGbit/s",
     "tcp4_gbps": "TCP 4\nGbit/s",
     "udp64_kpps": "UDP 64 B\nkpps",
-    "udp1400_gbps_no_loss": "UDP 1400 B\nGbit/s",
+    "udp1400_gbps_no_loss": "UDP 1380 B\nGbit/s",
     "rtt_us": "RTT\nµs",
     "cpu_s_per_gb": "CPU\ns/GB",
 }
