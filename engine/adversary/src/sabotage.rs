@@ -12,9 +12,9 @@ use crate::packets;
 pub enum Sabotage {
     /// Now and then a call panics.
     Panic,
-    /// Each call leaves a few bytes behind.
+    /// Each call of two of the nodes leaves something behind.
     Leak,
-    /// Each call takes far more memory for a moment than a node may have.
+    /// Now and then a call takes far more memory for a moment than a node may have.
     Gorge,
     /// Now and then a packet is delivered that nobody sent.
     Invent,
@@ -29,7 +29,8 @@ pub enum Sabotage {
 /// Calls between two things that happen now and then.
 const NOW_AND_THEN: u64 = 500;
 const OFTEN: u64 = 10;
-const LEAK_BYTES: usize = 16 << 10;
+const LEAK_BYTES: usize = 8 << 10;
+const ANSWER_BYTES: usize = 8_000;
 const GORGE_BYTES: usize = 1 << 30;
 
 impl Sabotage {
@@ -41,8 +42,12 @@ impl Sabotage {
         let is_time = calls.is_multiple_of(NOW_AND_THEN);
         match self {
             Self::Panic if is_time => std::panic::resume_unwind(Box::new("on purpose")),
-            Self::Leak => std::mem::forget(std::hint::black_box(vec![0u8; LEAK_BYTES])),
-            Self::Gorge => drop(std::hint::black_box(Vec::<u8>::with_capacity(GORGE_BYTES))),
+            Self::Leak if [ELDER, HOSTILE].contains(&id) => {
+                std::mem::forget(std::hint::black_box(vec![0u8; LEAK_BYTES]))
+            }
+            Self::Gorge if is_time => {
+                drop(std::hint::black_box(Vec::<u8>::with_capacity(GORGE_BYTES)))
+            }
             Self::Invent if id == ELDER => deliver(node),
             Self::Alter => {
                 if let Some(byte) = node.output().packet_bytes.last_mut() {
@@ -58,7 +63,7 @@ impl Sabotage {
                     return;
                 };
                 let start = output.bytes.len();
-                output.bytes.resize(start + 65_000 * 4, 0);
+                output.bytes.resize(start + ANSWER_BYTES, 0);
                 output.datagrams.push(Transmit {
                     uplink: 0,
                     remote,

@@ -56,13 +56,9 @@ fn a_packet_that_is_delivered_twice_is_seen() {
 }
 
 #[test]
-fn memory_that_grows_is_seen() {
-    finds(Sabotage::Leak, "the memory of node 2 grew by");
-}
-
-#[test]
-fn memory_that_a_dropped_node_keeps_is_seen() {
-    finds(Sabotage::Leak, "bytes left behind by nodes");
+fn memory_that_grows_or_that_a_dropped_node_keeps_is_seen() {
+    let report = finds(Sabotage::Leak, "the memory of node 2 grew by");
+    assert!(report.memory.left_behind_bytes > 0);
 }
 
 #[test]
