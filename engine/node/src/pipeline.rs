@@ -7,6 +7,7 @@ use crate::choose::Way;
 use crate::egress::Source;
 use crate::node::{Datagram, Packet};
 use crate::session::{Layer, Scope, Via};
+use crate::transit::Leads;
 use crate::{DropReason, Nanos, Node};
 
 impl Node {
@@ -101,10 +102,10 @@ impl Node {
             };
             return self.egress(now, arrival, &source, rest);
         }
-        let route = self.check_route(arrival, rest)?;
-        if route.left > 0 {
-            return self.transit(now, arrival, header, route, rest); // next segment, protect, seal hop, schedule
-        }
+        let route = match self.check_route(arrival, rest)? {
+            Leads::To(next) => return self.transit(now, arrival, header, next, rest), // next segment, protect, seal hop, schedule
+            Leads::Here(route) => route,
+        };
         let (peer, body) = match self.open_end_to_end(now, &route, rest)? {
             Some(opened) => opened,
             None => return Ok(()), // it was a handshake

@@ -13,12 +13,8 @@ const HANDSHAKES_PER_SECOND: u64 = 200;
 const HANDSHAKES_BURST: u64 = 400;
 
 impl Node {
-    /// Whether a routed frame may be here at all. `rest` starts with the route.
-    pub(crate) fn check_route(
-        &self,
-        arrival: &Arrival,
-        rest: &[u8],
-    ) -> Result<RouteRepr, DropReason> {
+    /// Whether a routed frame may be here at all, and where it is to go. `rest` starts with the route.
+    pub(crate) fn check_route(&self, arrival: &Arrival, rest: &[u8]) -> Result<Leads, DropReason> {
         let (view, _) = RouteView::parse(rest)?;
         if view.here() != self.tables.id || view.source() == self.tables.id {
             return Err(DropReason::NotMine);
@@ -32,7 +28,11 @@ impl Node {
         if self.peers[arrival.peer].id != before {
             return Err(DropReason::NotMine);
         }
-        Ok(view.repr())
+        let next = view.next().map(|id| Next {
+            id,
+            route_len: view.wire_len(),
+        });
+        Ok(next.map_or_else(|| Leads::Here(view.repr()), Leads::To))
     }
 
     pub(crate) fn transit(
@@ -40,21 +40,18 @@ impl Node {
         now: Nanos,
         arrival: &Arrival,
         header: Protected,
-        route: RouteRepr,
+        next: Next,
         rest: &mut [u8],
     ) -> Result<(), DropReason> {
         if !self.tables.relay {
             return Err(DropReason::NotARelay);
         }
-        let place = usize::from(route.count - route.left);
-        let next = *route.segments.get(place).ok_or(DropReason::BadRoute)?;
-        let next = self.peer_place(next).ok_or(DropReason::NoNextHop)?;
-        if Kind::of(&rest[route.wire_len()..])? != Kind::Sealed
-            && !self.relayed_handshakes.take(now)
+        let peer = self.peer_place(next.id).ok_or(DropReason::NoNextHop)?;
+        if Kind::of(&rest[next.route_len..])? != Kind::Sealed && !self.relayed_handshakes.take(now)
         {
             return Err(DropReason::RelayedHandshakes);
         }
-        let link = self.peers[next].best.ok_or(DropReason::NoNextHop)?;
+        let link = self.peers[peer].best.ok_or(DropReason::NoNextHop)?;
         if let Some(link) = self.links[link].as_deref_mut() {
             link.needed(now);
             if link.exit.pacer.is_congested() {
@@ -78,6 +75,21 @@ impl Node {
         self.tally.relayed += 1;
         Ok(())
     }
+}
+
+/// Where a route leads from here. A relay needs little of it.
+pub(crate) enum Leads {
+    To(Next),
+    /// This node is its egress.
+    Here(RouteRepr),
+}
+
+/// The next segment.
+#[derive(Clone, Copy)]
+pub(crate) struct Next {
+    id: u16,
+    /// Bytes of the route.
+    route_len: usize,
 }
 
 /// Bounds the handshakes that a relay passes on: they cost their receiver a key agreement each.
