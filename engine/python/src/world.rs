@@ -25,10 +25,13 @@ pub(crate) fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
 struct SimulatedWorld {
     /// `None`: a step has it.
     world: Option<World>,
-    step: Option<JoinHandle<(World, Result<Vec<Report>, WorldError>)>>,
+    step: Option<JoinHandle<Stepped>>,
     /// Tables for the next step to begin with.
     tables: Vec<(NodeIndex, Snapshot)>,
 }
+
+/// The world comes back from a step, and what happened in it.
+type Stepped = (World, Result<Vec<Report>, WorldError>);
 
 #[pymethods]
 impl SimulatedWorld {
