@@ -33,7 +33,7 @@ FLOOD_MS = 1_000
 CLIMB = 1.25
 CLIMBS = 4
 STEP_MS = 500
-STEPS = 6
+STEPS = 5
 SMALL = 64
 LARGE_PACKET = 1380
 """Bytes of a large IPv4 packet: what our interface carries whole by default, as do all others here."""
