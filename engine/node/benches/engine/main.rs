@@ -69,7 +69,7 @@ fn main() {
     let stages = measure_stages();
     let alone = |stage: &Measured| parts::of(&parts, stage);
     println!(
-        "\n| path | stage | cipher | bytes | run | back ms | ns/packet | quickest | Mpackets/s | seals | copy kept | receipt | all else | allocations |"
+        "\n| path | stage | cipher | bytes | run | back ms | ns/packet | quickest | Mpackets/s | of which seals | copy kept | receipt | all else | allocations |"
     );
     println!("|---|---|---|---|---|---|---|---|---|---|---|---|---|---|");
     for stage in &stages {
@@ -85,7 +85,7 @@ fn main() {
             stage.ns,
             stage.ns_quickest,
             1e3 / stage.ns,
-            stage.ns - seals - kept - receipt,
+            stage.ns_quickest - seals - kept - receipt,
             stage.allocations[0],
         );
     }
@@ -97,7 +97,7 @@ fn main() {
         "machine": machine,
         "rounds": ROUNDS,
         "packets_a_round": scene::PACKETS_A_ROUND,
-        "method": "ns are medians over rounds, on one core; parts are measured alone, 'all else' is what is left of the whole",
+        "method": "ns are medians over rounds, on one core, with the quickest round beside; parts are measured alone, and 'all else' is what the quickest rounds of the parts leave of that of the whole",
         "parts": parts,
         "stages": stages,
     });
@@ -142,14 +142,15 @@ impl Measured {
             "ns_per_packet": self.ns,
             "ns_per_packet_quickest": self.ns_quickest,
             "packets_per_second": 1e9 / self.ns,
+            "packets_per_second_quickest": 1e9 / self.ns_quickest,
             "allocations": self.allocations[0],
             "allocations_of_timers": self.allocations[1],
             "packets": self.packets,
-            "where_ns": {
+            "where_ns_quickest": {
                 "seals": seals,
                 "copy kept for repair": kept,
                 "first copy or not": receipt,
-                "all else": self.ns - seals - kept - receipt,
+                "all else": self.ns_quickest - seals - kept - receipt,
             },
         })
     }

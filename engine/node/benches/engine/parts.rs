@@ -79,7 +79,7 @@ pub(crate) fn measure(rounds: usize) -> Vec<Part> {
     parts
 }
 
-/// Of a stage: seals, copy kept for repair, receipt.
+/// Of a stage, in the quickest rounds: seals, copy kept for repair, receipt.
 pub(crate) fn of(parts: &[Part], stage: &Measured) -> [f64; 3] {
     let ns = |name: &str| {
         let found = parts.iter().find(|part| {
@@ -87,7 +87,7 @@ pub(crate) fn of(parts: &[Part], stage: &Measured) -> [f64; 3] {
                 && part.inner_bytes == stage.bytes
                 && (part.suite.is_empty() || part.suite == stage.suite)
         });
-        found.map_or(0.0, |part| part.ns)
+        found.map_or(0.0, |part| part.ns_quickest)
     };
     match (stage.path, stage.stage) {
         ("direct", Stage::Ingress) => [ns(DIRECT_SEAL), ns(DIRECT_COPY), 0.0],
