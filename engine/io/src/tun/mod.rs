@@ -27,7 +27,8 @@ const SLOT: usize = 65_535 + vnet::LEN;
 /// Packets lie close to each other, so that many small ones, or four super-packets, fit: fewer cost wake-ups, more do not stay in the
 /// processor's own cache.
 const ARENA: usize = 4 * SLOT;
-const BATCH: usize = 64;
+/// Small packets a batch: two full segmented sends.
+const BATCH: usize = 126;
 
 /// Which offloads of the interface are to be used.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
