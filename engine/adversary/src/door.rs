@@ -253,8 +253,8 @@ impl World {
                 }
             }))
         });
-        host.holding.note(did);
-        if host.holding.now + did.peak > host.bound && host.bound > 0 {
+        let reached = host.holding.note(did);
+        if reached > host.bound && host.bound > 0 {
             self.count.beyond_bound += 1;
         }
         if let Err(panic) = done {

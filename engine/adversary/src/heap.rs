@@ -54,10 +54,13 @@ pub(crate) struct Holding {
 }
 
 impl Holding {
-    pub(crate) fn note(&mut self, did: Use) {
-        self.peak = self.peak.max(self.now + did.peak);
+    /// Takes note of what was done; the most that was held meanwhile.
+    pub(crate) fn note(&mut self, did: Use) -> i64 {
+        let reached = self.now + did.peak;
+        self.peak = self.peak.max(reached);
         self.now += did.kept;
         self.small += did.kept_small;
+        reached
     }
 }
 
@@ -143,12 +146,13 @@ mod tests {
     #[test]
     fn a_holding_knows_its_peak_between_two_looks() {
         let mut holding = Holding::default();
-        for (kept, peak) in [(100, 500), (-20, 10)] {
-            holding.note(Use {
+        for (kept, peak, reached) in [(100, 500, 500), (-20, 10, 110)] {
+            let did = Use {
                 kept,
                 kept_small: kept,
                 peak,
-            });
+            };
+            assert_eq!(holding.note(did), reached);
         }
         assert_eq!((holding.now, holding.small, holding.peak), (80, 80, 500));
     }

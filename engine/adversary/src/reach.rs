@@ -54,13 +54,13 @@ pub const UNREACHED: &[Unreached] = &[
     },
     Unreached {
         by: By::Wire,
-        reasons: &[TooBig, QueueFull, NoSession, NoRoute, NoNextHop],
+        reasons: &[TooBig, QueueFull, NoSession, NoRoute, NoNextHop, BadOffload],
         why: "of packets that waited here for a session: a handshake that was changed where nothing covers it (its mac2) lets them go",
         never: false,
     },
     Unreached {
         by: By::Wire,
-        reasons: &[ForeignSource, NoOwner, BadOffload],
+        reasons: &[ForeignSource, NoOwner],
         why: LOCAL,
         never: true,
     },
@@ -72,13 +72,13 @@ pub const UNREACHED: &[Unreached] = &[
     },
     Unreached {
         by: By::Peer,
-        reasons: &[ForeignSource, NoOwner, BadOffload],
+        reasons: &[ForeignSource, NoOwner],
         why: LOCAL,
         never: true,
     },
     Unreached {
         by: By::Peer,
-        reasons: &[NoRoute, NoSession],
+        reasons: &[NoRoute, NoSession, BadOffload],
         why: "of packets that waited here for a session, or of a link that went within the call",
         never: false,
     },
