@@ -7,9 +7,11 @@ import math
 from collections.abc import Sequence
 
 import numpy as np
+from numpy.typing import NDArray
 
 from controller.planner.plan import Plan
 from controller.planner.search import ABSENT, NONE
+from controller.planner.table import PATHS
 from controller.policy.costs import RELAY_MS
 from controller.topology.links import Vertex
 from overlayd.model.ids import ClassId, Path
@@ -30,6 +32,7 @@ class Explainer:
         self._relays = np.array([i for i, vertex in enumerate(vertices) if vertex.relay], np.intp)
         self.figures = _Figures(plan)
         self._ids = [vertex.id for vertex in vertices]
+        self._cheapest_from: dict[tuple[int, int, int], NDArray[np.intp]] = {}
 
     def route(
         self, number: int, source: int, destination: int, unix_s: float, rejected: int = REJECTED
@@ -65,15 +68,26 @@ class Explainer:
         """Return the direct path and the cheapest relayed ones that were not chosen."""
         taken = {tuple(path) for path in chosen}
         ideal = self.plan.classes[number].ideal.relays[source, destination].tolist()
-        costs = self.plan.classes[number].costs
-        single = costs.link[source, self._relays] + costs.link[self._relays, destination]
-        cheapest = np.argsort(single, kind="stable")[: limit + len(chosen)]
         found: list[tuple[int, ...]] = [(destination,)]
         if ideal[0] != ABSENT:
             found.append(_indices(ideal, destination))
-        found += [(int(self._relays[k]), destination) for k in cheapest if np.isfinite(single[k])]
+        cheapest = self._cheapest(number, source, limit + PATHS)[destination]
+        found += [(relay, destination) for relay in cheapest.tolist() if relay != NONE]
         others = [path for path in dict.fromkeys(found) if path not in taken]
         return others[:limit]
+
+    def _cheapest(self, number: int, source: int, count: int) -> NDArray[np.intp]:
+        """Return [to, rank]: the cheapest single relays from ``source``, :data:`NONE` where there is none
+        left. Kept, because a source is mostly asked about for many destinations.
+        """
+        key = (number, source, count)
+        if key not in self._cheapest_from:
+            link, relays = self.plan.classes[number].costs.link, self._relays
+            single = link[source, relays] + link[relays].T
+            order = np.argsort(single, axis=1, kind="stable")[:, :count]
+            usable = np.isfinite(np.take_along_axis(single, order, axis=1))
+            self._cheapest_from[key] = np.where(usable, relays[order], NONE)
+        return self._cheapest_from[key]
 
 
 class _Figures:

@@ -22,6 +22,8 @@ ABSENT = -2
 SECOND_RELAYS = 16
 PROMISING = 8
 """How many first relays of a two-relay path are tried before all are."""
+BATCH = 2**16
+"""So many (source, destination, relay) are looked at in one go, or those of one source."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,45 +102,51 @@ class Search:
         np.fill_diagonal(cost, np.inf)
         relays = np.full((n, n, 2), NONE, np.int16)
         if len(self._relays):
-            for source in range(n):
-                self._by_relays(source, taken, cost[source], relays[source])
+            together = max(1, BATCH // (n * len(self._relays)))
+            for start in range(0, n, together):
+                sources = np.arange(start, min(start + together, n))
+                self._by_relays(sources, taken, cost[start:], relays[start:])
         relays[~np.isfinite(cost), 0] = ABSENT
         return Paths(cost, relays)
 
-    def _by_relays(self, source: int, taken: Taken | None, cost: F32, chosen: Relays) -> None:
-        """Put relayed paths into ``cost`` and ``chosen`` [to] where they beat what is there."""
+    def _by_relays(self, sources: NDArray[np.intp], taken: Taken | None, cost: F32, chosen: Relays) -> None:
+        """Put relayed paths from ``sources`` into ``cost`` and ``chosen`` [source, to] where they beat what
+        is there.
+        """
         costs, relays = self._costs, self._relays
-        everyone = np.arange(len(cost))
-        # A relay must be neither end, nor taken; [to, relay].
-        barred = np.zeros((len(cost), len(relays)), np.float32)
-        barred[:, relays == source] = np.inf
-        barred[relays, np.arange(len(relays))] = np.inf
-        barred[source] = np.inf
+        rows = np.arange(len(sources))
+        # A relay must be neither end, nor taken; [source, to, relay].
+        barred = np.zeros((len(rows), len(costs.direct), len(relays)), np.float32)
+        barred += np.where(sources[:, None] == relays, np.float32(np.inf), np.float32(0.0))[:, None]
+        barred[:, relays, np.arange(len(relays))] = np.inf
+        barred[rows, sources] = np.inf
         if taken is not None:
-            barred[taken.relays[source][:, relays]] = np.inf
-        first = barred + costs.link[source, relays]
-        one = first + self._last
+            barred[taken.relays[sources][:, :, relays]] = np.inf
+        first: F32 = barred + costs.link[np.ix_(sources, relays)][:, None]
+        one: F32 = first + self._last
         if costs.rtt_cap_ms is not None:
-            rtt = costs.rtt_ms[source, relays] + self._last_rtt
-            _penalize(one, rtt, costs.rtt_cap_ms[source][:, None])
-        by_one = one.argmin(axis=1)
-        self._take(everyone, one[everyone, by_one], relays[by_one], None, cost, chosen)
+            rtt: F32 = costs.rtt_ms[np.ix_(sources, relays)][:, None] + self._last_rtt
+            _penalize(one, rtt, costs.rtt_cap_ms[sources][:, :, None])
+        row, to = (axis.ravel() for axis in np.indices(one.shape[:2]))
+        best = one.argmin(axis=2).ravel()
+        self._take(row, to, one[row, to, best], relays[best], None, cost, chosen)
         # A second relay is looked for where it could be better, by the first ones that promise most; where
         # a worse one could still be better than what these hold, by all.
         least = first + self._least_tail
-        to = np.flatnonzero(least.min(axis=1) < cost)
-        if len(relays) > PROMISING and len(to):
-            order = np.argpartition(least[to], PROMISING, axis=1)
-            self._by_two(source, to, order[:, :PROMISING], first, barred, cost, chosen)
-            rest = least[to, order[:, PROMISING]]
-            to = to[rest < cost[to]]
-        if len(to):
-            everyone_first = np.broadcast_to(np.arange(len(relays)), (len(to), len(relays)))
-            self._by_two(source, to, everyone_first, first, barred, cost, chosen)
+        row, to = np.nonzero(least.min(axis=2) < cost[: len(rows)])
+        if len(relays) > PROMISING and len(row):
+            order = np.argpartition(least[row, to], PROMISING, axis=1)
+            self._by_two(sources, row, to, order[:, :PROMISING], first, barred, cost, chosen)
+            left = least[row, to, order[:, PROMISING]] < cost[row, to]
+            row, to = row[left], to[left]
+        if len(row):
+            everyone_first = np.broadcast_to(np.arange(len(relays)), (len(row), len(relays)))
+            self._by_two(sources, row, to, everyone_first, first, barred, cost, chosen)
 
     def _by_two(
         self,
-        source: int,
+        sources: NDArray[np.intp],
+        row: NDArray[np.intp],
         to: NDArray[np.intp],
         firsts: NDArray[np.intp],
         first: F32,
@@ -146,24 +154,25 @@ class Search:
         cost: F32,
         chosen: Relays,
     ) -> None:
-        """Try two relays on the way to the nodes ``to``, the first among ``firsts`` [to, choice]."""
+        """Try two relays for the pairs (``row``, ``to``), the first among ``firsts`` [pair, choice]."""
         costs, relays, second = self._costs, self._relays, self._second
-        rows = to[:, None]
-        two: F32 = self._tail[rows, firsts] + first[rows, firsts][:, :, None]
-        two += barred[to][:, None, second]
+        two: F32 = self._tail[to[:, None], firsts] + first[row[:, None], to[:, None], firsts][:, :, None]
+        two += barred[row, to][:, None, second]
         if costs.rtt_cap_ms is not None:
-            rtt = self._tail_rtt[rows, firsts] + costs.rtt_ms[source, relays][firsts][:, :, None]
+            source = sources[row]
+            begin_rtt = costs.rtt_ms[source[:, None], relays[firsts]]
+            rtt: F32 = self._tail_rtt[to[:, None], firsts] + begin_rtt[:, :, None]
             _penalize(two, rtt, costs.rtt_cap_ms[source, to][:, None, None])
         flat = two.reshape(len(to), -1)
         best = flat.argmin(axis=1)
         lines = np.arange(len(to))
         choice, second_of = np.divmod(best, len(second))
-        self._take(
-            to, flat[lines, best], relays[firsts[lines, choice]], relays[second[second_of]], cost, chosen
-        )
+        offered, last = flat[lines, best], relays[second[second_of]]
+        self._take(row, to, offered, relays[firsts[lines, choice]], last, cost, chosen)
 
     @staticmethod
     def _take(
+        row: NDArray[np.intp],
         to: NDArray[np.intp],
         offered: F32,
         first: NDArray[np.intp],
@@ -171,11 +180,11 @@ class Search:
         cost: F32,
         chosen: Relays,
     ) -> None:
-        better = offered < cost[to]
-        at = to[better]
-        cost[at] = offered[better]
-        chosen[at, 0] = first[better]
-        chosen[at, 1] = NONE if second is None else second[better]
+        better = offered < cost[row, to]
+        row, to = row[better], to[better]
+        cost[row, to] = offered[better]
+        chosen[row, to, 0] = first[better]
+        chosen[row, to, 1] = NONE if second is None else second[better]
 
     def _most_useful(self, number: int) -> NDArray[np.intp]:
         """Return the positions (within the relays) of those that serve most pairs as single relays."""
