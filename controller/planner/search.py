@@ -86,7 +86,8 @@ class Search:
             last_rtt = np.ascontiguousarray(costs.rtt_ms[relays].T) + np.float32(RELAY_MS)
             between_rtt = costs.rtt_ms[middle] + np.float32(RELAY_MS)
             self._last_rtt = last_rtt
-            self._tail_rtt = between_rtt[None] + last_rtt[:, None, self._second]
+            tail_rtt = between_rtt[None] + last_rtt[:, None, self._second]
+            self._tail_rtt: F32 = tail_rtt.astype(np.float32, copy=False)
         # What a first relay needs at least from there on, by whatever second one.
         self._least_tail = self._tail.min(axis=2, initial=np.inf)
 
@@ -122,10 +123,13 @@ class Search:
         barred[rows, sources] = np.inf
         if taken is not None:
             barred[taken.relays[sources][:, :, relays]] = np.inf
-        first: F32 = barred + costs.link[np.ix_(sources, relays)][:, None]
-        one: F32 = first + self._last
+        first = barred.copy()
+        first += costs.link[sources[:, None, None], relays]
+        one = first.copy()
+        one += self._last
         if costs.rtt_cap_ms is not None:
-            rtt: F32 = costs.rtt_ms[np.ix_(sources, relays)][:, None] + self._last_rtt
+            rtt = np.broadcast_to(self._last_rtt, one.shape).copy()
+            rtt += costs.rtt_ms[sources[:, None, None], relays]
             _penalize(one, rtt, costs.rtt_cap_ms[sources][:, :, None])
         row, to = (axis.ravel() for axis in np.indices(one.shape[:2]))
         best = one.argmin(axis=2).ravel()
@@ -160,8 +164,8 @@ class Search:
         two += barred[row, to][:, None, second]
         if costs.rtt_cap_ms is not None:
             source = sources[row]
-            begin_rtt = costs.rtt_ms[source[:, None], relays[firsts]]
-            rtt: F32 = self._tail_rtt[to[:, None], firsts] + begin_rtt[:, :, None]
+            rtt = self._tail_rtt[to[:, None], firsts]
+            rtt += costs.rtt_ms[source[:, None], relays[firsts]][:, :, None]
             _penalize(two, rtt, costs.rtt_cap_ms[source, to][:, None, None])
         flat = two.reshape(len(to), -1)
         best = flat.argmin(axis=1)
