@@ -6,7 +6,7 @@
 use std::collections::VecDeque;
 
 use crate::LENGTH_BYTES;
-use crate::slots::total;
+use crate::slots::{total, write_symbol};
 
 /// Symbols of full length in a chunk.
 const CHUNK_SYMBOLS: usize = 16;
@@ -66,13 +66,7 @@ impl History {
             return false;
         };
         let symbol = &mut self.bytes[start..][..LENGTH_BYTES + length];
-        let (prefix, mut rest) = symbol.split_at_mut(LENGTH_BYTES);
-        prefix.copy_from_slice(&(length as u16).to_be_bytes());
-        for piece in payload {
-            let (here, after) = rest.split_at_mut(piece.len());
-            here.copy_from_slice(piece);
-            rest = after;
-        }
+        write_symbol(symbol, payload);
         let index = self.index(seq);
         self.places[index] = Place {
             start,

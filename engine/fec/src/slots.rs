@@ -45,17 +45,22 @@ impl Slots {
         let length = total(payload);
         self.lengths[index] = (LENGTH_BYTES + length) as u32;
         let symbol = &mut self.bytes[index * self.stride..][..LENGTH_BYTES + length];
-        let (prefix, mut rest) = symbol.split_at_mut(LENGTH_BYTES);
-        prefix.copy_from_slice(&(length as u16).to_be_bytes());
-        for piece in payload {
-            let (here, after) = rest.split_at_mut(piece.len());
-            here.copy_from_slice(piece);
-            rest = after;
-        }
+        write_symbol(symbol, payload);
     }
 }
 
 /// The length of a byte string given in pieces.
 pub(crate) fn total(pieces: &[&[u8]]) -> usize {
     pieces.iter().map(|piece| piece.len()).sum()
+}
+
+/// Writes the symbol of a payload given in pieces, its length before it; `symbol` has just the room.
+pub(crate) fn write_symbol(symbol: &mut [u8], payload: &[&[u8]]) {
+    let (prefix, mut rest) = symbol.split_at_mut(LENGTH_BYTES);
+    prefix.copy_from_slice(&(rest.len() as u16).to_be_bytes());
+    for piece in payload {
+        let (here, after) = rest.split_at_mut(piece.len());
+        here.copy_from_slice(piece);
+        rest = after;
+    }
 }
