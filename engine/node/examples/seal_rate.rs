@@ -9,12 +9,17 @@
 
 #![allow(clippy::disallowed_methods, reason = "a measurement needs the clock")]
 
+#[path = "../benches/engine/machine.rs"]
+mod machine;
+
 use std::hint::black_box;
 use std::time::Instant;
 
 use ring::aead::{
     AES_128_GCM, AES_256_GCM, Aad, Algorithm, CHACHA20_POLY1305, LessSafeKey, Nonce, UnboundKey,
 };
+
+use machine::machine;
 
 const ROUNDS: usize = 101;
 const PACKETS_A_ROUND: u32 = 1_000;
@@ -209,20 +214,4 @@ fn nonce_of(counter: u32) -> [u8; 12] {
     let mut nonce = [0; 12];
     nonce[8..].copy_from_slice(&counter.to_be_bytes());
     nonce
-}
-
-fn machine() -> String {
-    let cpuinfo = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
-    let field = |name: &str| {
-        let line = cpuinfo.lines().find(|line| line.starts_with(name));
-        line.and_then(|line| line.split(": ").nth(1))
-            .unwrap_or("unknown")
-            .to_owned()
-    };
-    let flags = field("flags");
-    let has: Vec<&str> = ["aes", "vaes", "vpclmulqdq", "avx512f"]
-        .into_iter()
-        .filter(|flag| flags.split(' ').any(|f| f == *flag))
-        .collect();
-    format!("{}, {}", field("model name"), has.join(" "))
 }

@@ -14,6 +14,7 @@
 )]
 
 mod counting;
+mod machine;
 #[path = "../../tests/mesh/mod.rs"]
 mod mesh;
 mod parts;
@@ -24,6 +25,7 @@ use std::collections::BTreeMap;
 use overlayd_node::snapshot::Suite;
 use serde_json::{Value, json};
 
+use machine::machine;
 use scene::{Load, Scene, Stage};
 
 #[global_allocator]
@@ -228,22 +230,4 @@ fn profile(kind: &str, rounds: usize) {
         let name = scene.stage(stage).name();
         println!("{name}: {median:.0} ns, quickest {quickest:.0}");
     }
-}
-
-fn machine() -> String {
-    let cpuinfo = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
-    let field = |name: &str| {
-        let line = cpuinfo.lines().find(|line| line.starts_with(name));
-        line.and_then(|line| line.split(": ").nth(1))
-            .unwrap_or("unknown")
-            .to_owned()
-    };
-    let flags = field("flags");
-    let has: Vec<&str> = ["aes", "avx2", "vaes", "vpclmulqdq", "avx512f"]
-        .into_iter()
-        .filter(|flag| flags.split(' ').any(|f| f == *flag))
-        .collect();
-    let cores = std::thread::available_parallelism().map_or(0, usize::from);
-    let (name, mhz) = (field("model name"), field("cpu MHz"));
-    format!("{name}, {mhz} MHz, {cores} cores, {}", has.join(" "))
 }
