@@ -1,6 +1,7 @@
 //! What makes a snapshot acceptable, beyond the types of its fields. Called by `Snapshot::validate`; the schema is in `snapshot`. Pure.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
 use std::net::IpAddr;
 
 use crate::snapshot::{
@@ -52,7 +53,7 @@ fn nodes(snapshot: &Snapshot) -> Result<(), SnapshotError> {
     let mut names = BTreeSet::from([snapshot.node.name.as_str()]);
     let mut keys = BTreeSet::new();
     for (place, peer) in snapshot.peers.iter().enumerate() {
-        let field = |name| format!("peers[{place}].{name}");
+        let field = |name| Field("peers", place, name);
         ensure(ids.insert(peer.id), field("id"), || {
             format!("{} is already the id of another node", peer.id)
         })?;
@@ -73,7 +74,7 @@ fn nodes(snapshot: &Snapshot) -> Result<(), SnapshotError> {
             .prefixes
             .iter()
             .any(|prefix| prefix.contains(*address));
-        ensure(covered, format!("node.addresses[{place}]"), || {
+        ensure(covered, format_args!("node.addresses[{place}]"), || {
             format!("{address} is in none of node.prefixes")
         })?;
     }
@@ -101,7 +102,7 @@ fn prefixes_of_nodes(snapshot: &Snapshot) -> Result<(), SnapshotError> {
     let mut widest: Option<&(bool, u128, u128, u16, String, Prefix)> = None;
     for span in &spans {
         if let Some(before) = widest.filter(|before| before.0 == span.0 && span.1 <= before.2) {
-            ensure(before.3 == span.3, span.4.clone(), || {
+            ensure(before.3 == span.3, &span.4, || {
                 format!(
                     "{} overlaps {} of node {} ({})",
                     String::from(span.5),
@@ -118,7 +119,7 @@ fn prefixes_of_nodes(snapshot: &Snapshot) -> Result<(), SnapshotError> {
     Ok(())
 }
 
-fn well_formed(prefix: &Prefix, field: &str) -> Result<(), SnapshotError> {
+fn well_formed(prefix: &Prefix, field: impl fmt::Display) -> Result<(), SnapshotError> {
     let first = match prefix.address {
         IpAddr::V4(address) => u128::from(address.to_bits()),
         IpAddr::V6(address) => address.to_bits(),
@@ -133,7 +134,7 @@ fn links(links: &[Link], peers: &BTreeMap<u16, bool>) -> Result<(), SnapshotErro
     let mut called = BTreeSet::new();
     let mut calling = BTreeSet::new();
     for (place, link) in links.iter().enumerate() {
-        let field = |name| format!("links[{place}].{name}");
+        let field = |name| Field("links", place, name);
         ensure(ids.insert(link.id), field("id"), || {
             format!("{} is already the id of another link", link.id)
         })?;
@@ -173,7 +174,7 @@ fn classes(classes: &[Class]) -> Result<(), SnapshotError> {
     )?;
     let mut names = BTreeSet::new();
     for (place, class) in classes.iter().enumerate() {
-        let field = |name: &str| format!("classes[{place}].{name}");
+        let field = |name| Field("classes", place, name);
         ensure(names.insert(&class.name), field("name"), || {
             format!("{:?} is already the name of another class", class.name)
         })?;
@@ -207,7 +208,7 @@ fn classes(classes: &[Class]) -> Result<(), SnapshotError> {
 
 fn classifiers(classifiers: &[Classifier], classes: usize) -> Result<(), SnapshotError> {
     for (place, classifier) in classifiers.iter().enumerate() {
-        let field = |name| format!("classifiers[{place}].{name}");
+        let field = |name| Field("classifiers", place, name);
         class_exists(classifier.class, classes, field("class"))?;
         ensure(
             classifier.dscp.is_none_or(|dscp| dscp < 64),
@@ -215,7 +216,7 @@ fn classifiers(classifiers: &[Classifier], classes: usize) -> Result<(), Snapsho
             || "is not within 0..63".into(),
         )?;
         if let Some(prefix) = &classifier.prefix {
-            well_formed(prefix, &field("prefix"))?;
+            well_formed(prefix, field("prefix"))?;
         }
     }
     Ok(())
@@ -229,7 +230,7 @@ fn routes(
 ) -> Result<(), SnapshotError> {
     let mut known = BTreeSet::new();
     for (place, route) in routes.iter().enumerate() {
-        let field = |name: &str| format!("routes[{place}].{name}");
+        let field = |name| Field("routes", place, name);
         ensure(
             peers.contains_key(&route.destination),
             field("destination"),
@@ -246,9 +247,17 @@ fn routes(
         })?;
         let mut paths = BTreeSet::new();
         for (rank, path) in route.paths.iter().enumerate() {
-            let field = format!("routes[{place}].paths[{rank}]");
-            path_is_walkable(path, route.destination, peers, own, &field)?;
-            ensure(paths.insert(path), field, || "is listed twice".into())?;
+            let field = Field("routes", place, "paths");
+            path_is_walkable(
+                path,
+                route.destination,
+                peers,
+                own,
+                format_args!("{field}[{rank}]"),
+            )?;
+            ensure(paths.insert(path), format_args!("{field}[{rank}]"), || {
+                "is listed twice".into()
+            })?;
         }
     }
     Ok(())
@@ -259,7 +268,7 @@ fn path_is_walkable(
     destination: u16,
     peers: &BTreeMap<u16, bool>,
     own: u16,
-    field: &str,
+    field: fmt::Arguments<'_>,
 ) -> Result<(), SnapshotError> {
     ensure(path.last() == Some(&destination), field, || {
         format!("has to end at its destination {destination}")
@@ -269,37 +278,50 @@ fn path_is_walkable(
     })?;
     let mut seen = BTreeSet::from([own]);
     for (hop, node) in path.iter().enumerate() {
-        let at = || format!("{field}[{hop}]");
-        ensure(*node != own, at(), || "is this node itself".into())?;
-        ensure(seen.insert(*node), at(), || {
+        ensure(*node != own, format_args!("{field}[{hop}]"), || {
+            "is this node itself".into()
+        })?;
+        ensure(seen.insert(*node), format_args!("{field}[{hop}]"), || {
             format!("node {node} comes twice")
         })?;
         let relay = peers.get(node);
-        ensure(relay.is_some(), at(), || {
+        ensure(relay.is_some(), format_args!("{field}[{hop}]"), || {
             format!("{node} is not the id of a peer")
         })?;
         let passes = hop + 1 == path.len() || relay == Some(&true);
-        ensure(passes, at(), || format!("node {node} is not a relay"))?;
+        ensure(passes, format_args!("{field}[{hop}]"), || {
+            format!("node {node} is not a relay")
+        })?;
     }
     Ok(())
 }
 
-fn class_exists(class: u8, classes: usize, field: String) -> Result<(), SnapshotError> {
+fn class_exists(class: u8, classes: usize, field: impl fmt::Display) -> Result<(), SnapshotError> {
     ensure(usize::from(class) < classes, field, || {
         format!("{class} is not the index of one of the {classes} classes")
     })
 }
 
+/// A field of the nth entry of a list; its name is written out only where it is at fault, for a snapshot holds thousands.
+struct Field(&'static str, usize, &'static str);
+
+impl fmt::Display for Field {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self(list, place, name) = self;
+        write!(f, "{list}[{place}].{name}")
+    }
+}
+
 fn ensure(
     holds: bool,
-    field: impl Into<String>,
+    field: impl fmt::Display,
     problem: impl FnOnce() -> String,
 ) -> Result<(), SnapshotError> {
     if holds {
         Ok(())
     } else {
         Err(SnapshotError {
-            field: field.into(),
+            field: field.to_string(),
             problem: problem(),
         })
     }
