@@ -1,12 +1,13 @@
 //! The virtual-time world as a Python class.
 //!
-//! What lives here: conversions between JSON text and `overlayd_world`, and the thread that a step runs in. Called by `sim`. A step crosses
+//! What lives here: conversions between JSON text and `overlayd_world`, and the thread that steps run in. Called by `sim`. A step crosses
 //! into Python once, however many packets it moved, and Python goes on meanwhile.
 
 use std::net::SocketAddr;
-use std::thread::JoinHandle;
+use std::sync::Mutex;
+use std::sync::mpsc::{Receiver, Sender, channel};
 
-use overlayd_node::{NodeConfig, Snapshot, SnapshotError};
+use overlayd_node::{Nanos, NodeConfig, Snapshot, SnapshotError};
 use overlayd_world::{NodeIndex, Report, World, WorldError};
 use pyo3::exceptions::{PyKeyError, PyRuntimeError, PyValueError};
 use pyo3::prelude::*;
@@ -24,22 +25,56 @@ pub(crate) fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
 #[pyclass(module = "overlayd._engine")]
 struct SimulatedWorld {
     /// `None`: a step has it.
-    world: Option<World>,
-    step: Option<JoinHandle<Stepped>>,
+    world: Option<Box<World>>,
+    stepper: Stepper,
     /// Tables for the next step to begin with.
     tables: Vec<(NodeIndex, Snapshot)>,
 }
 
-/// The world comes back from a step, and what happened in it.
-type Stepped = (World, Result<Vec<Report>, WorldError>);
+/// A thread that runs steps, one at a time. One for all of them: a new thread begins on the core of its maker, which goes on, and a step is
+/// over before anyone moves it to the idle one. It ends when its channels are gone.
+struct Stepper {
+    steps: Sender<Step>,
+    /// The world comes back from a step, and what happened in it.
+    stepped: Mutex<Receiver<(Box<World>, Result<Vec<Report>, WorldError>)>>,
+}
+
+struct Step {
+    world: Box<World>,
+    tables: Vec<(NodeIndex, Snapshot)>,
+    until: Nanos,
+}
+
+impl Stepper {
+    fn new() -> Self {
+        let (steps, todo) = channel::<Step>();
+        let (done, stepped) = channel();
+        std::thread::spawn(move || {
+            for mut step in todo {
+                let ran = step
+                    .tables
+                    .into_iter()
+                    .try_for_each(|(node, snapshot)| step.world.apply(node, snapshot))
+                    .and_then(|()| step.world.run_until(step.until));
+                if done.send((step.world, ran)).is_err() {
+                    return;
+                }
+            }
+        });
+        Self {
+            steps,
+            stepped: Mutex::new(stepped),
+        }
+    }
+}
 
 #[pymethods]
 impl SimulatedWorld {
     #[new]
     fn new(seed: u64) -> Self {
         Self {
-            world: Some(World::new(seed)),
-            step: None,
+            world: Some(Box::new(World::new(seed))),
+            stepper: Stepper::new(),
             tables: Vec::new(),
         }
     }
@@ -127,15 +162,14 @@ impl SimulatedWorld {
     fn begin_step(&mut self, until_ns: u64) -> PyResult<()> {
         self.world()?;
         let tables = std::mem::take(&mut self.tables);
-        self.step = self.world.take().map(|mut world| {
-            std::thread::spawn(move || {
-                let ran = tables
-                    .into_iter()
-                    .try_for_each(|(node, snapshot)| world.apply(node, snapshot))
-                    .and_then(|()| world.run_until(until_ns));
-                (world, ran)
-            })
-        });
+        if let Some(world) = self.world.take() {
+            let step = Step {
+                world,
+                tables,
+                until: until_ns,
+            };
+            self.stepper.steps.send(step).map_err(|_| panicked())?;
+        }
         Ok(())
     }
 
@@ -144,13 +178,13 @@ impl SimulatedWorld {
         &mut self,
         py: Python<'py>,
     ) -> PyResult<Vec<(u64, usize, Bound<'py, PyBytes>)>> {
-        let step = self
-            .step
-            .take()
-            .ok_or_else(|| PyRuntimeError::new_err("no step has begun"))?;
+        if self.world.is_some() {
+            return Err(PyRuntimeError::new_err("no step has begun"));
+        }
+        let stepped = &self.stepper.stepped;
         let (world, ran) = py
-            .detach(|| step.join())
-            .map_err(|_| PyRuntimeError::new_err("the world panicked"))?;
+            .detach(|| stepped.lock().ok()?.recv().ok())
+            .ok_or_else(panicked)?;
         self.world = Some(world);
         Ok(ran
             .map_err(to_exception)?
@@ -172,7 +206,7 @@ impl SimulatedWorld {
 impl SimulatedWorld {
     fn world(&mut self) -> PyResult<&mut World> {
         self.world
-            .as_mut()
+            .as_deref_mut()
             .ok_or_else(|| PyRuntimeError::new_err("a step is under way; end it first"))
     }
 }
@@ -187,6 +221,10 @@ fn endpoint(text: &str) -> PyResult<SocketAddr> {
 
 fn json<T: serde::Serialize>(value: &T) -> PyResult<String> {
     serde_json::to_string(value).map_err(|error| PyValueError::new_err(error.to_string()))
+}
+
+fn panicked() -> PyErr {
+    PyRuntimeError::new_err("the world panicked")
 }
 
 fn refused(error: SnapshotError) -> PyErr {
