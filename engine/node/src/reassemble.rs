@@ -8,6 +8,8 @@ use crate::{DropReason, Nanos};
 const PATIENCE: Nanos = 500_000_000;
 /// Pieces that wait at a time; a further one displaces the oldest.
 const WAITING_MAX: usize = 64;
+/// A piece whose number is farther from that of the newest is of a time before numbers came round.
+const NUMBERS_APART: u16 = 16_384;
 /// Two pieces are at most one IP packet.
 const PACKET_MAX: usize = 65_535;
 
@@ -38,12 +40,15 @@ pub(crate) enum Joined {
 impl Pieces {
     /// Takes a piece; a packet that it completes is appended to `out`.
     pub(crate) fn take(&mut self, now: Nanos, piece: Piece<'_>, out: &mut Vec<u8>) -> Joined {
-        self.expire(now);
+        self.expire(now, piece.id);
         let Some(place) = self.waiting.iter().position(|other| other.id == piece.id) else {
             self.keep(now, piece);
             return Joined::Waits;
         };
         if self.waiting[place].second == piece.second {
+            // The other half of the one that waits was lost: this one's is still to come.
+            self.spare.push(self.waiting.remove(place).bytes);
+            self.keep(now, piece);
             return Joined::Refused(DropReason::PieceMismatch);
         }
         let other = self.waiting.swap_remove(place);
@@ -81,10 +86,11 @@ impl Pieces {
         });
     }
 
-    fn expire(&mut self, now: Nanos) {
+    fn expire(&mut self, now: Nanos, newest: u16) {
         let spare = &mut self.spare;
         self.waiting.retain_mut(|piece| {
-            let stays = now < piece.since + PATIENCE;
+            let apart = newest.wrapping_sub(piece.id) as i16;
+            let stays = now < piece.since + PATIENCE && apart.unsigned_abs() <= NUMBERS_APART;
             if !stays {
                 spare.push(std::mem::take(&mut piece.bytes));
             }
@@ -131,7 +137,27 @@ mod tests {
         take(&mut pieces, 0, 1, false, b"ab");
         let refused = Joined::Refused(DropReason::PieceMismatch);
         assert_eq!(take(&mut pieces, 1, 1, false, b"ab").0, refused);
-        assert_eq!(take(&mut pieces, PATIENCE, 1, true, b"cd").0, Joined::Waits);
+        assert_eq!(
+            take(&mut pieces, PATIENCE + 1, 1, true, b"cd").0,
+            Joined::Waits
+        );
+    }
+
+    #[test]
+    fn a_piece_whose_other_half_was_lost_spoils_none_of_the_same_number_later() {
+        let mut pieces = Pieces::default();
+        take(&mut pieces, 0, 7, false, b"old");
+        for id in 8..=u16::MAX {
+            take(&mut pieces, 1, id, false, b"ab");
+            assert_eq!(take(&mut pieces, 1, id, true, b"cd").0, Joined::Whole);
+        }
+        assert_eq!(take(&mut pieces, 2, 7, true, b"w").0, Joined::Waits);
+        let whole = take(&mut pieces, 2, 7, false, b"ne");
+        assert_eq!(whole, (Joined::Whole, b"new".to_vec()));
+        // Too soon to tell by the number: the newer one counts.
+        take(&mut pieces, 3, 9, false, b"old");
+        take(&mut pieces, 3, 9, false, b"ne");
+        assert_eq!(take(&mut pieces, 3, 9, true, b"w").1, b"new");
     }
 
     #[test]
