@@ -23,14 +23,12 @@ pub(crate) fn set_v4_header(packet: &mut [u8]) {
     packet[10..12].copy_from_slice(&checksum.to_be_bytes());
 }
 
-/// Sum of the pseudo-header: what the field of a partial checksum holds. `packet` has a whole IP header.
-pub(crate) fn pseudo_header(packet: &[u8], protocol: u8, transport_length: usize) -> u16 {
-    let addresses = if packet[0] >> 4 == 4 {
-        &packet[12..20]
-    } else {
-        &packet[8..40]
-    };
-    fold(sum(addresses) + u64::from(protocol) + transport_length as u64)
+/// Adapts the partial checksum at `field` to another length of the transport. All else in it stays: the pseudo-header of a packet with a source
+/// route has a destination that its IP header does not have yet.
+pub(crate) fn resize(packet: &mut [u8], field: usize, before: usize, after: usize) {
+    let partial = u16::from_be_bytes([packet[field], packet[field + 1]]);
+    let sum = u64::from(partial) + u64::from(!(before as u16)) + after as u64;
+    packet[field..field + 2].copy_from_slice(&fold(sum).to_be_bytes());
 }
 
 /// Completes a partial checksum. False: the place is outside the packet.

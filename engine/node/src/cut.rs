@@ -15,8 +15,8 @@ const TCP_HEADER: usize = 20;
 const UDP_HEADER: usize = 8;
 const FIN_PSH: u8 = 0x01 | 0x08;
 const CWR: u8 = 0x80;
-/// A run's index is one byte.
-const PACKETS_MAX: usize = 256;
+/// A run's index is one byte; a super-packet of more packets becomes several runs.
+const RUN_MAX: usize = 256;
 
 impl Node {
     pub(crate) fn cut(
@@ -37,7 +37,7 @@ impl Node {
     fn cut_run(&mut self, now: Nanos, way: &Way, cut: &Cut<'_>) -> Result<(), DropReason> {
         let peer = &mut self.peers[way.peer];
         let run = peer.next_run;
-        peer.next_run = run.wrapping_add(1);
+        peer.next_run = run.wrapping_add(cut.count().div_ceil(RUN_MAX) as u8);
         if Run::HEADER_LEN + cut.longest() > way.room {
             return self.cut_run_into_pieces(now, way, cut);
         }
@@ -45,9 +45,9 @@ impl Node {
         for index in 0..cut.count() {
             let header = Run {
                 partial_checksum: true,
-                first: index == 0,
-                last: index + 1 == cut.count(),
-                run,
+                first: index % RUN_MAX == 0,
+                last: (index + 1) % RUN_MAX == 0 || index + 1 == cut.count(),
+                run: run.wrapping_add((index / RUN_MAX) as u8),
                 index: index as u8,
                 packet: &[],
             };
@@ -89,7 +89,11 @@ impl Node {
         packet: &[u8],
         offload: Offload,
     ) -> Result<(), DropReason> {
-        if packet.len() < way.room {
+        // The mark of a partial checksum does not say where it stands.
+        let usual = offload.partial_checksum.is_none_or(|at| {
+            InnerPacket::parse(packet).is_ok_and(|view| checksum::place(&view) == Some(at))
+        });
+        if usual && packet.len() < way.room {
             return self.out(now, way, |bytes| {
                 bytes.push(body::packet_byte(offload.partial_checksum.is_some()));
                 bytes.extend_from_slice(packet);
@@ -101,19 +105,23 @@ impl Node {
         let mut whole = std::mem::take(&mut self.scratch);
         whole.clear();
         whole.extend_from_slice(packet);
-        // Pieces have no place for the mark of a partial checksum.
+        // Pieces have no place for the mark at all.
         let completed = offload
             .partial_checksum
             .is_none_or(|at| checksum::complete(&mut whole, at));
         let sent = match completed {
-            true => self.cut_in_two(now, way, &whole),
+            true => self.cut_completed(now, way, &whole),
             false => Err(DropReason::BadOffload),
         };
         self.scratch = whole;
         sent
     }
 
-    fn cut_in_two(&mut self, now: Nanos, way: &Way, packet: &[u8]) -> Result<(), DropReason> {
+    /// `packet`: no longer than two pieces.
+    fn cut_completed(&mut self, now: Nanos, way: &Way, packet: &[u8]) -> Result<(), DropReason> {
+        if packet.len() < way.room {
+            return self.cut_one(now, way, packet, Offload::default());
+        }
         let peer = &mut self.peers[way.peer];
         let id = peer.next_piece;
         peer.next_piece = id.wrapping_add(1);
@@ -165,8 +173,7 @@ impl<'a> Cut<'a> {
             && view.protocol() == protocol
             && header.len() >= transport + least
             && cut.size > 0
-            && !payload.is_empty()
-            && cut.count() <= PACKETS_MAX;
+            && !payload.is_empty();
         sound.then_some(cut)
     }
 
@@ -192,7 +199,8 @@ impl<'a> Cut<'a> {
         out.extend_from_slice(self.header);
         out.extend_from_slice(payload);
         let packet = &mut out[start..];
-        set_lengths(packet, self.transport, self.protocol);
+        let whole = self.header.len() + self.payload.len() - self.transport;
+        set_lengths(packet, self.transport, self.protocol, whole);
         if packet[0] >> 4 == 4 {
             let id = u16::from_be_bytes([packet[4], packet[5]]).wrapping_add(index as u16);
             packet[4..6].copy_from_slice(&id.to_be_bytes());
@@ -212,8 +220,9 @@ impl<'a> Cut<'a> {
     }
 }
 
-/// Writes the length fields and the partial checksum of a packet whose bytes are final in number. The IPv4 header checksum is left.
-pub(crate) fn set_lengths(packet: &mut [u8], transport: usize, protocol: u8) {
+/// Writes the length fields of a packet whose bytes are final in number, and adapts its partial checksum, which is of a transport length of `before`.
+/// The IPv4 header checksum is left.
+pub(crate) fn set_lengths(packet: &mut [u8], transport: usize, protocol: u8, before: usize) {
     let transport_length = packet.len() - transport;
     if packet[0] >> 4 == 4 {
         let total = (packet.len() as u16).to_be_bytes();
@@ -226,7 +235,6 @@ pub(crate) fn set_lengths(packet: &mut [u8], transport: usize, protocol: u8) {
         let length = (transport_length as u16).to_be_bytes();
         packet[transport + 4..transport + 6].copy_from_slice(&length);
     }
-    let partial = checksum::pseudo_header(packet, protocol, transport_length).to_be_bytes();
     let field = transport + if protocol == TCP { 16 } else { 6 };
-    packet[field..field + 2].copy_from_slice(&partial);
+    checksum::resize(packet, field, before, transport_length);
 }

@@ -12,6 +12,7 @@ use crate::{DropReason, Node};
 
 const FIN: u8 = 0x01;
 const PSH: u8 = 0x08;
+const CWR: u8 = 0x80;
 /// Offset of the flags in a TCP header, and of its length.
 const TCP_FLAGS: usize = 13;
 const TCP_LENGTH: usize = 12;
@@ -93,7 +94,12 @@ impl Node {
             return;
         };
         let packet = &mut self.output.packet_bytes[delivery.range.clone()];
-        cut::set_lengths(packet, run.transport, TCP);
+        cut::set_lengths(
+            packet,
+            run.transport,
+            TCP,
+            run.header + run.size - run.transport,
+        );
         let v4 = packet[0] >> 4 == 4;
         if v4 {
             checksum::set_v4_header(packet);
@@ -236,10 +242,34 @@ fn same_flow(first: &[u8], packet: &[u8], transport: usize, header: usize) -> bo
         first[..4] == packet[..4] && first[6..transport] == packet[6..transport]
     };
     let (one, other) = (&first[transport..header], &packet[transport..header]);
-    // Ports; acknowledgement and header length; window; options. Flags are merged, sequence number and checksum follow.
+    // Of flags, FIN and PSH are merged; CWR is of a first packet only.
+    let flags = |tcp: &[u8]| tcp[TCP_FLAGS] & !(FIN | PSH);
+    // Ports; acknowledgement and header length; window, later the urgent pointer and options. Sequence number and checksum follow.
     network_same
         && one[..4] == other[..4]
         && one[8..13] == other[8..13]
+        && flags(one) & !CWR == flags(other)
         && one[14..16] == other[14..16]
         && one[18..] == other[18..]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn packets_whose_flags_differ_in_more_than_a_last_one_may_are_not_joined() {
+        let with = |flags: u8| {
+            let mut packet = [0; 40];
+            (packet[0], packet[32], packet[33]) = (0x45, 5 << 4, flags);
+            packet
+        };
+        let (ack, urg, ece) = (0x10, 0x20, 0x40);
+        let joined = |one, other| same_flow(&with(one), &with(other), 20, 40);
+        assert!(joined(ack, ack | PSH | FIN));
+        assert!(joined(ack | CWR, ack));
+        for (one, other) in [(ack, ack | CWR), (ack, ack | urg), (ack | ece, ack)] {
+            assert!(!joined(one, other), "{one:02x} {other:02x}");
+        }
+    }
 }

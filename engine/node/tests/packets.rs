@@ -345,3 +345,63 @@ fn congestion_of_the_underlay_reaches_an_ecn_capable_packet() {
         .collect();
     assert_eq!(marks, [0, 3]);
 }
+
+/// What node 2 was delivered for one packet of node 1's, by way of a relay.
+fn relayed(packet: &[u8], offload: Offload) -> Vec<Delivered> {
+    let mut mesh = Mesh::triangle(1, delay(5), &[&[3, 2]]);
+    mesh.run_for(SECOND);
+    mesh.send(1, &numbered(1, 2, 1, 100));
+    mesh.run_for(SECOND);
+    mesh.hosts.get_mut(&2).unwrap().delivered.clear();
+    mesh.batch = true;
+    mesh.send_with(1, packet, offload);
+    mesh.run_for(SECOND);
+    assert_eq!(mesh.drops(1).get("bad_offload"), None);
+    mesh.hosts.get_mut(&2).unwrap().delivered.split_off(0)
+}
+
+#[test]
+fn a_super_packet_of_more_packets_than_a_run_counts_arrives_whole() {
+    let (packet, offload) = super_packet(false, 50_050, 100);
+    let delivered = relayed(&packet, offload);
+    let payload: Vec<u8> = delivered
+        .iter()
+        .flat_map(|delivered| &delivered.bytes[52..])
+        .copied()
+        .collect();
+    assert!(payload == packet[52..]);
+    assert_eq!(delivered.len(), 2, "in runs of 256");
+}
+
+#[test]
+fn a_checksum_that_is_of_another_destination_than_the_header_has_stays_so() {
+    // As with a source route: the pseudo-header has where it ends.
+    let (mut packet, offload) = super_packet(true, 3000, 1000);
+    let partial = u16::from_be_bytes([packet[56], packet[57]]) ^ 0x1234;
+    packet[56..58].copy_from_slice(&partial.to_be_bytes());
+    let whole = relayed(&packet, offload);
+    assert!(whole.len() == 1 && whole[0].bytes == packet);
+    let cut = overlayd_node::Cut::new(&packet, offload.segment.unwrap()).unwrap();
+    let mut first = Vec::new();
+    cut.emit(0, &mut first);
+    let of_first = u16::from_be_bytes([first[56], first[57]]);
+    assert_eq!(of_first, partial - 2000, "shorter by 2000 bytes");
+}
+
+#[test]
+fn a_checksum_to_be_completed_within_a_tunnel_of_the_host_arrives_complete() {
+    let (tcp, _) = super_packet(false, 500, 1000);
+    let mut packet = udp(overlay(1), overlay(2), 1, 20 + tcp.len());
+    packet[9] = 4;
+    packet[20..].copy_from_slice(&tcp);
+    let at = (40, 16);
+    let offload = Offload {
+        partial_checksum: Some(at),
+        segment: None,
+    };
+    let delivered = relayed(&packet, offload);
+    assert!(overlayd_node::complete_checksum(&mut packet, at));
+    assert_eq!(delivered.len(), 1);
+    assert_eq!(delivered[0].offload, Offload::default());
+    assert!(delivered[0].bytes == packet);
+}
