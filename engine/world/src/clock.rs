@@ -10,14 +10,10 @@ use overlayd_node::Nanos;
 pub(crate) struct Clock<T> {
     now: Nanos,
     scheduled: u64,
-    queue: BinaryHeap<Reverse<Entry<T>>>,
-}
-
-#[derive(Debug)]
-struct Entry<T> {
-    at: Nanos,
-    order: u64,
-    what: T,
+    /// When, in what order, and the place of what: small, for the heap moves its entries about.
+    queue: BinaryHeap<Reverse<(Nanos, u64, u32)>>,
+    places: Vec<Option<T>>,
+    free: Vec<u32>,
 }
 
 impl<T> Clock<T> {
@@ -26,6 +22,8 @@ impl<T> Clock<T> {
             now: 0,
             scheduled: 0,
             queue: BinaryHeap::new(),
+            places: Vec::new(),
+            free: Vec::new(),
         }
     }
 
@@ -36,46 +34,30 @@ impl<T> Clock<T> {
     /// Schedules `what`; a time in the past means now.
     pub(crate) fn schedule(&mut self, at: Nanos, what: T) {
         self.scheduled += 1;
-        self.queue.push(Reverse(Entry {
-            at: at.max(self.now),
-            order: self.scheduled,
-            what,
-        }));
+        let place = self.free.pop().unwrap_or_else(|| {
+            self.places.push(None);
+            self.places.len() as u32 - 1
+        });
+        self.places[place as usize] = Some(what);
+        self.queue
+            .push(Reverse((at.max(self.now), self.scheduled, place)));
     }
 
     /// The next happening up to and including `until`; the clock moves to it. `None` moves the clock to `until`.
     pub(crate) fn next(&mut self, until: Nanos) -> Option<T> {
         match self.queue.peek() {
-            Some(Reverse(entry)) if entry.at <= until => {
-                let Reverse(entry) = self.queue.pop()?;
-                self.now = entry.at;
-                Some(entry.what)
+            Some(Reverse((at, _, place))) if *at <= until => {
+                let (at, place) = (*at, *place);
+                self.queue.pop();
+                self.free.push(place);
+                self.now = at;
+                self.places[place as usize].take()
             }
             _ => {
                 self.now = self.now.max(until);
                 None
             }
         }
-    }
-}
-
-impl<T> PartialEq for Entry<T> {
-    fn eq(&self, other: &Self) -> bool {
-        (self.at, self.order) == (other.at, other.order)
-    }
-}
-
-impl<T> Eq for Entry<T> {}
-
-impl<T> PartialOrd for Entry<T> {
-    fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
-        Some(self.cmp(other))
-    }
-}
-
-impl<T> Ord for Entry<T> {
-    fn cmp(&self, other: &Self) -> std::cmp::Ordering {
-        (self.at, self.order).cmp(&(other.at, other.order))
     }
 }
 

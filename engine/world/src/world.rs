@@ -1,11 +1,11 @@
 //! The world: nodes, wires, streams, and the loop that moves them. Pure.
 
-use std::collections::HashMap;
 use std::fmt;
 use std::net::SocketAddr;
 
 use overlayd_netem::{Link, Settings, SettingsError};
 use overlayd_node::{Counters, Datagram, Nanos, Node, NodeConfig, Packet, Snapshot, SnapshotError};
+use rustc_hash::FxHashMap;
 
 use crate::clock::Clock;
 use crate::digest::Digest;
@@ -70,8 +70,8 @@ pub struct World {
     seed: u64,
     clock: Clock<Happening>,
     hosts: Vec<Host>,
-    endpoints: HashMap<SocketAddr, (NodeIndex, u8)>,
-    wires: HashMap<(SocketAddr, SocketAddr), Link>,
+    endpoints: FxHashMap<SocketAddr, (NodeIndex, u8)>,
+    wires: FxHashMap<(SocketAddr, SocketAddr), Link>,
     streams: Vec<Account>,
     reports: Vec<Report>,
     digest: Digest,
@@ -85,8 +85,8 @@ impl World {
             seed,
             clock: Clock::new(),
             hosts: Vec::new(),
-            endpoints: HashMap::new(),
-            wires: HashMap::new(),
+            endpoints: FxHashMap::default(),
+            wires: FxHashMap::default(),
             streams: Vec::new(),
             reports: Vec::new(),
             digest: Digest::new(),
@@ -284,9 +284,13 @@ impl World {
             return Ok(());
         }
         host.due = None;
-        if let Some(node) = &mut host.node {
-            node.handle_timeout(now);
+        let Some(node) = &mut host.node else {
+            return Ok(());
+        };
+        if node.poll_timeout().is_some_and(|due| due > now) {
+            return self.schedule_wake(index); // it has been put off since
         }
+        node.handle_timeout(now);
         self.drain(index)
     }
 
