@@ -203,6 +203,14 @@ class LinkProbeReply(Packet):
         return f"probe reply {self.seq}, {self.received} of {self.sent} received, {self.received_size} bytes"
 
 
+class Counterprobe(Packet):
+    name = "counterprobe"
+    fields_desc = [ThreeBytesField("seq", 0), IntField("sent", 0)]  # noqa: RUF012
+
+    def mysummary(self) -> str:
+        return f"probe {self.seq}, {self.sent} sent"
+
+
 class PathChallenge(Packet):
     name = "path challenge"
     fields_desc = [  # noqa: RUF012

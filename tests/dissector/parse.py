@@ -60,7 +60,9 @@ def frame(data: bytes) -> Packet:
         case 6:
             return layers.LinkProbe(_at_least(data, 16))
         case 7:
-            return layers.LinkProbeReply(_exactly(data, 34))
+            if len(data) <= 34:
+                return layers.LinkProbeReply(_exactly(data, 34))
+            return layers.LinkProbeReply(data[:34]) / layers.Counterprobe(_exactly(data[34:], 7))
         case 8:
             return layers.PathChallenge(_exactly(data, 9))
         case 9:

@@ -52,7 +52,8 @@ def of_frame(packet: Packet) -> Fields:
             return {**protected, **_fields(packet, "seq sent_ns sent")}
         case layers.LinkProbeReply():
             names = "seq sent_ns hold_ns received_ns sent received received_size"
-            return {**protected, **_fields(packet, names)}
+            asked = _fields(packet.payload, "seq sent") if packet.payload else None
+            return {**protected, **_fields(packet, names), "counterprobe": asked}
         case layers.Close():
             return {"type": "close", "reason": packet.reason}
         case _:

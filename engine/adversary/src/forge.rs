@@ -4,7 +4,8 @@ use overlayd_netem::Rng;
 use overlayd_wire::envelope::{HEADER_LEN, TAG_LEN};
 use overlayd_wire::route::SEGMENTS_MAX;
 use overlayd_wire::{
-    Budget, Feedback, LinkProbe, LinkProbeReply, Protected, Repair, RouteRepr, Tail, frame,
+    Budget, Counterprobe, Feedback, LinkProbe, LinkProbeReply, Protected, Repair, RouteRepr, Tail,
+    frame,
 };
 
 use crate::body;
@@ -126,6 +127,10 @@ impl Forge<'_> {
                 sent: self.rng.next_u64() as u32 >> self.rng.below(32),
                 received: self.rng.next_u64() as u32 >> self.rng.below(32),
                 received_size: self.rng.next_u64() as u16,
+                counterprobe: self.rng.chance(0.5).then(|| Counterprobe {
+                    seq: self.rng.next_u64() as u32 & frame::SEQ_MASK,
+                    sent: self.rng.next_u64() as u32 >> self.rng.below(32),
+                }),
             }
             .emit(&mut out),
             "challenge" => {

@@ -7,7 +7,8 @@ mod mesh;
 
 use mesh::{Mesh, SECOND, delay, numbered, overlay, route};
 use overlayd_wire::{
-    Budget, Feedback, InnerPacket, LinkProbeReply, Protected, Repair, RouteRepr, Tail, body,
+    Budget, Counterprobe, Feedback, InnerPacket, LinkProbeReply, Protected, Repair, RouteRepr,
+    Tail, body,
 };
 
 use crate::choose::{Leg, Way};
@@ -66,6 +67,10 @@ fn absurd(random: &mut Random) -> Vec<u8> {
             sent: random.u32(),
             received: random.u32(),
             received_size: random.u32() as u16,
+            counterprobe: (random.below(2) == 0).then(|| Counterprobe {
+                seq: random.u32() & 0xff_ffff,
+                sent: random.u32(),
+            }),
         }
         .emit(&mut out),
         _ => {

@@ -135,10 +135,27 @@ impl Link {
 
     /// When the next probe is due after one now. `jitter`: 0..1.
     pub(crate) fn next_probe(&self, now: Nanos, jitter: f64) -> Nanos {
+        match self.pace(now) {
+            SLOW => now + (SLOW as f64 * (0.9 + 0.2 * jitter)) as Nanos,
+            pace => now + pace,
+        }
+    }
+
+    /// Whether a probe is due within half the time between two.
+    pub(crate) fn is_probe_near(&self, now: Nanos) -> bool {
+        self.ready && self.probe_at <= now + self.pace(now) / 2
+    }
+
+    /// An answer takes a probe along: the next one waits a little longer than the peer's, which then can ask first again.
+    pub(crate) fn postpone_probe(&mut self, now: Nanos, jitter: f64) {
+        self.probe_at = self.next_probe(now, jitter) + self.pace(now) / 4;
+    }
+
+    fn pace(&self, now: Nanos) -> Nanos {
         if self.is_needed(now) || self.liveness.is_suspect(now) {
-            now + FAST
+            FAST
         } else {
-            now + (SLOW as f64 * (0.9 + 0.2 * jitter)) as Nanos
+            SLOW
         }
     }
 

@@ -77,7 +77,7 @@ impl Node {
             Frame::Repair(repair) => self.restore(now, &arrival, &repair), // what it restores goes `onward`
             Frame::Feedback(feedback) => self.acknowledge(now, &arrival, &feedback),
             Frame::Tail(tail) => self.answer_tail(now, &arrival, tail),
-            Frame::Probe(probe) => self.answer_probe(now, &arrival, &probe),
+            Frame::Probe(probe) => self.answer_probe(now, &arrival, &probe, true),
             Frame::ProbeReply(reply) => self.learn_from_reply(now, &arrival, &reply),
             Frame::PathChallenge(nonce) => self.answer_challenge(now, &arrival, nonce),
             Frame::PathResponse(nonce) => self.move_link(now, &arrival, nonce),

@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 
-use overlayd_wire::{LinkProbe, LinkProbeReply, frame};
+use overlayd_wire::{Counterprobe, LinkProbe, LinkProbeReply, frame};
 
 use crate::event::{Event, LinkState};
 use crate::liveness::Turn;
@@ -11,8 +11,9 @@ use crate::pipeline::Arrival;
 use crate::session::Scope;
 use crate::{DropReason, Nanos, Node};
 
-/// UDP payload of a probe without padding.
-const PROBE_BYTES: usize = overlayd_wire::envelope::OVERHEAD + LinkProbe::LEN;
+/// UDP payload of the longest probe without padding.
+const PROBE_BYTES: usize =
+    overlayd_wire::envelope::OVERHEAD + LinkProbeReply::LEN + Counterprobe::LEN;
 
 impl Node {
     /// An authenticated datagram of a link: counts it, and looks whether the peer has moved.
@@ -113,12 +114,16 @@ impl Node {
         sent
     }
 
+    /// `asks_back`: the answer may be a probe as well, if one of ours is about due. So three datagrams measure a link for both ends, not four; and
+    /// an answer to an answer never asks again.
     pub(crate) fn answer_probe(
         &mut self,
         now: Nanos,
         arrival: &Arrival,
         probe: &LinkProbe,
+        asks_back: bool,
     ) -> Result<(), DropReason> {
+        let jitter = self.jitter();
         let link = self.links[arrival.link]
             .as_deref_mut()
             .ok_or(DropReason::NoSession)?;
@@ -133,7 +138,14 @@ impl Node {
             sent: probe.sent,
             received,
             received_size: arrival.size.min(usize::from(u16::MAX)) as u16,
+            counterprobe: (asks_back && link.is_probe_near(now)).then(|| {
+                link.postpone_probe(now, jitter);
+                link.liveness.probe_sent(now);
+                let LinkProbe { seq, sent, .. } = link.probe(now);
+                Counterprobe { seq, sent }
+            }),
         };
+        self.touch(arrival.link);
         self.send_plain(now, arrival.link, |bytes| reply.emit(bytes))
     }
 
@@ -165,7 +177,14 @@ impl Node {
             }
         }
         self.touch(arrival.link);
-        Ok(())
+        match reply.as_probe() {
+            Some(probe) => self.answer_probe(now, arrival, &probe, false),
+            None => Ok(()),
+        }
+    }
+
+    fn jitter(&mut self) -> f64 {
+        self.random.u32() as f64 / f64::from(u32::MAX)
     }
 
     /// Reports that a link came up or went down, and chooses links and paths anew.
@@ -194,6 +213,9 @@ impl Node {
     }
 
     pub(crate) fn tend_links(&mut self, now: Nanos) {
+        if self.links_due.first() > now {
+            return;
+        }
         for place in 0..self.links.len() {
             if self.links_due.is_due(place, now) {
                 self.tend_link(now, place);
@@ -228,7 +250,7 @@ impl Node {
 
     /// Sends the probes of a link that are due: a small one for liveness, a padded one for its MTU.
     fn probe(&mut self, now: Nanos, place: usize) -> Result<(), DropReason> {
-        let jitter = self.random.u32() as f64 / f64::from(u32::MAX);
+        let jitter = self.jitter();
         let link = self.links[place]
             .as_deref_mut()
             .ok_or(DropReason::NoSession)?;

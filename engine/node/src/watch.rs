@@ -48,6 +48,9 @@ impl Node {
     }
 
     pub(crate) fn tend_routes(&mut self, now: Nanos) {
+        if self.routes.dues.first() > now {
+            return;
+        }
         for place in 0..self.routes.sets.len() {
             if self.routes.dues.is_due(place, now) {
                 self.tend_route(now, place);

@@ -198,3 +198,29 @@ fn two_relays() -> Mesh {
     mesh.set_wires(3, 2, delay(30));
     mesh
 }
+
+#[test]
+fn three_datagrams_a_second_measure_an_idle_link_for_both_its_ends() {
+    let mut mesh = Mesh::pair(1, delay(10));
+    let sent = |mesh: &mut Mesh| {
+        let of = |id| mesh.node(id).counters().datagrams_out;
+        [1, 2].map(of).iter().sum::<u64>()
+    };
+    mesh.run_for(10 * SECOND);
+    let before = sent(&mut mesh);
+    mesh.run_for(30 * SECOND);
+    let datagrams = sent(&mut mesh) - before;
+    assert!((80..=105).contains(&datagrams), "{datagrams}");
+    for id in [1, 2] {
+        let events = mesh.hosts[&id].events.iter();
+        let samples: u32 = events
+            .filter_map(|(at, event)| match event {
+                Event::Links { links, .. } if *at > 10 * SECOND => Some(links),
+                _ => None,
+            })
+            .flatten()
+            .map(|link| link.samples)
+            .sum();
+        assert!((24..=38).contains(&samples), "{id}: {samples}");
+    }
+}

@@ -23,7 +23,7 @@ pub use error::WireError;
 pub use frame::{Budget, Feedback, Frame, FrameType, Protected, Repair, Tail};
 pub use handshake::{CookieReply, Init, InitPayload, Response, ResponsePayload};
 pub use inner::InnerPacket;
-pub use probe::{LinkProbe, LinkProbeReply, PathProbe, PathProbeReply};
+pub use probe::{Counterprobe, LinkProbe, LinkProbeReply, PathProbe, PathProbeReply};
 pub use route::{RouteRepr, RouteView};
 
 /// Version of the wire format, agreed in the handshake.

@@ -59,14 +59,30 @@ pub struct LinkProbeReply {
     pub received: u32,
     /// Bytes of the UDP payload that the probe arrived in.
     pub received_size: u16,
+    /// The reply asks back: it is a probe too.
+    pub counterprobe: Option<Counterprobe>,
+}
+
+/// What a reply needs more to be a probe as well; its time of sending it tells already.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Counterprobe {
+    /// Low 24 bits.
+    pub seq: u32,
+    /// Datagrams that the responder has sent on this link so far, this one included.
+    pub sent: u32,
+}
+
+impl Counterprobe {
+    pub const LEN: usize = 7;
 }
 
 impl LinkProbeReply {
+    /// Without a counterprobe.
     pub const LEN: usize = 34;
 
     pub(crate) fn parse(class: u8, rest: &[u8]) -> Result<Self, WireError> {
         let mut reader = Reader::new(rest);
-        let reply = Self {
+        let mut reply = Self {
             class,
             seq: reader.u24()?,
             sent_ns: reader.u64()?,
@@ -75,9 +91,27 @@ impl LinkProbeReply {
             sent: reader.u32()?,
             received: reader.u32()?,
             received_size: reader.u16()?,
+            counterprobe: None,
         };
-        reader.end()?;
+        if !reader.rest().is_empty() {
+            reply.counterprobe = Some(Counterprobe {
+                seq: reader.u24()?,
+                sent: reader.u32()?,
+            });
+            reader.end()?;
+        }
         Ok(reply)
+    }
+
+    /// The probe that the reply is as well.
+    pub fn as_probe(&self) -> Option<LinkProbe> {
+        self.counterprobe
+            .map(|Counterprobe { seq, sent }| LinkProbe {
+                class: self.class,
+                seq,
+                sent_ns: self.received_ns.wrapping_add(self.hold_ns.into()),
+                sent,
+            })
     }
 
     pub fn emit(&self, out: &mut Vec<u8>) {
@@ -89,6 +123,10 @@ impl LinkProbeReply {
         out.extend_from_slice(&self.sent.to_be_bytes());
         out.extend_from_slice(&self.received.to_be_bytes());
         out.extend_from_slice(&self.received_size.to_be_bytes());
+        if let Some(Counterprobe { seq, sent }) = self.counterprobe {
+            out.extend_from_slice(&be24(seq));
+            out.extend_from_slice(&sent.to_be_bytes());
+        }
     }
 }
 

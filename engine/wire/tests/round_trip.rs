@@ -9,7 +9,7 @@
 use overlayd_wire::frame::{self, SEQ_MASK, nearest};
 use overlayd_wire::route::{RouteRepr, RouteView, advance, set_ce};
 use overlayd_wire::{
-    Body, Budget, Bundle, CookieReply, Feedback, Frame, Init, InitPayload, LinkProbe,
+    Body, Budget, Bundle, CookieReply, Counterprobe, Feedback, Frame, Init, InitPayload, LinkProbe,
     LinkProbeReply, PathProbe, PathProbeReply, Piece, Protected, Repair, Response, ResponsePayload,
     Run, Sealed, Tail, WireError, body, envelope,
 };
@@ -135,16 +135,17 @@ proptest! {
     }
 
     #[test]
-    fn link_probes_round_trip_and_padding_changes_nothing(class in 0u8..16, seq in seq(), sent_ns: u64, received_ns: u64, counts: [u32; 3], received_size: u16, len in 0usize..1500) {
+    fn link_probes_round_trip_and_padding_changes_nothing(class in 0u8..16, seq in seq(), sent_ns: u64, received_ns: u64, counts: [u32; 3], received_size: u16, asks_back: bool, len in 0usize..1500) {
         let [sent, received, hold_ns] = counts;
         let probe = LinkProbe { class, seq, sent_ns, sent };
         let mut out = Vec::new();
         probe.emit(len, &mut out);
         prop_assert_eq!(out.len(), len.max(LinkProbe::LEN));
         prop_assert_eq!(Frame::parse(&out), Ok(Frame::Probe(probe)));
-        let reply = Frame::ProbeReply(LinkProbeReply { class, seq, sent_ns, hold_ns, received_ns, sent, received, received_size });
+        let counterprobe = asks_back.then_some(Counterprobe { seq, sent: received });
+        let reply = Frame::ProbeReply(LinkProbeReply { class, seq, sent_ns, hold_ns, received_ns, sent, received, received_size, counterprobe });
         let out = emit_frame(&reply);
-        prop_assert_eq!(out.len(), LinkProbeReply::LEN);
+        prop_assert_eq!(out.len(), LinkProbeReply::LEN + if asks_back { Counterprobe::LEN } else { 0 });
         prop_assert_eq!(Frame::parse(&out), Ok(reply));
     }
 

@@ -82,6 +82,7 @@ fn describe_frame(bytes: &[u8]) -> Result<Value, WireError> {
         Frame::ProbeReply(p) => json!({
             "type": "probe_reply", "class": p.class, "seq": p.seq, "sent_ns": p.sent_ns, "hold_ns": p.hold_ns,
             "received_ns": p.received_ns, "sent": p.sent, "received": p.received, "received_size": p.received_size,
+            "counterprobe": p.counterprobe.map(|c| json!({"seq": c.seq, "sent": c.sent})),
         }),
         Frame::PathChallenge(nonce) => json!({"type": "path_challenge", "nonce": hex(&nonce)}),
         Frame::PathResponse(nonce) => json!({"type": "path_response", "nonce": hex(&nonce)}),

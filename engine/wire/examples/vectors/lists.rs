@@ -84,6 +84,11 @@ pub(crate) fn accepted() -> Vec<Vector> {
         Vector("probe, padded", frame, emit(|out| a_probe().emit(24, out))),
         Vector("probe reply", frame, emit(|out| a_probe_reply().emit(out))),
         Vector(
+            "probe reply that asks back",
+            frame,
+            emit(|out| a_reply_that_asks_back().emit(out)),
+        ),
+        Vector(
             "path challenge",
             frame,
             frame::path_challenge([1, 2, 3, 4, 5, 6, 7, 8]).to_vec(),
@@ -304,9 +309,14 @@ pub(crate) fn refused() -> Vec<Vector> {
             cut(emit(|out| a_probe().emit(0, out)), 1),
         ),
         Vector(
-            "probe reply, long",
+            "probe reply that asks back, short",
             frame,
-            join(&emit(|out| a_probe_reply().emit(out)), &[0]),
+            cut(emit(|out| a_reply_that_asks_back().emit(out)), 1),
+        ),
+        Vector(
+            "probe reply that asks back, long",
+            frame,
+            join(&emit(|out| a_reply_that_asks_back().emit(out)), &[0]),
         ),
         Vector("path challenge, short", frame, vec![0x80, 1, 2, 3]),
         Vector("close, long", frame, vec![0xa0, 0, 0]),

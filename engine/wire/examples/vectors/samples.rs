@@ -1,7 +1,8 @@
 //! Messages and packets that vectors are made of.
 
 use overlayd_wire::{
-    CookieReply, Feedback, Init, LinkProbe, LinkProbeReply, Response, RouteRepr, body, envelope,
+    CookieReply, Counterprobe, Feedback, Init, LinkProbe, LinkProbeReply, Response, RouteRepr,
+    body, envelope,
 };
 
 pub(crate) fn init() -> Vec<u8> {
@@ -66,6 +67,17 @@ pub(crate) fn a_probe_reply() -> LinkProbeReply {
         sent: 1_000_000,
         received: 999_990,
         received_size: 1_452,
+        counterprobe: None,
+    }
+}
+
+pub(crate) fn a_reply_that_asks_back() -> LinkProbeReply {
+    LinkProbeReply {
+        counterprobe: Some(Counterprobe {
+            seq: 0x0004_0506,
+            sent: 2_000_000,
+        }),
+        ..a_probe_reply()
     }
 }
 
