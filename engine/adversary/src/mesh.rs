@@ -89,6 +89,7 @@ pub(crate) fn tables(id: u16) -> Snapshot {
                 public_key: hex(&public_key(&private_key(peer))),
                 prefixes: prefixes(peer),
                 relay: peer != CALLER,
+                lanes: 1,
             })
             .collect(),
         links: links(id),

@@ -19,8 +19,7 @@ impl Node {
         now: Nanos,
         snapshot: Snapshot,
     ) -> Result<(), SnapshotError> {
-        snapshot.validate()?;
-        self.follows(&snapshot)?;
+        self.check(&snapshot)?;
         if self.snapshot.as_ref() == Some(&snapshot) {
             return Ok(());
         }
@@ -47,7 +46,7 @@ impl Node {
     }
 
     /// Whether the snapshot may come after the one in force.
-    fn follows(&self, snapshot: &Snapshot) -> Result<(), SnapshotError> {
+    pub(crate) fn follows(&self, snapshot: &Snapshot) -> Result<(), SnapshotError> {
         let Some(before) = &self.snapshot else {
             return Ok(());
         };

@@ -53,7 +53,7 @@ pub(crate) struct Way {
 }
 
 impl Node {
-    /// `None`: the packet waits for a session.
+    /// `None`: the packet waits for a session, or goes to shard 0. There is nothing for it to wait for where another shard may have a way.
     pub(crate) fn choose(
         &mut self,
         now: Nanos,
@@ -61,7 +61,10 @@ impl Node {
         packet: &Packet<'_>,
     ) -> Result<Option<Way>, DropReason> {
         let way = self.way(now, flow);
-        if way.is_none() {
+        if way.is_none() && self.shard > 0 {
+            self.tally.packets_in -= 1; // counted where it is carried
+            self.output.hand_over(packet);
+        } else if way.is_none() {
             let until = self.peers[flow.peer].wait(now, packet);
             let until = until.ok_or(DropReason::NoSession)?;
             self.waiting_until = Some(self.waiting_until.map_or(until, |first| first.min(until)));
@@ -77,11 +80,15 @@ impl Node {
                     self.wake_route(now, place);
                 }
                 let set = &self.routes.sets[place];
+                if set.is_stranded() && self.shard > 0 {
+                    return None;
+                }
                 self.tally.stranded += u64::from(set.is_stranded());
                 let path = set.active();
                 let route = (!path.is_direct()).then_some(path.route);
                 (path.via, route, path.datagram_bytes())
             }
+            None if self.shard > 0 => return None,
             None => (flow.peer, None, usize::MAX),
         };
         let place = self.peers[first_hop].best?;

@@ -26,6 +26,7 @@ mod egress;
 mod event;
 #[cfg(test)]
 mod hostile;
+mod lanes;
 mod link;
 mod liveness;
 mod meet;

@@ -49,6 +49,8 @@ pub struct Datagram<'a> {
 
 /// The packet engine of one node; the crate's page says how to drive it.
 pub struct Node {
+    /// Number of the shard whose node it is.
+    pub(crate) shard: u8,
     pub(crate) output: Output,
     pub(crate) tally: Tally,
     /// As it was applied; `None`: nothing yet, all is dropped.
@@ -95,6 +97,7 @@ impl Node {
             now,
         );
         Self {
+            shard: 0,
             output: Output::default(),
             tally: Tally::default(),
             snapshot: None,
@@ -118,6 +121,22 @@ impl Node {
             open_run: None,
             waiting_until: None,
         }
+    }
+
+    /// As the node of this shard: it is given [`Snapshot::of_shard`], and hands packets that it has no way for to the node of shard 0.
+    pub fn in_shard(mut self, shard: u8) -> Self {
+        self.shard = shard;
+        self.sessions.set_lane(crate::lanes::of_shard(0, shard));
+        self
+    }
+
+    /// Whether [`Self::apply`] would accept it.
+    ///
+    /// # Errors
+    /// As those of `apply`.
+    pub fn check(&self, snapshot: &Snapshot) -> Result<(), SnapshotError> {
+        snapshot.validate()?;
+        self.follows(snapshot)
     }
 
     /// Replaces all tables at once. Sessions, estimates and liveness of links and paths that stay are kept.

@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::ops::Range;
 
-use crate::Event;
+use crate::{Event, Packet};
 
 /// Drained by the shell after each call, then cleared. Capacity is kept: no allocation in the steady state.
 #[derive(Debug, Default)]
@@ -14,6 +14,9 @@ pub struct Output {
     /// Inner packets for the TUN.
     pub packet_bytes: Vec<u8>,
     pub packets: Vec<Delivery>,
+    /// Packets from the TUN that shard 0 is to carry.
+    pub handed_bytes: Vec<u8>,
+    pub handed: Vec<Delivery>,
     pub events: Vec<Event>,
     /// Datagrams and packets that the node's counters have seen.
     pub(crate) counted: (u64, u64),
@@ -69,12 +72,23 @@ impl Output {
         self.datagrams.clear();
         self.packet_bytes.clear();
         self.packets.clear();
+        self.handed_bytes.clear();
+        self.handed.clear();
         self.events.clear();
         self.counted = (0, 0);
     }
 
     pub(crate) fn count(&mut self) {
         self.counted = (self.datagrams.len() as u64, self.packets.len() as u64);
+    }
+
+    pub(crate) fn hand_over(&mut self, packet: &Packet<'_>) {
+        let start = self.handed_bytes.len();
+        self.handed_bytes.extend_from_slice(packet.bytes);
+        self.handed.push(Delivery {
+            range: start..self.handed_bytes.len(),
+            offload: packet.offload,
+        });
     }
 
     /// The bytes from `start` on are one datagram.
@@ -89,6 +103,9 @@ impl Output {
     }
 
     pub fn is_empty(&self) -> bool {
-        self.datagrams.is_empty() && self.packets.is_empty() && self.events.is_empty()
+        self.datagrams.is_empty()
+            && self.packets.is_empty()
+            && self.handed.is_empty()
+            && self.events.is_empty()
     }
 }

@@ -15,7 +15,7 @@ impl Node {
     pub(crate) fn ingress(&mut self, now: Nanos, packet: &Packet<'_>) -> Result<(), DropReason> {
         let flow = self.classify(packet)?;
         let Some(way) = self.choose(now, &flow, packet)? else {
-            return Ok(()); // it waits for a session
+            return Ok(()); // it waits for a session, or goes to another shard
         };
         self.cut(now, &way, packet) // into a run, two pieces or a whole; each goes `out`
     }

@@ -69,6 +69,9 @@ pub struct Peer {
     pub public_key: String,
     pub prefixes: Vec<Prefix>,
     pub relay: bool,
+    /// How many shards it has, at the UDP ports from that of an endpoint on.
+    #[serde(default = "one")]
+    pub lanes: u8,
 }
 
 /// "10.0.0.0/8" or "fd00::/64".
@@ -77,6 +80,10 @@ pub struct Peer {
 pub struct Prefix {
     pub address: IpAddr,
     pub length: u8,
+}
+
+fn one() -> u8 {
+    1
 }
 
 /// A way to a neighbour: (local uplink, remote endpoint, lane). One direction is the peer's own affair.
@@ -90,6 +97,7 @@ pub struct Link {
     pub uplink: u8,
     /// None: the peer has to call us (it sits behind a NAT); learned from its handshake.
     pub remote: Option<SocketAddr>,
+    /// Below 16: tells apart the uplinks of a node that cannot be called. [`Snapshot::of_shard`] adds the shard, times 16.
     pub lane: u8,
     /// Largest IP packet the underlay is known or configured to carry; probing may lower or raise what is used, up to this.
     pub mtu: u16,
@@ -150,6 +158,9 @@ pub const SCHEMA: u32 = 1;
 
 /// Classes that a frame's header can name.
 pub const CLASSES_MAX: usize = 16;
+
+/// Shards that a node may have.
+pub const SHARDS_MAX: u8 = 16;
 
 /// Relays that a path may have.
 pub const RELAYS_MAX: usize = 4;

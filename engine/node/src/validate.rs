@@ -5,7 +5,7 @@ use std::fmt;
 use std::net::IpAddr;
 
 use crate::snapshot::{
-    CLASSES_MAX, Class, Classifier, Link, Prefix, RELAYS_MAX, Route, SCHEMA, Snapshot,
+    CLASSES_MAX, Class, Classifier, Link, Prefix, RELAYS_MAX, Route, SCHEMA, SHARDS_MAX, Snapshot,
     SnapshotError, key_from_hex,
 };
 
@@ -67,6 +67,11 @@ fn nodes(snapshot: &Snapshot) -> Result<(), SnapshotError> {
         ensure(keys.insert(key), field("public_key"), || {
             "belongs to another peer too".into()
         })?;
+        ensure(
+            (1..=SHARDS_MAX).contains(&peer.lanes),
+            field("lanes"),
+            || format!("{} is not within 1..{SHARDS_MAX}", peer.lanes),
+        )?;
     }
     for (place, address) in snapshot.node.addresses.iter().enumerate() {
         let covered = snapshot

@@ -100,7 +100,11 @@ impl Sessions {
             return Err(DropReason::UnknownPeer);
         }
         match via {
-            Via::Route { peer: source } if source == peer => Ok(Scope::EndToEnd(peer)),
+            Via::Route { peer: source } if source == peer => {
+                let ours = responder.payload.lane == self.lane;
+                ours.then_some(Scope::EndToEnd(peer))
+                    .ok_or(DropReason::UnknownLink)
+            }
             Via::Route { .. } => Err(DropReason::UnknownPeer),
             Via::Underlay { uplink, remote } => {
                 let links = self.links_by_peer.get(&peer).map_or(&[][..], Vec::as_slice);
@@ -317,7 +321,10 @@ impl Sessions {
         self.stamp = now.max(self.stamp.saturating_add(1));
         let hello = InitPayload {
             node: self.node,
-            lane: association.place.as_ref().map_or(0, |place| place.lane),
+            lane: association
+                .place
+                .as_ref()
+                .map_or(self.lane, |place| place.lane),
             boot: association.own_life(self.boot).0,
             stamp: self.stamp,
         };

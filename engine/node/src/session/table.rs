@@ -23,6 +23,8 @@ pub struct Sessions {
     pub(super) key_log: bool,
     pub(super) random: Random,
     pub(super) node: u16,
+    /// Of handshakes end to end; those of a link have the link's.
+    pub(super) lane: u8,
     pub(super) agreement: Option<Agreement>,
     pub(super) peers_by_key: BTreeMap<Key, u16>,
     /// By peer, in order of their ids.
@@ -53,6 +55,7 @@ impl Sessions {
             boot,
             key_log,
             node: 0,
+            lane: 0,
             agreement: None,
             peers_by_key: BTreeMap::new(),
             links_by_peer: BTreeMap::new(),
@@ -138,6 +141,11 @@ impl Sessions {
         let leads = self.node < peer;
         let association = Association::new(scope, peer, PublicKeys::new(key), leads, place);
         self.associations.set(scope, Some(Box::new(association)));
+    }
+
+    /// Which lane handshakes end to end are of.
+    pub(crate) fn set_lane(&mut self, lane: u8) {
+        self.lane = lane;
     }
 
     /// Asks for a session; cheap where there is one or one is under way. A link stays wanted, a peer for 30 s after the last call.

@@ -142,6 +142,7 @@ pub fn snapshot(id: u16, ids: &[u16], neighbours: &[u16]) -> Snapshot {
                 public_key: key(*peer),
                 prefixes: prefixes(*peer),
                 relay: true,
+                lanes: 1,
             })
             .collect(),
         links: neighbours
