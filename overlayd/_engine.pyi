@@ -50,12 +50,11 @@ def public_key(private_key: bytes) -> bytes:
 
 @final
 class Engine:
-    """The packet thread of a host, running until `stop`. Descriptors stay the caller's: it has duplicates."""
+    """The packet threads of a host, running until `stop`. Descriptors stay the caller's."""
 
     def __new__(
         cls,
-        tun: int,
-        uplinks: Sequence[int],
+        shards: Sequence[tuple[int, Sequence[int]]],
         private_key: bytes,
         boot: int,
         *,
@@ -69,9 +68,10 @@ class Engine:
         fault_tun_segmentation: int = 0,
         fault_udp_gso: int = 0,
     ) -> Engine:
-        """Start. `uplinks` as snapshots count them; `boot` is larger at each start of the node.
+        """Start. `shards`: a queue of the TUN and the uplinks' sockets each, in the order of snapshots.
 
-        `spin_us`: the longest time to wait awake. For tests: after `fault_…` uses an offload fails; 0: never.
+        `boot` is larger at each start of the node. `spin_us`: the longest time to wait awake. For tests:
+        after `fault_…` uses an offload fails; 0: never.
         """
 
     def apply(self, snapshot: bytes) -> None:
@@ -84,13 +84,13 @@ class Engine:
         """What has happened since the last call, oldest first: the JSON of an event each."""
 
     def counters(self) -> bytes:
-        """Totals since the start as JSON: {"node": …, "shell": …}."""
+        """Totals since the start as JSON: for each shard {"node": …, "shell": …}."""
 
-    def ticks(self) -> int:
-        """Grows at least once a second while the packet thread is well."""
+    def ticks(self) -> list[int]:
+        """Of each shard: grows at least once a second while its thread is well."""
 
     def stop(self) -> None:
-        """End the packet thread. Again: nothing."""
+        """End the packet threads. Again: nothing."""
 
 @final
 class SimulatedWorld:

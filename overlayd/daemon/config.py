@@ -16,6 +16,7 @@ from typing import Annotated, Any, Literal, get_origin
 import msgspec
 
 from overlayd.daemon.errors import ConfigurationError
+from overlayd.model.node import MAX_SHARDS
 from overlayd.model.tables import out_of_range, unknown_key
 
 DEFAULT_FILE = Path("/etc/overlayd/overlayd.toml")
@@ -24,7 +25,7 @@ ENVIRONMENT_PREFIX = "OVERLAYD_"
 Port = Annotated[int, msgspec.Meta(ge=1, le=65535)]
 _RATE_UNITS = {"bit": 1, "kbit": 10**3, "mbit": 10**6, "gbit": 10**9}
 # A struct's own check names the key it is about.
-_OWN_CHECK = re.compile(r"([a-z_]+(?:\[\d+\](?:\.[a-z_]+)?)?): ")
+_OWN_CHECK = re.compile(r"([a-z_]+(?:\[\d+\])?(?:\.[a-z_]+)?): ")
 _RATE = re.compile(r"(\d+(?:\.\d+)?)\s*([a-z]+)", re.IGNORECASE)
 
 
@@ -44,13 +45,16 @@ class NodeSection(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class EngineSection(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The overlay interface and its ``mtu``. ``key_log`` writes session keys to a file, for a dissector.
 
-    ``spin_us``: how long the engine waits awake at most for what is expected soon; 0: never.
+    ``spin_us``: how long the engine waits awake at most for what is expected soon; 0: never. ``shards``:
+    packet threads, each with a queue of the interface and sockets of its own, at the ports after those of
+    the uplinks; "auto": one for two cores.
     """
 
     interface: str = "overlay0"
     mtu: Annotated[int, msgspec.Meta(ge=1280, le=9000)] = 1380
     spin_us: Annotated[int, msgspec.Meta(ge=0, le=10_000)] = 200
     key_log: bool = False
+    shards: Literal["auto"] | Annotated[int, msgspec.Meta(ge=1, le=MAX_SHARDS)] = "auto"
 
     def __post_init__(self) -> None:
         if not re.fullmatch(r"[^\s/:%]{1,15}", self.interface) or self.interface in (".", ".."):
@@ -172,6 +176,30 @@ class Configuration(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             if sockets[index] in sockets[:index]:
                 taken = f"{uplink.address} port {uplink.port}"
                 raise ValueError(f"uplink[{index}].port: {taken} is taken by an uplink before it")
+        shards = self.engine.shards
+        if shards != "auto" and shards > self.room_for_shards:
+            raise ValueError(f"engine.shards: {shards} are too many: {self._reason_against_shards(shards)}")
+
+    @property
+    def room_for_shards(self) -> int:
+        """The most shards that the uplinks leave ports for; one, where an uplink has a rate to keep."""
+        shards = MAX_SHARDS
+        while shards > 1 and self._reason_against_shards(shards):
+            shards -= 1
+        return shards
+
+    def _reason_against_shards(self, shards: int) -> str | None:
+        rated = next((uplink for uplink in self.uplink if uplink.rate), None)
+        if rated is not None and shards > 1:
+            return f"uplink {rated.name!r} has a rate, which one shard has to keep"
+        for place, one in enumerate(self.uplink):
+            last = one.port + shards - 1
+            if last > 65535:
+                return f"uplink {one.name!r} would need the ports {one.port} to {last}"
+            for other in self.uplink[:place]:
+                if abs(one.port - other.port) < shards and _overlap(one.address, other.address):
+                    return f"the ports of the uplinks {other.name!r} and {one.name!r} have to be as far apart"
+        return None
 
     @property
     def engine_dir(self) -> Path:
@@ -188,6 +216,12 @@ class Configuration(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     @property
     def agent_socket(self) -> Path:
         return Path(self.node.runtime_dir) / "overlayd.sock"
+
+
+def _overlap(one: str, other: str) -> bool:
+    """Tell whether sockets bound to these addresses want different ports."""
+    a, b = ipaddress.ip_address(one), ipaddress.ip_address(other)
+    return a.version == b.version and (a == b or a.is_unspecified or b.is_unspecified)
 
 
 def load(

@@ -1,4 +1,4 @@
-"""The engine's process: owns TUN, sockets and Noise key, and runs the native packet thread.
+"""The engine's process: owns TUN, sockets and Noise key, and runs the native packet threads.
 
 What lives here: the order of start and stop, and what a snapshot sets off. Not here: packets (the native
 module), the agent's socket (`engine_server`), files (`engine_state`), the kernel's tables (`host`). Called
@@ -13,10 +13,12 @@ import logging
 import os
 import signal
 import socket
+from typing import TypeAlias
 
 import msgspec
 
 from overlayd._engine import Engine, SnapshotRefused, open_tun, open_udp, public_key, version
+from overlayd.daemon import shards
 from overlayd.daemon.config import Configuration, UplinkSection
 from overlayd.daemon.engine_server import EngineServer
 from overlayd.daemon.engine_state import EngineState
@@ -27,8 +29,9 @@ from overlayd.daemon.notify import notify
 from overlayd.protocol import engine
 
 LOG = logging.getLogger(__name__)
+_Stack: TypeAlias = contextlib.ExitStack | contextlib.AsyncExitStack
 CHECK_S = 2.0
-"""How often the packet thread is looked at; it turns at least once a second."""
+"""How often the packet threads are looked at; each turns at least once a second."""
 _KEY_LOG = b'{"type":"key_log"'
 _CHANGES = (b'{"type":"link_state"', b'{"type":"switch"')
 
@@ -66,12 +69,16 @@ class EngineProcess:
         stack.callback(self._state.close)
         private_key = self._state.identity()
         self._public_key = public_key(private_key).hex()
-        sockets = [_open_uplink(uplink, stack) for uplink in configuration.uplink]
-        tun = _open_interface(configuration.engine.interface, stack)
+        self._shards = shards.count(configuration)
+        numbers = range(self._shards)
+        sockets = [
+            [_open_uplink(uplink, shard, stack) for uplink in configuration.uplink] for shard in numbers
+        ]
+        _refuse_taken(configuration.engine.interface)
+        queues = [_open_queue(configuration.engine.interface, stack) for _ in numbers]
         self._boot = self._state.next_boot()
         self._engine = Engine(
-            tun,
-            sockets,
+            list(zip(queues, sockets, strict=True)),
             private_key,
             self._boot,
             key_log=configuration.engine.key_log,
@@ -96,7 +103,10 @@ class EngineProcess:
         LOG.info(
             "engine started",
             extra=fields(
-                boot=self._boot, interface=configuration.engine.interface, public_key=self._public_key
+                boot=self._boot,
+                interface=configuration.engine.interface,
+                public_key=self._public_key,
+                shards=self._shards,
             ),
         )
 
@@ -152,6 +162,7 @@ class EngineProcess:
                 engine.EngineUplink(uplink.name, uplink.address, uplink.port)
                 for uplink in self._configuration.uplink
             ),
+            shards=self._shards,
         )
 
     def _report(self) -> None:
@@ -167,17 +178,19 @@ class EngineProcess:
 
     async def _watch(self) -> None:
         """Tell systemd that packets are served, for as long as they are; say which offloads were given up."""
-        ticks, given_up = 0, 0
+        ticks, given_up = [0] * self._shards, 0
         while True:
             await asyncio.sleep(CHECK_S)
             seen = self._engine.ticks()
-            if seen == ticks:
-                LOG.critical("the packet thread stands still", extra=fields(seconds=CHECK_S))
-                continue
+            still = [
+                number for number, (now, before) in enumerate(zip(seen, ticks, strict=True)) if now == before
+            ]
             ticks = seen
+            if still:
+                LOG.critical("a packet thread stands still", extra=fields(seconds=CHECK_S, shards=still))
+                continue
             notify("WATCHDOG=1")
-            shell: dict[str, int] = msgspec.json.decode(self._engine.counters())["shell"]
-            now = {name: count for name, count in shell.items() if name.endswith("_step_downs") and count}
+            now = _step_downs(self._engine.counters())
             if sum(now.values()) > given_up:
                 given_up = sum(now.values())
                 LOG.warning(
@@ -185,14 +198,22 @@ class EngineProcess:
                 )
 
 
-def _open_uplink(uplink: UplinkSection, stack: contextlib.ExitStack | contextlib.AsyncExitStack) -> int:
+def _step_downs(counters: bytes) -> dict[str, int]:
+    """How often all shards together gave up each offload; none is left out."""
+    shells: list[dict[str, int]] = [shard["shell"] for shard in msgspec.json.decode(counters)]
+    sums = {name: sum(shell[name] for shell in shells) for name in shells[0] if name.endswith("_step_downs")}
+    return {name: count for name, count in sums.items() if count}
+
+
+def _open_uplink(uplink: UplinkSection, shard: int, stack: _Stack) -> int:
+    port = uplink.port + shard
     try:
-        descriptor = open_udp(uplink.address, uplink.port)
+        descriptor = open_udp(uplink.address, port)
     except OSError as error:
         where = f"uplink {uplink.name!r}"
         match error.errno:
             case errno.EADDRINUSE:
-                problem = f"UDP port {uplink.port} on {uplink.address} is in use by another program"
+                problem = f"UDP port {port} on {uplink.address} is in use by another program"
             case errno.EADDRNOTAVAIL:
                 problem = f"no interface of this host has the address {uplink.address}"
             case errno.EAFNOSUPPORT:
@@ -200,19 +221,23 @@ def _open_uplink(uplink: UplinkSection, stack: contextlib.ExitStack | contextlib
                     f"this host has no {'IPv6' if ':' in uplink.address else 'IPv4'} for {uplink.address}"
                 )
             case _:
-                problem = f"{uplink.address} port {uplink.port}: {error.strerror}"
+                problem = f"{uplink.address} port {port}: {error.strerror}"
         raise StartError(f"{where}: {problem}") from error
     stack.callback(os.close, descriptor)
     return descriptor
 
 
-def _open_interface(name: str, stack: contextlib.ExitStack | contextlib.AsyncExitStack) -> int:
+def _refuse_taken(name: str) -> None:
     # A second engine would else silently take a share of the first one's packets: the TUN has several queues.
     with contextlib.suppress(OSError):
         socket.if_nametoindex(name)
         raise StartError(
             f"interface {name} exists already: is another engine running? [engine] interface names another"
         )
+
+
+def _open_queue(name: str, stack: _Stack) -> int:
+    """Open a queue of the interface, which the first one makes."""
     try:
         descriptor = open_tun(name)
     except OSError as error:

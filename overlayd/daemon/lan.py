@@ -29,7 +29,7 @@ from overlayd.model.ids import NodeId
 LOG = logging.getLogger(__name__)
 GROUP_V4 = "239.255.79.86"
 GROUP_V6 = "ff02::4f56"
-PORT = 51902
+PORT = 51898
 INTERVAL_S = 10.0
 _MAGIC = b"OVL1"
 _TAG_BYTES = 8

@@ -4,19 +4,24 @@ import msgspec
 
 from overlayd.model.ids import NodeId
 
+MAX_SHARDS = 16
+"""Of one engine: a lane's number on the wire has four bits for its shard."""
+
 
 class Uplink(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """One way from a node into the underlay, as its peers see it.
 
     ``endpoint`` is ``"198.51.100.7:51900"`` or ``"[2001:db8::7]:51900"``, or None if peers cannot call this
     uplink (behind a NAT). ``rate_bps`` is the configured rate or None; ``mtu`` the largest IP packet in
-    bytes.
+    bytes. ``lanes`` is how many UDP ports there are, from that of the endpoint on: one for each shard of the
+    node's engine.
     """
 
     name: str
     endpoint: str | None
     mtu: int = 1500
     rate_bps: int | None = None
+    lanes: int = 1
 
 
 class NodeRecord(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

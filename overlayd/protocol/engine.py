@@ -29,15 +29,21 @@ class Local(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Peer(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """``lanes`` is how many shards its engine has."""
+
     id: int
     name: str
     public_key: str
     prefixes: tuple[str, ...]
     relay: bool
+    lanes: int = 1
 
 
 class Link(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """``uplink`` is the index of the local uplink; ``remote`` None: the peer calls us."""
+    """``uplink`` is the index of the local uplink; ``remote`` None: the peer calls us.
+
+    It is the link of shard 0. The engine makes those of the others of it: the port and the lane of each.
+    """
 
     id: int
     peer: int
@@ -113,7 +119,10 @@ class EngineUplink(msgspec.Struct, frozen=True):
 
 
 class Welcome(msgspec.Struct, frozen=True, tag_field="type", tag="welcome"):
-    """First answer: what the engine is and which snapshot it runs on (generation 0: none)."""
+    """First answer: what the engine is and which snapshot it runs on (generation 0: none).
+
+    Shard *i* has its sockets *i* ports above those of ``uplinks``.
+    """
 
     protocol: int
     version: str
@@ -122,6 +131,7 @@ class Welcome(msgspec.Struct, frozen=True, tag_field="type", tag="welcome"):
     generation: int
     interface: str
     uplinks: tuple[EngineUplink, ...]
+    shards: int = 1
 
 
 class Applied(msgspec.Struct, frozen=True, tag_field="type", tag="applied"):
@@ -137,11 +147,14 @@ class Refused(msgspec.Struct, frozen=True, tag_field="type", tag="refused"):
 
 
 class LinkState(msgspec.Struct, frozen=True, tag_field="type", tag="link_state"):
+    """``lane``, here and in the other events, is the shard that tells."""
+
     at_ns: int
     generation: int
     link: int
     peer: int
     state: Literal["up", "down"]
+    lane: int = 0
 
 
 class Switch(msgspec.Struct, frozen=True, tag_field="type", tag="switch"):
@@ -152,6 +165,7 @@ class Switch(msgspec.Struct, frozen=True, tag_field="type", tag="switch"):
     from_: tuple[int, ...] = msgspec.field(name="from")
     to: tuple[int, ...]
     reason: Literal["dead", "recovered", "snapshot"]
+    lane: int = 0
 
 
 class RepairReport(msgspec.Struct, frozen=True):
@@ -195,6 +209,7 @@ class Links(msgspec.Struct, frozen=True, tag_field="type", tag="links"):
     at_ns: int
     generation: int
     links: tuple[LinkReport, ...]
+    lane: int = 0
 
 
 class PathReport(msgspec.Struct, frozen=True):
@@ -213,6 +228,7 @@ class Paths(msgspec.Struct, frozen=True, tag_field="type", tag="paths"):
     at_ns: int
     generation: int
     paths: tuple[PathReport, ...]
+    lane: int = 0
 
 
 class CountersReport(msgspec.Struct, frozen=True):
@@ -228,6 +244,7 @@ class Counters(msgspec.Struct, frozen=True, tag_field="type", tag="counters"):
     at_ns: int
     generation: int
     counters: CountersReport
+    lane: int = 0
 
 
 class KeyLog(msgspec.Struct, frozen=True, tag_field="type", tag="key_log"):
@@ -237,6 +254,7 @@ class KeyLog(msgspec.Struct, frozen=True, tag_field="type", tag="key_log"):
     receiver_index: int
     suite: str
     key: str
+    lane: int = 0
 
 
 Event: TypeAlias = LinkState | Switch | Links | Paths | Counters | KeyLog

@@ -1,5 +1,5 @@
 """Between agents, over the overlay: "what does your end of this hop see?", as msgpack datagrams on UDP port
-51901 of the overlay address.
+51899 of the overlay address.
 
 Each hop's own agent answers, so `trace` works without a controller. An answer is never much longer than
 three questions. RTTs are milliseconds, ratios 0..1, None: not measured or not used in the last minute.
@@ -9,7 +9,7 @@ import msgspec
 
 from overlayd.model.ids import NodeId
 
-PORT = 51901
+PORT = 51899
 NOBODY = NodeId(0)
 
 

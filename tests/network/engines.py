@@ -44,6 +44,7 @@ class Host:
     ipv6_underlay: bool = False
     announced: tuple[str, ...] = ()
     settings: tuple[str, ...] = ()
+    shards: int = 1
     namespace: str = field(init=False)
 
     def __post_init__(self) -> None:
@@ -66,7 +67,7 @@ class Host:
         self.config.write_text(
             f'[node]\nname = "host{self.number}"\nstate_dir = "{self.state}"\n'
             f'runtime_dir = "{self.socket.parent}"\n'
-            f'[engine]\ninterface = "{self.interface}"\n'
+            f'[engine]\ninterface = "{self.interface}"\nshards = {self.shards}\n'
             f'[[uplink]]\nname = "wan"\naddress = "{self.underlay}"\nport = {PORT}\n'
         )
 
@@ -138,14 +139,21 @@ class Agent:
         return self.answer()
 
     def wait_up(self, links: int = 1) -> None:
-        """Wait until so many links have come up."""
-        up: set[int] = set()
-        while len(up) < links:
+        """Wait until so many links have come up; each lane of one counts."""
+        self._wait_for("up", links)
+
+    def wait_down(self, links: int = 1) -> None:
+        """Wait until so many have gone down."""
+        self._wait_for("down", links)
+
+    def _wait_for(self, state: str, links: int) -> None:
+        found: set[tuple[int, int]] = set()
+        while len(found) < links:
             match self.next():
-                case engine.LinkState(link=link, state="up"):
-                    up.add(link)
-                case engine.LinkState(link=link):
-                    up.discard(link)
+                case engine.LinkState(link=link, lane=lane, state=now) if now == state:
+                    found.add((link, lane))
+                case engine.LinkState(link=link, lane=lane):
+                    found.discard((link, lane))
                 case _:
                     pass
 
@@ -176,7 +184,14 @@ def snapshot(host: Host, others: Sequence[Host], generation: int = 1) -> engine.
         network=engine.Network(id=7, suite="aes256-gcm", psk=PSK),
         node=engine.Local(host.number, f"host{host.number}", host.addresses, host.prefixes, relay=True),
         peers=tuple(
-            engine.Peer(other.number, f"host{other.number}", other.public_key, other.prefixes, relay=True)
+            engine.Peer(
+                other.number,
+                f"host{other.number}",
+                other.public_key,
+                other.prefixes,
+                relay=True,
+                lanes=other.shards,
+            )
             for other in others
         ),
         links=tuple(

@@ -21,6 +21,10 @@ pub struct ShellCounters {
     pub udp_receive_overflow: u64,
     /// Datagrams cut short on receipt.
     pub udp_truncated: u64,
+    /// Packets that were given to shard 0 to carry.
+    pub handed_over: u64,
+    /// Those of them that found no room there.
+    pub handover_overflow: u64,
     /// Events that nobody fetched in time.
     pub events_dropped: u64,
     /// Sockets that gave up segmented sends after the kernel failed at them.
@@ -42,6 +46,7 @@ impl ShellCounters {
             ("udp_send_overflow", self.udp_send_overflow),
             ("udp_receive_overflow", self.udp_receive_overflow),
             ("udp_truncated", self.udp_truncated),
+            ("handover_overflow", self.handover_overflow),
         ];
         drops.extend(reasons.into_iter().filter(|(_, count)| *count > 0));
     }

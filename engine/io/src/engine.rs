@@ -1,4 +1,4 @@
-//! The engine of a host: its shard's thread, the commands to it and the events from it.
+//! The engine of a host: its shards' threads, the commands to them and the events from them.
 //!
 //! Called by the native module for `overlayd.daemon.engine`. I/O.
 
@@ -7,17 +7,18 @@ use std::io;
 use std::os::fd::{AsFd, BorrowedFd, RawFd};
 use std::panic::{self, AssertUnwindSafe};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::mpsc::{self, SyncSender};
+use std::sync::mpsc::{self, Receiver, SyncSender};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::{fmt, mem, process};
 
-use overlayd_node::{Counters, Event, Nanos, Node, NodeConfig, Snapshot, SnapshotError};
+use overlayd_node::{Counters, Nanos, Node, NodeConfig, Snapshot, SnapshotError};
 use serde::Serialize;
 
 use crate::counters::ShellCounters;
-use crate::events::EventQueue;
+use crate::events::{EventQueue, Told};
 use crate::fault::{Fault, Faults};
+use crate::handover::Handover;
 use crate::shard::{Owner, Shard};
 use crate::sys::{self, Waker};
 use crate::tun::{TunOffloads, TunQueue};
@@ -25,10 +26,8 @@ use crate::udp::{UdpOffloads, Uplink};
 
 /// What an engine is made of. Descriptors stay their giver's: the engine works on duplicates.
 pub struct EngineConfig {
-    /// From [`crate::open_tun`].
-    pub tun: RawFd,
-    /// From [`crate::open_udp`], in the order in which snapshots count uplinks.
-    pub uplinks: Vec<RawFd>,
+    /// Of each shard.
+    pub shards: Vec<Descriptors>,
     pub tun_offloads: TunOffloads,
     pub udp_offloads: UdpOffloads,
     /// For tests.
@@ -40,24 +39,45 @@ pub struct EngineConfig {
     pub key_log: bool,
 }
 
+/// What a shard reads from and writes to.
+#[derive(Clone, Debug)]
+pub struct Descriptors {
+    /// From [`crate::open_tun`]: a queue of its own of the one interface.
+    pub tun: RawFd,
+    /// From [`crate::open_udp`], in the order in which snapshots count uplinks; those of shard *i* are bound *i* ports above.
+    pub uplinks: Vec<RawFd>,
+}
+
 /// A running engine. Dropping it stops it.
 #[derive(Debug)]
 pub struct Engine {
-    shared: Arc<Shared>,
+    events: Arc<EventQueue>,
+    shards: Vec<Running>,
+    /// One snapshot at a time.
+    applying: Mutex<()>,
+}
+
+/// A shard's thread, and what reaches it.
+#[derive(Debug)]
+struct Running {
+    desk: Arc<Desk>,
     thread: Mutex<Option<JoinHandle<()>>>,
 }
 
+/// Where a shard takes its orders and leaves its news.
 #[derive(Debug)]
-struct Shared {
+struct Desk {
     /// `None`: the end.
     commands: Mutex<Option<VecDeque<Command>>>,
     waker: Waker,
-    events: EventQueue,
+    events: Arc<EventQueue>,
     ticks: AtomicU64,
 }
 
 #[derive(Debug)]
 enum Command {
+    /// Would this be accepted?
+    Check(Box<Snapshot>, SyncSender<Result<(), SnapshotError>>),
     Apply(Box<Snapshot>, SyncSender<Result<(), SnapshotError>>),
     Count(SyncSender<Totals>),
 }
@@ -78,68 +98,102 @@ pub enum ApplyError {
 }
 
 impl Engine {
-    /// Starts the packet thread. A panic in it ends the process: a host whose packets are forwarded by nobody must be restarted.
+    /// Starts the packet threads. A panic in one ends the process: a host whose packets are forwarded by nobody must be restarted.
     pub fn start(config: EngineConfig) -> io::Result<Self> {
-        let shared = Arc::new(Shared {
-            commands: Mutex::new(Some(VecDeque::new())),
-            waker: Waker::new()?,
-            events: EventQueue::new()?,
-            ticks: AtomicU64::new(0),
-        });
-        let mut shard = make_shard(&config, &shared)?;
-        let owner = Arc::clone(&shared);
-        let thread = thread::Builder::new()
-            .name("packets".into())
-            .spawn(move || {
-                sys::make_timers_prompt();
-                guard(|| shard.run(&*owner));
-            })?;
-        Ok(Self {
-            shared,
-            thread: Mutex::new(Some(thread)),
-        })
+        let events = Arc::new(EventQueue::new()?);
+        let handover = Arc::new(Handover::new()?);
+        let mut made = Vec::new();
+        for number in 0..config.shards.len() {
+            let desk = Arc::new(Desk::new(Arc::clone(&events))?);
+            let shard = make_shard(&config, number, Arc::clone(&handover), &desk)?;
+            made.push((desk, shard));
+        }
+        let mut engine = Self {
+            events,
+            shards: Vec::new(),
+            applying: Mutex::new(()),
+        };
+        for (number, (desk, mut shard)) in made.into_iter().enumerate() {
+            let owner = Arc::clone(&desk);
+            let thread = thread::Builder::new()
+                .name(format!("packets{number}"))
+                .spawn(move || {
+                    sys::make_timers_prompt();
+                    guard(|| shard.run(&*owner));
+                })?;
+            engine.shards.push(Running {
+                desk,
+                thread: Mutex::new(Some(thread)),
+            });
+        }
+        Ok(engine)
     }
 
-    /// Puts a snapshot in force, whole or not at all; waits until it is.
+    /// Puts a snapshot in force, whole and in all shards or not at all; waits until it is.
     pub fn apply(&self, snapshot: Snapshot) -> Result<(), ApplyError> {
-        let answer = self.ask(|reply| Command::Apply(Box::new(snapshot), reply));
-        answer
-            .ok_or(ApplyError::Stopped)?
-            .map_err(ApplyError::Refused)
+        let _one_at_a_time = lock(&self.applying);
+        let parts: Vec<Box<Snapshot>> = (0..)
+            .zip(&self.shards)
+            .map(|(number, _)| Box::new(snapshot.of_shard(number)))
+            .collect();
+        self.each(&parts, Command::Check)?;
+        self.each(&parts, Command::Apply)
     }
 
-    /// `None`: the engine was stopped.
-    pub fn counters(&self) -> Option<Totals> {
-        self.ask(Command::Count)
+    /// Of each shard. `None`: the engine was stopped.
+    pub fn counters(&self) -> Option<Vec<Totals>> {
+        self.shards
+            .iter()
+            .map(|shard| shard.ask(Command::Count).recv().ok())
+            .collect()
     }
 
     /// What has happened since the last call, oldest first.
-    pub fn events(&self) -> VecDeque<Event> {
-        self.shared.events.take()
+    pub fn events(&self) -> VecDeque<Told> {
+        self.events.take()
     }
 
     /// Readable while events wait.
     pub fn event_fd(&self) -> BorrowedFd<'_> {
-        self.shared.events.as_fd()
+        self.events.as_fd()
     }
 
-    /// Grows at least once a second while the packet thread is well.
-    pub fn ticks(&self) -> u64 {
-        self.shared.ticks.load(Ordering::Relaxed)
+    /// Of each shard: grows at least once a second while its thread is well.
+    pub fn ticks(&self) -> Vec<u64> {
+        let ticks = |shard: &Running| shard.desk.ticks.load(Ordering::Relaxed);
+        self.shards.iter().map(ticks).collect()
     }
 
-    /// Ends the packet thread and closes the engine's descriptors. Again: nothing.
+    /// Ends the packet threads and closes the engine's descriptors. Again: nothing.
     pub fn stop(&self) {
-        self.shared.close();
-        let thread = lock(&self.thread).take();
-        // The thread does not panic past its own guard.
-        let _ = thread.map(JoinHandle::join);
+        for shard in &self.shards {
+            shard.desk.close();
+        }
+        for shard in &self.shards {
+            let thread = lock(&shard.thread).take();
+            // The thread does not panic past its own guard.
+            let _ = thread.map(JoinHandle::join);
+        }
     }
 
-    fn ask<Answer>(&self, command: impl FnOnce(SyncSender<Answer>) -> Command) -> Option<Answer> {
-        let (reply, answer) = mpsc::sync_channel(1);
-        self.shared.send(command(reply));
-        answer.recv().ok()
+    /// Gives each shard its part, all at once, and waits for their answers. The first refusal is the answer.
+    fn each(
+        &self,
+        parts: &[Box<Snapshot>],
+        command: impl Fn(Box<Snapshot>, SyncSender<Result<(), SnapshotError>>) -> Command,
+    ) -> Result<(), ApplyError> {
+        let asked: Vec<_> = self
+            .shards
+            .iter()
+            .zip(parts)
+            .map(|(shard, part)| shard.ask(|reply| command(part.clone(), reply)))
+            .collect();
+        let answers: Vec<_> = asked.iter().map(Receiver::recv).collect();
+        answers.into_iter().try_for_each(|answer| {
+            answer
+                .map_err(|_| ApplyError::Stopped)?
+                .map_err(ApplyError::Refused)
+        })
     }
 }
 
@@ -149,7 +203,25 @@ impl Drop for Engine {
     }
 }
 
-impl Shared {
+impl Running {
+    /// Where the answer will be; it never comes if the engine was stopped.
+    fn ask<Answer>(&self, command: impl FnOnce(SyncSender<Answer>) -> Command) -> Receiver<Answer> {
+        let (reply, answer) = mpsc::sync_channel(1);
+        self.desk.send(command(reply));
+        answer
+    }
+}
+
+impl Desk {
+    fn new(events: Arc<EventQueue>) -> io::Result<Self> {
+        Ok(Self {
+            commands: Mutex::new(Some(VecDeque::new())),
+            waker: Waker::new()?,
+            events,
+            ticks: AtomicU64::new(0),
+        })
+    }
+
     /// After the end a command is dropped, and its reply with it.
     fn send(&self, command: Command) {
         if let Some(commands) = &mut *lock(&self.commands) {
@@ -164,7 +236,7 @@ impl Shared {
     }
 }
 
-impl Owner for Shared {
+impl Owner for Desk {
     fn tick(&self) {
         self.ticks.fetch_add(1, Ordering::Relaxed);
     }
@@ -177,6 +249,9 @@ impl Owner for Shared {
         for command in commands {
             // Whoever asked may have given up waiting; that is no concern here.
             match command {
+                Command::Check(snapshot, reply) => {
+                    let _ = reply.send(shard.node().check(&snapshot));
+                }
                 Command::Apply(snapshot, reply) => {
                     let result = shard.node().apply(sys::monotonic_ns(), *snapshot);
                     let _ = reply.send(result);
@@ -224,7 +299,14 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-fn make_shard(config: &EngineConfig, shared: &Shared) -> io::Result<Shard> {
+fn make_shard(
+    config: &EngineConfig,
+    number: usize,
+    handover: Arc<Handover>,
+    desk: &Desk,
+) -> io::Result<Shard> {
+    let number = u8::try_from(number).map_err(|_| io::Error::from(io::ErrorKind::InvalidInput))?;
+    let descriptors = &config.shards[usize::from(number)];
     let mut seed = [0; 32];
     sys::random(&mut seed)?;
     let EngineConfig {
@@ -243,12 +325,12 @@ fn make_shard(config: &EngineConfig, shared: &Shared) -> io::Result<Shard> {
         sys::monotonic_ns(),
     );
     let tun = TunQueue::new(
-        sys::duplicate(config.tun)?,
+        sys::duplicate(descriptors.tun)?,
         config.tun_offloads,
         Fault::after(config.faults.tun_segmentation),
     )?;
     let uplinks = (0..)
-        .zip(&config.uplinks)
+        .zip(&descriptors.uplinks)
         .map(|(index, fd)| {
             Ok(Uplink::new(
                 sys::duplicate(*fd)?,
@@ -258,7 +340,15 @@ fn make_shard(config: &EngineConfig, shared: &Shared) -> io::Result<Shard> {
             ))
         })
         .collect::<io::Result<Vec<_>>>()?;
-    Shard::new(node, tun, uplinks, config.spin, shared.waker.as_fd())
+    Shard::new(
+        number,
+        node.in_shard(number),
+        tun,
+        uplinks,
+        config.spin,
+        handover,
+        desk.waker.as_fd(),
+    )
 }
 
 #[cfg(test)]
@@ -311,8 +401,10 @@ mod tests {
     #[test]
     fn a_descriptor_that_is_none_is_refused_before_the_start() {
         let config = EngineConfig {
-            tun: -1,
-            uplinks: Vec::new(),
+            shards: vec![Descriptors {
+                tun: -1,
+                uplinks: Vec::new(),
+            }],
             tun_offloads: TunOffloads {
                 checksum: true,
                 segmentation: true,

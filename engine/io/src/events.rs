@@ -1,4 +1,4 @@
-//! The way of events from the packet thread to whoever reads them: bounded, and never a reason to wait. I/O (an eventfd).
+//! The way of events from the packet threads to whoever reads them: bounded, and never a reason to wait. I/O (an eventfd).
 
 use std::collections::VecDeque;
 use std::io;
@@ -6,15 +6,24 @@ use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use overlayd_node::Event;
+use serde::Serialize;
 
 use crate::sys::Waker;
 
 /// Minutes of reports, or the fall of every link of a large mesh.
 const MOST: usize = 1024;
 
+/// An event, and the shard that it is of.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Told {
+    #[serde(flatten)]
+    pub event: Event,
+    pub lane: u8,
+}
+
 #[derive(Debug)]
 pub(crate) struct EventQueue {
-    events: Mutex<VecDeque<Event>>,
+    events: Mutex<VecDeque<Told>>,
     waker: Waker,
 }
 
@@ -27,17 +36,20 @@ impl EventQueue {
     }
 
     /// Appends `events`. In a full queue the oldest report makes room, or else the oldest event. Answers how many were dropped.
-    pub(crate) fn push(&self, events: impl Iterator<Item = Event>) -> u64 {
+    pub(crate) fn push(&self, lane: u8, events: impl Iterator<Item = Event>) -> u64 {
         let mut queue = self.lock();
         let before = queue.len();
         let mut dropped = 0;
         for event in events {
             if queue.len() >= MOST {
-                let oldest_report = queue.iter().position(is_report).unwrap_or(0);
+                let oldest_report = queue
+                    .iter()
+                    .position(|told| is_report(&told.event))
+                    .unwrap_or(0);
                 queue.remove(oldest_report);
                 dropped += 1;
             }
-            queue.push_back(event);
+            queue.push_back(Told { event, lane });
         }
         if before == 0 && !queue.is_empty() {
             self.waker.wake();
@@ -46,13 +58,13 @@ impl EventQueue {
     }
 
     /// All that has come since the last call, oldest first.
-    pub(crate) fn take(&self) -> VecDeque<Event> {
+    pub(crate) fn take(&self) -> VecDeque<Told> {
         let mut queue = self.lock();
         self.waker.clear();
         std::mem::take(&mut *queue)
     }
 
-    fn lock(&self) -> MutexGuard<'_, VecDeque<Event>> {
+    fn lock(&self) -> MutexGuard<'_, VecDeque<Told>> {
         self.events.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -100,22 +112,34 @@ mod tests {
     #[test]
     fn a_full_queue_gives_up_its_oldest_report_and_keeps_what_is_told_once() {
         let queue = EventQueue::new().unwrap();
-        assert_eq!(queue.push([change(0), report(1)].into_iter()), 0);
+        assert_eq!(queue.push(0, [change(0), report(1)].into_iter()), 0);
         assert_eq!(
-            queue.push((0..MOST as u64 - 1).map(|at| change(100 + at))),
+            queue.push(0, (0..MOST as u64 - 1).map(|at| change(100 + at))),
             1
         );
         let events = queue.take();
         assert_eq!(events.len(), MOST);
-        assert_eq!(events[0], change(0));
-        assert_eq!(events[1], change(100));
+        assert_eq!(events[0].event, change(0));
+        assert_eq!(events[1].event, change(100));
+    }
+
+    #[test]
+    fn an_event_names_its_type_first_and_its_lane() {
+        let queue = EventQueue::new().unwrap();
+        queue.push(3, [change(7)].into_iter());
+        let json = serde_json::to_string(&queue.take()[0]).unwrap();
+        assert!(
+            json.starts_with(r#"{"type":"link_state","at_ns":7"#),
+            "{json}"
+        );
+        assert!(json.ends_with(r#""lane":3}"#), "{json}");
     }
 
     #[test]
     fn a_full_queue_without_reports_gives_up_its_oldest_event() {
         let queue = EventQueue::new().unwrap();
-        assert_eq!(queue.push((0..MOST as u64 + 3).map(change)), 3);
-        assert_eq!(queue.take()[0], change(3));
+        assert_eq!(queue.push(1, (0..MOST as u64 + 3).map(change)), 3);
+        assert_eq!(queue.take()[0].event, change(3));
         assert!(queue.take().is_empty());
     }
 }

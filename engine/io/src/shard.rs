@@ -6,11 +6,13 @@
 use std::io;
 use std::mem;
 use std::os::fd::AsFd;
+use std::sync::Arc;
 
 use overlayd_node::{Datagram, Event, Nanos, Node, Packet};
 
 use crate::counters::ShellCounters;
 use crate::events::EventQueue;
+use crate::handover::{Handed, Handover};
 use crate::spin::{Source, Spin};
 use crate::sys::{self, Poller, Ready};
 use crate::tun::{PacketBatch, TunQueue};
@@ -18,6 +20,9 @@ use crate::udp::{DatagramBatch, Runs, Uplink};
 
 const COMMAND: u64 = u64::MAX;
 const TUN: u64 = u64::MAX - 1;
+const HANDED: u64 = u64::MAX - 2;
+/// Packets that other shards gave, of one call into the node.
+const HANDED_BATCH: usize = 64;
 /// The loop turns at least this often, so that a watchdog sees it alive.
 const TICK: Nanos = 1_000_000_000;
 /// A yield that lasts so long let somebody else run: there is no core to spin on.
@@ -31,6 +36,10 @@ pub(crate) struct Shard {
     poller: Poller,
     spin: Spin,
     counters: ShellCounters,
+    number: u8,
+    /// From the other shards to shard 0.
+    handover: Arc<Handover>,
+    handed: Handed,
     ready: Vec<Ready>,
     packet_batch: PacketBatch,
     datagram_batch: DatagramBatch,
@@ -49,17 +58,22 @@ pub(crate) trait Owner {
 }
 
 impl Shard {
-    /// `spin`: how long to wait awake at most; `command` becomes readable when [`Owner::command`] is to be called.
+    /// `number`: of shards, from 0; `spin`: how long to wait awake at most; `command` becomes readable when [`Owner::command`] is to be called.
     pub(crate) fn new(
+        number: u8,
         node: Node,
         tun: TunQueue,
         uplinks: Vec<Uplink>,
         spin: Nanos,
+        handover: Arc<Handover>,
         command: impl AsFd,
     ) -> io::Result<Self> {
         let poller = Poller::new()?;
         poller.add(command.as_fd(), COMMAND)?;
         poller.add(tun.as_fd(), TUN)?;
+        if number == 0 {
+            poller.add(handover.as_fd(), HANDED)?;
+        }
         for (token, uplink) in (0..).zip(&uplinks) {
             poller.add(uplink.as_fd(), token)?;
         }
@@ -70,6 +84,9 @@ impl Shard {
             poller,
             spin: Spin::new(spin),
             counters: ShellCounters::default(),
+            number,
+            handover,
+            handed: Handed::default(),
             ready: Vec::new(),
             packet_batch: PacketBatch::new(),
             datagram_batch: DatagramBatch::new(),
@@ -90,6 +107,7 @@ impl Shard {
                     COMMAND if !owner.command(self) => return Ok(()),
                     COMMAND => self.flush(owner.events())?,
                     TUN => self.serve_tun(owner)?,
+                    HANDED => self.serve_handed(owner)?,
                     uplink => self.serve_uplink(uplink as usize, *event, owner)?,
                 }
             }
@@ -153,6 +171,19 @@ impl Shard {
         self.flush(owner.events())
     }
 
+    /// What other shards have no way for.
+    fn serve_handed(&mut self, owner: &impl Owner) -> io::Result<()> {
+        let mut handed = mem::take(&mut self.handed);
+        self.handover.take(&mut handed);
+        let packets: Vec<Packet<'_>> = handed.packets().collect();
+        for some in packets.chunks(HANDED_BATCH) {
+            self.node.handle_packets(sys::monotonic_ns(), some);
+            self.flush(owner.events())?;
+        }
+        self.handed = handed;
+        Ok(())
+    }
+
     fn serve_uplink(&mut self, index: usize, ready: Ready, owner: &impl Owner) -> io::Result<()> {
         let Some(uplink) = self.uplinks.get_mut(index) else {
             return Ok(());
@@ -198,6 +229,11 @@ impl Shard {
         }
         self.tun
             .deliver(&output.packet_bytes, &output.packets, &mut self.counters);
+        if !output.handed.is_empty() {
+            self.counters.handed_over += output.handed.len() as u64;
+            self.counters.handover_overflow +=
+                self.handover.give(&output.handed_bytes, &output.handed);
+        }
         if !output.events.is_empty() {
             let counters = self.counters;
             let complete = |mut event| {
@@ -209,7 +245,8 @@ impl Shard {
                 }
                 event
             };
-            self.counters.events_dropped += events.push(output.events.drain(..).map(complete));
+            let told = output.events.drain(..).map(complete);
+            self.counters.events_dropped += events.push(self.number, told);
         }
         output.clear();
         Ok(())

@@ -1,13 +1,15 @@
 //! The engine of a host as a Python class, and what is needed to make one.
 //!
-//! What lives here: conversions between Python, JSON and `overlayd_io::Engine`. Called by `overlayd.daemon.engine`. The packet thread
-//! never takes the GIL.
+//! What lives here: conversions between Python, JSON and `overlayd_io::Engine`. Called by `overlayd.daemon.engine`. The packet threads
+//! never take the GIL.
 
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::os::fd::{AsRawFd, IntoRawFd, RawFd};
 
-use overlayd_io::{ApplyError, Engine as Running, EngineConfig, Faults, TunOffloads, UdpOffloads};
+use overlayd_io::{
+    ApplyError, Descriptors, Engine as Running, EngineConfig, Faults, TunOffloads, UdpOffloads,
+};
 use overlayd_node::{Nanos, Snapshot};
 use pyo3::exceptions::{PyOSError, PyRuntimeError, PyValueError};
 use pyo3::prelude::*;
@@ -63,15 +65,14 @@ struct Engine {
 impl Engine {
     #[new]
     #[pyo3(signature = (
-        tun, uplinks, private_key, boot, *, key_log = false,
+        shards, private_key, boot, *, key_log = false,
         tun_checksum = true, tun_segmentation = true, udp_gso = true, udp_gro = true,
         tun_udp_segmentation = true, spin_us = 0, fault_tun_segmentation = 0, fault_udp_gso = 0
     ))]
     #[allow(clippy::too_many_arguments, reason = "keyword arguments of Python")]
     fn new(
         py: Python<'_>,
-        tun: RawFd,
-        uplinks: Vec<RawFd>,
+        shards: Vec<(RawFd, Vec<RawFd>)>,
         private_key: [u8; 32],
         boot: u64,
         key_log: bool,
@@ -85,8 +86,10 @@ impl Engine {
         fault_udp_gso: u64,
     ) -> PyResult<Self> {
         let config = EngineConfig {
-            tun,
-            uplinks,
+            shards: shards
+                .into_iter()
+                .map(|(tun, uplinks)| Descriptors { tun, uplinks })
+                .collect(),
             tun_offloads: TunOffloads {
                 checksum: tun_checksum,
                 segmentation: tun_segmentation,
@@ -144,7 +147,7 @@ impl Engine {
         events.map_err(|error| PyRuntimeError::new_err(error.to_string()))
     }
 
-    /// Totals since the start as JSON: of the node and of its shell.
+    /// Totals since the start as JSON: for each shard those of the node and of its shell.
     fn counters(&self, py: Python<'_>) -> PyResult<Vec<u8>> {
         let totals = py
             .detach(|| self.running.counters())
@@ -152,12 +155,12 @@ impl Engine {
         serde_json::to_vec(&totals).map_err(|error| PyRuntimeError::new_err(error.to_string()))
     }
 
-    /// Grows at least once a second while the packet thread is well.
-    fn ticks(&self) -> u64 {
+    /// Of each shard: grows at least once a second while its thread is well.
+    fn ticks(&self) -> Vec<u64> {
         self.running.ticks()
     }
 
-    /// Ends the packet thread. Again: nothing.
+    /// Ends the packet threads. Again: nothing.
     fn stop(&self, py: Python<'_>) {
         py.detach(|| self.running.stop());
     }
