@@ -8,10 +8,10 @@ to refuse.
 
 from collections.abc import Iterable, Mapping
 
-from overlayd.agent.mesh import MeshView
+from overlayd.agent.mesh import MeshView, Peer
 from overlayd.agent.protector import protect
 from overlayd.model.ids import NodeId, Path
-from overlayd.model.node import NodeRecord
+from overlayd.model.node import MAX_SHARDS, NodeRecord
 from overlayd.model.service import ServiceClass
 from overlayd.protocol import engine
 from overlayd.protocol.controller import NetworkConfig
@@ -37,7 +37,7 @@ def compile_snapshot(
         route_generation=mesh.generation,
         network=engine.Network(network.id, network.suite, network.psk),  # pyright: ignore[reportArgumentType]
         node=engine.Local(me.id, me.name, me.addresses, _own_prefixes(me), me.relay),
-        peers=tuple(_peer(mesh.peers[node].record) for node in sorted(mesh.peers)),
+        peers=tuple(_peer(mesh.peers[node]) for node in sorted(mesh.peers)),
         links=tuple(sorted(links, key=lambda link: link.id)),
         classes=tuple(protect(service) for service in network.classes),
         classifiers=tuple(_classifiers(network.classes)),
@@ -67,8 +67,17 @@ def _own_prefixes(me: NodeRecord) -> tuple[str, ...]:
     return tuple(dict.fromkeys((*hosts, *me.prefixes)))
 
 
-def _peer(record: NodeRecord) -> engine.Peer:
-    return engine.Peer(record.id, record.name, record.public_key, _own_prefixes(record), record.relay)
+def _peer(peer: Peer) -> engine.Peer:
+    record = peer.record
+    lanes = min((uplink.lanes for uplink in peer.uplinks), default=1)
+    return engine.Peer(
+        id=record.id,
+        name=record.name,
+        public_key=record.public_key,
+        prefixes=_own_prefixes(record),
+        relay=record.relay,
+        lanes=min(max(lanes, 1), MAX_SHARDS),
+    )
 
 
 def _classifiers(classes: tuple[ServiceClass, ...]) -> Iterable[engine.Classifier]:

@@ -13,6 +13,7 @@ import msgspec
 
 from overlayd.agent.compiler import compile_snapshot
 from overlayd.agent.estimator import Estimator
+from overlayd.agent.lanes import Lanes
 from overlayd.agent.mesh import NO_GENERATION, BaseMismatch, MeshView, Neighbour, Saved
 from overlayd.agent.messages import (
     Certified,
@@ -84,6 +85,7 @@ class Agent:
         self.connection_problem: str | None = None
         self.connection_changed_at = now
         self.estimator = Estimator()
+        self.lanes = Lanes()
         self.tables = Tables(self.estimator, saved or Saved(), now)
         self._authentic = authentic
         self._seen: dict[Neighbour, int] = {}
@@ -123,12 +125,13 @@ class Agent:
             case engine.Links():
                 self._note_links(event, now)
             case engine.Paths():
-                self.estimator.note_paths(event.paths, now)
-                self._reporter.note_paths(event.paths)
+                paths = self.lanes.paths(event, now)
+                self.estimator.note_paths(paths, now)
+                self._reporter.note_paths(paths)
             case engine.Switch():
-                self._switched(event)
+                self._switched(event, now)
             case engine.Counters():
-                self.counters = event.counters
+                self.counters = self.lanes.counters(event)
             case engine.KeyLog():
                 pass
             case EngineLost():
@@ -164,13 +167,24 @@ class Agent:
         self.refusal = None
         self._pushed = None
         self.estimator.forget()
+        self.lanes.forget()
+        self._announce_lanes(event.shards)
         self._log(
             Level.INFO, "engine found", version=event.version, generation=event.generation, boot=event.boot
         )
         self._rebuild(now)
 
+    def _announce_lanes(self, shards: int) -> None:
+        """Have peers know how many shards the engine has; a hello is said once a connection."""
+        uplinks = tuple(msgspec.structs.replace(uplink, lanes=shards) for uplink in self.me.uplinks)
+        if uplinks != self.me.uplinks:
+            self.me = replace(self.me, uplinks=uplinks)
+            if self.connected:
+                self._out.append(Reconnect(f"the engine has another number of shards: {shards}"))
+
     def _note_links(self, event: engine.Links, now: int) -> None:
-        reports = [report for report in event.links if LinkId(report.link) in self.tables.links]
+        told = self.lanes.links(event, now)
+        reports = [report for report in told if LinkId(report.link) in self.tables.links]
         self.estimator.note_links(reports, now)
         best = self.tables.best_reports({NodeId(report.peer) for report in reports})
         named = {report.link for report in reports}
@@ -182,14 +196,28 @@ class Agent:
 
     def _link_state(self, event: engine.LinkState, now: int) -> None:
         up = event.state == "up"
+        if event.lane > 0:
+            self._lane_state(event)
+            return
         self.estimator.note_link_state(LinkId(event.link), up)
         self._log(Level.INFO, f"link {event.state}", link=event.link, peer=self.mesh.name(NodeId(event.peer)))
         if self._local_routes_due is None:
             self._local_routes_due = now + LOCAL_ROUTES_AFTER_NS
 
-    def _switched(self, event: engine.Switch) -> None:
+    def _lane_state(self, event: engine.LinkState) -> None:
+        """Say so where one lane fails and the hop does not: a firewall that lets a single port pass, say."""
+        if event.state == "up":
+            level = Level.DEBUG
+        else:
+            level = Level.WARNING if self.estimator.is_up(LinkId(event.link)) else Level.DEBUG
+        peer = self.mesh.name(NodeId(event.peer))
+        self._log(level, f"lane {event.state}", link=event.link, lane=event.lane, peer=peer)
+
+    def _switched(self, event: engine.Switch, now: int) -> None:
         if event.reason == "snapshot":
             return  # our own doing; told when it was decided
+        if not self.lanes.is_news(event, now):
+            return  # each shard leaves a dead path for itself
         destination = NodeId(event.destination)
         before, after = _path(event.from_), _path(event.to)
         reason = "the path died" if event.reason == "dead" else "the better path has been healthy again"

@@ -21,6 +21,8 @@ from overlayd.model.node import Uplink
 from overlayd.protocol import engine
 
 MAX_LINKS_PER_PEER = 8
+MAX_HIDDEN = 16
+"""Uplinks of a node that cannot be called and have a lane; no link leads to or from further ones."""
 LAN_PREFERENCE = 0
 MTU_MIN = 1280
 _FIRST_PREFERENCE = 10
@@ -159,7 +161,7 @@ def _underlay_links(local: tuple[LocalUplink, ...], peer: Peer) -> dict[LinkKey,
             if _family(theirs.endpoint) != own.family:
                 continue
             remote, lane = theirs.endpoint, hidden_here.get(i, 0)
-        elif own.uplink.endpoint is not None:
+        elif own.uplink.endpoint is not None and j in hidden_there:
             remote, lane = "", hidden_there[j]
         else:
             continue
@@ -172,7 +174,7 @@ def _underlay_links(local: tuple[LocalUplink, ...], peer: Peer) -> dict[LinkKey,
 def _lanes(uplinks: Iterable[Uplink]) -> dict[int, int]:
     """Lane by place of each uplink that cannot be called: both sides count them alike."""
     hidden = [place for place, uplink in enumerate(uplinks) if uplink.endpoint is None]
-    return {place: lane for lane, place in enumerate(hidden)}
+    return {place: lane for lane, place in enumerate(hidden[:MAX_HIDDEN])}
 
 
 def _family(endpoint: str) -> int | None:

@@ -287,6 +287,10 @@ class View:
             generation=agent.applied or 0,
             problem=problem,
             drops={reason: count for reason, count in counted.items() if count},
+            shards=tuple(
+                local.ShardStatus(counted.packets_in, counted.packets_out)
+                for counted in agent.lanes.of_shards().values()
+            ),
         )
 
     def _peer(self, node: NodeId) -> local.PeerStatus:

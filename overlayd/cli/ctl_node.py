@@ -137,6 +137,9 @@ def _show_status(known: Document) -> None:
     engine, controller = known["engine"], known["controller"]
     if engine["connected"]:
         say(f"engine      {engine['version']} on {engine['interface']}, snapshot {engine['generation']}")
+    if len(shards := engine.get("shards", ())) > 1:
+        carried = ", ".join(f"{shard['packets_in']}/{shard['packets_out']}" for shard in shards)
+        say(f"shards      {len(shards)}, packets in/out {carried}")
     if engine.get("drops"):
         say(f"dropped     {', '.join(f'{count} {reason}' for reason, count in engine['drops'].items())}")
     if controller["url"] is not None:

@@ -49,9 +49,17 @@ DataPlane: TypeAlias = Literal["alive", "unmeasured", "dead"]
 """
 
 
+class ShardStatus(msgspec.Struct, frozen=True):
+    """Packets of the interface that one packet thread has read and written since its start."""
+
+    packets_in: int
+    packets_out: int
+
+
 class EngineStatus(msgspec.Struct, frozen=True):
     """``generation`` is the snapshot in force (0: none); ``problem`` why the newest one was refused or the
-    engine is away. ``drops``: what it dropped since its start, by reason; told every five seconds.
+    engine is away. ``drops``: what it dropped since its start, by reason; told every five seconds, as are
+    ``shards``.
     """
 
     connected: bool
@@ -60,6 +68,7 @@ class EngineStatus(msgspec.Struct, frozen=True):
     generation: int = 0
     problem: str | None = None
     drops: dict[str, int] = {}
+    shards: tuple[ShardStatus, ...] = ()
 
 
 class ControllerStatus(msgspec.Struct, frozen=True):
