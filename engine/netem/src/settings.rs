@@ -80,6 +80,11 @@ impl Default for Settings {
 }
 
 impl Settings {
+    /// No packet arrives sooner after it was offered.
+    pub fn least_delay_ns(&self) -> u64 {
+        self.delay_ns - self.jitter_ns.min(self.delay_ns)
+    }
+
     /// Checks every bound.
     ///
     /// # Errors

@@ -5,6 +5,7 @@
 
 mod engine;
 mod netem;
+mod worker;
 mod world;
 
 use pyo3::prelude::*;

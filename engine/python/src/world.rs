@@ -13,6 +13,8 @@ use pyo3::exceptions::{PyKeyError, PyRuntimeError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::PyBytes;
 
+use crate::worker::Worker;
+
 /// Adds this file's classes to the native module.
 pub(crate) fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<SimulatedWorld>()
@@ -35,8 +37,7 @@ struct SimulatedWorld {
 /// over before anyone moves it to the idle one. It ends when its channels are gone.
 struct Stepper {
     steps: Sender<Step>,
-    /// The world comes back from a step, and what happened in it.
-    stepped: Mutex<Receiver<(Box<World>, Result<Vec<Report>, WorldError>)>>,
+    stepped: Mutex<Receiver<Stepped>>,
 }
 
 struct Step {
@@ -45,17 +46,21 @@ struct Step {
     until: Nanos,
 }
 
+/// The world comes back from a step, and what happened in it.
+type Stepped = (Box<World>, Result<Vec<Report>, WorldError>);
+
 impl Stepper {
     fn new() -> Self {
         let (steps, todo) = channel::<Step>();
         let (done, stepped) = channel();
         std::thread::spawn(move || {
+            let mut worker = Worker::new();
             for mut step in todo {
                 let ran = step
                     .tables
                     .into_iter()
                     .try_for_each(|(node, snapshot)| step.world.apply(node, snapshot))
-                    .and_then(|()| step.world.run_until(step.until));
+                    .and_then(|()| step.world.run_until(step.until, &mut worker));
                 if done.send((step.world, ran)).is_err() {
                     return;
                 }

@@ -22,6 +22,11 @@ impl Digest {
         self.0.update(bytes);
     }
 
+    /// Adds all that another digest has recorded so far.
+    pub(crate) fn join(&mut self, other: &Self) {
+        self.0.update(other.0.clone().finalize());
+    }
+
     /// The digest of all records so far, in hex.
     pub(crate) fn hex(&self) -> String {
         let mut text = String::with_capacity(64);

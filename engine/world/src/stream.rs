@@ -46,11 +46,34 @@ pub struct StreamReport {
     pub outage_ns: Nanos,
 }
 
-/// A stream under way.
+/// The sender's half of a stream under way.
+#[derive(Clone, Debug)]
+pub(crate) struct Source {
+    pub(crate) stream: Stream,
+    pub(crate) sent: u64,
+}
+
+impl Source {
+    /// The numbers to send now, and when the next burst is due.
+    pub(crate) fn next_burst(&mut self) -> (std::ops::Range<u64>, Option<Nanos>) {
+        let first = self.sent;
+        self.sent += u64::from(self.stream.burst);
+        let due = self.stream.sent_at(self.sent);
+        (first..self.sent, (due < self.stream.stop_ns).then_some(due))
+    }
+}
+
+impl Stream {
+    fn sent_at(&self, number: u64) -> Nanos {
+        self.start_ns + number / u64::from(self.burst.max(1)) * self.interval_ns
+    }
+}
+
+/// What became of a stream's packets.
 #[derive(Debug)]
 pub(crate) struct Account {
     pub(crate) stream: Stream,
-    /// Delay of each packet by number, in microseconds + 1; 0: not arrived.
+    /// Delay of each packet sent, by number, in microseconds + 1; 0: not arrived.
     delays: Vec<u32>,
     highest: Option<u64>,
     duplicated: u64,
@@ -70,17 +93,13 @@ impl Account {
         }
     }
 
-    /// The numbers to send now, and when the next burst is due.
-    pub(crate) fn next_burst(&mut self) -> (std::ops::Range<u64>, Option<Nanos>) {
-        let first = self.delays.len() as u64;
-        let last = first + u64::from(self.stream.burst);
-        self.delays.resize(last as usize, 0);
-        let due = self.sent_at(last);
-        (first..last, (due < self.stream.stop_ns).then_some(due))
+    /// So many packets have been sent so far.
+    pub(crate) fn sent(&mut self, packets: u64) {
+        self.delays.resize(packets as usize, 0);
     }
 
     pub(crate) fn arrived(&mut self, now: Nanos, at_node: usize, number: u64) {
-        let sent_at = self.sent_at(number);
+        let sent_at = self.stream.sent_at(number);
         let Some(delay) = self.delays.get_mut(number as usize) else {
             self.altered += 1;
             return;
@@ -111,7 +130,7 @@ impl Account {
         let mut delays = Vec::new();
         let mut silent_since = None;
         for (number, delay) in self.delays.iter().enumerate() {
-            let sent_at = self.sent_at(number as u64);
+            let sent_at = self.stream.sent_at(number as u64);
             if !(from_ns..until_ns).contains(&sent_at) {
                 continue;
             }
@@ -142,19 +161,14 @@ impl Account {
     pub(crate) fn count_altered(&mut self) {
         self.altered += 1;
     }
-
-    fn sent_at(&self, number: u64) -> Nanos {
-        self.stream.start_ns
-            + number / u64::from(self.stream.burst.max(1)) * self.stream.interval_ns
-    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn account() -> Account {
-        Account::new(Stream {
+    fn stream() -> Stream {
+        Stream {
             from: 0,
             to: 1,
             source: IpAddr::from([10, 0, 0, 1]),
@@ -165,20 +179,25 @@ mod tests {
             dscp: 0,
             start_ns: 0,
             stop_ns: 5_000_000,
-        })
+        }
     }
 
     #[test]
     fn the_account_tells_loss_delay_order_and_silence() {
-        let mut account = account();
+        let mut source = Source {
+            stream: stream(),
+            sent: 0,
+        };
         let mut bursts = 0;
         loop {
             bursts += 1;
-            if account.next_burst().1.is_none() {
+            if source.next_burst().1.is_none() {
                 break;
             }
         }
         assert_eq!(bursts, 5);
+        let mut account = Account::new(stream());
+        account.sent(source.sent);
         account.arrived(3_000_000, 1, 0);
         account.arrived(8_000_000, 1, 4);
         account.arrived(8_000_000, 1, 3);

@@ -1,101 +1,65 @@
-//! The world: nodes, wires, streams, and the loop that moves them. Pure.
+//! The world: what it is told to do, and how time passes in both its regions at once. Pure.
 
-use std::fmt;
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
+use std::sync::Arc;
 
-use overlayd_netem::{Link, Settings, SettingsError};
-use overlayd_node::{Counters, Datagram, Nanos, Node, NodeConfig, Packet, Snapshot, SnapshotError};
+use overlayd_netem::{Link, Settings};
+use overlayd_node::{Counters, Nanos, Node, NodeConfig, Snapshot};
 use rustc_hash::FxHashMap;
 
-use crate::clock::Clock;
 use crate::digest::Digest;
-use crate::packet;
-use crate::stream::{Account, Stream, StreamReport};
+use crate::error::WorldError;
+use crate::partition;
+use crate::region::{Endpoints, Happening, Host, NodeIndex, Region, Report};
+use crate::stream::{Account, Source, Stream, StreamReport};
 
-/// Index of a node in the order of adding.
-pub type NodeIndex = usize;
-
-/// How often a node may ask to be called again without time moving on before the world calls it a fault.
-const SPIN_MAX: u32 = 10_000;
-
-/// Something a node told its agent, as JSON.
-#[derive(Clone, Debug)]
-pub struct Report {
-    pub at: Nanos,
-    pub node: NodeIndex,
-    pub event: Vec<u8>,
+/// Whoever runs both regions to `end`: side by side or one after the other makes no difference but in time.
+pub trait Runner {
+    /// # Errors
+    /// Of a region.
+    fn run(&mut self, regions: &mut [Box<Region>; 2], end: Nanos) -> Result<(), WorldError>;
 }
 
-/// What the world was asked to do and cannot.
-#[derive(Debug)]
-pub enum WorldError {
-    NoSuchNode(NodeIndex),
-    NodeStopped(NodeIndex),
-    NoSuchStream(usize),
-    EndpointTaken(SocketAddr),
-    NoSuchWire(SocketAddr, SocketAddr),
-    Settings(SettingsError),
-    Snapshot(SnapshotError),
-    /// The node at this index asks to be called again and again without time moving on.
-    Spinning(NodeIndex, Nanos),
-    Encoding(serde_json::Error),
-}
+/// One after the other.
+pub struct InTurn;
 
-enum Happening {
-    Arrival {
-        from: SocketAddr,
-        to: SocketAddr,
-        ecn: u8,
-        bytes: Vec<u8>,
-    },
-    Timeout {
-        node: NodeIndex,
-        due: Nanos,
-    },
-    Burst {
-        stream: usize,
-    },
-}
-
-struct Host {
-    config: NodeConfig,
-    uplinks: Vec<SocketAddr>,
-    /// `None`: stopped.
-    node: Option<Node>,
-    due: Option<Nanos>,
-    spins: u32,
+impl Runner for InTurn {
+    fn run(&mut self, regions: &mut [Box<Region>; 2], end: Nanos) -> Result<(), WorldError> {
+        regions
+            .iter_mut()
+            .try_for_each(|region| region.run_until(end))
+    }
 }
 
 pub struct World {
     seed: u64,
-    clock: Clock<Happening>,
-    hosts: Vec<Host>,
-    endpoints: FxHashMap<SocketAddr, (NodeIndex, u8)>,
-    wires: FxHashMap<(SocketAddr, SocketAddr), Link>,
+    now: Nanos,
+    regions: [Box<Region>; 2],
+    /// Which region each host is in.
+    half: Vec<usize>,
+    /// So long both may run without hearing of each other. `None`: hosts or wires have changed.
+    lookahead: Option<Nanos>,
+    /// The least delay of each wire.
+    wires: BTreeMap<(SocketAddr, SocketAddr), Nanos>,
     streams: Vec<Account>,
-    reports: Vec<Report>,
-    digest: Digest,
-    /// Buffers of datagrams that have arrived, to be used again.
-    spare: Vec<Vec<u8>>,
 }
 
 impl World {
     pub fn new(seed: u64) -> Self {
         Self {
             seed,
-            clock: Clock::new(),
-            hosts: Vec::new(),
-            endpoints: FxHashMap::default(),
-            wires: FxHashMap::default(),
+            now: 0,
+            regions: Default::default(),
+            half: Vec::new(),
+            lookahead: None,
+            wires: BTreeMap::new(),
             streams: Vec::new(),
-            reports: Vec::new(),
-            digest: Digest::new(),
-            spare: Vec::new(),
         }
     }
 
     pub fn now(&self) -> Nanos {
-        self.clock.now()
+        self.now
     }
 
     /// Adds a host with one UDP socket per uplink, and starts its node. `config.seed` is replaced by one drawn from the world's.
@@ -104,55 +68,69 @@ impl World {
         mut config: NodeConfig,
         uplinks: Vec<SocketAddr>,
     ) -> Result<NodeIndex, WorldError> {
-        let index = self.hosts.len();
-        if let Some(taken) = uplinks
-            .iter()
-            .find(|uplink| self.endpoints.contains_key(uplink))
-        {
-            return Err(WorldError::EndpointTaken(*taken));
-        }
+        let index = self.half.len();
+        let mut endpoints = Endpoints::clone(&self.regions[0].endpoints);
         for (uplink, endpoint) in uplinks.iter().enumerate() {
-            self.endpoints.insert(*endpoint, (index, uplink as u8));
+            if endpoints.insert(*endpoint, (index, uplink as u8)).is_some() {
+                return Err(WorldError::EndpointTaken(*endpoint));
+            }
         }
+        let endpoints = Arc::new(endpoints);
         config.seed = self.seed_of(index, config.boot);
-        let node = Some(Node::new(config.clone(), self.now()));
-        self.hosts.push(Host {
+        let host = Host {
+            node: Some(Node::new(config.clone(), self.now)),
             config,
             uplinks,
-            node,
             due: None,
+            wires: FxHashMap::default(),
+            sources: Vec::new(),
+            digest: Digest::new(),
+            caused: 0,
             spins: 0,
-        });
+        };
+        for region in &mut self.regions {
+            region.endpoints = Arc::clone(&endpoints);
+            region.hosts.push(None);
+        }
+        self.regions[0].hosts[index] = Some(Box::new(host));
+        self.half.push(0);
+        self.lookahead = None;
         Ok(index)
     }
 
-    /// Lays a wire from one endpoint to another, in this direction only, or changes its settings. Without a wire datagrams vanish.
+    /// Lays a wire from one endpoint to another, in this direction only, or changes its settings. Without a wire datagrams vanish. What starts at no
+    /// host's endpoint is no wire.
     pub fn set_wire(
         &mut self,
         from: SocketAddr,
         to: SocketAddr,
         settings: Settings,
     ) -> Result<(), WorldError> {
-        let now = self.now();
-        if let Some(link) = self.wires.get_mut(&(from, to)) {
-            return link.set(settings, now).map_err(WorldError::Settings);
-        }
+        let now = self.now;
         let seed = self
             .seed
             .wrapping_mul(0x9e37_79b9_7f4a_7c15)
             .wrapping_add(self.wires.len() as u64);
-        let link = Link::new(settings, seed).map_err(WorldError::Settings)?;
-        self.wires.insert((from, to), link);
+        let wires = &mut self.owner(from, to)?.wires;
+        if let Some(link) = wires.get_mut(&(from, to)) {
+            link.set(settings, now).map_err(WorldError::Settings)?;
+        } else {
+            let link = Link::new(settings, seed).map_err(WorldError::Settings)?;
+            wires.insert((from, to), link);
+        }
+        self.wires.insert((from, to), settings.least_delay_ns());
+        self.lookahead = None;
         Ok(())
     }
 
     /// What a wire has done so far.
     pub fn wire_counters(
-        &self,
+        &mut self,
         from: SocketAddr,
         to: SocketAddr,
     ) -> Result<&overlayd_netem::Counters, WorldError> {
-        self.wires
+        let wires = &self.owner(from, to)?.wires;
+        wires
             .get(&(from, to))
             .map(Link::counters)
             .ok_or(WorldError::NoSuchWire(from, to))
@@ -160,33 +138,30 @@ impl World {
 
     /// Hands a node its tables.
     pub fn apply(&mut self, index: NodeIndex, snapshot: Snapshot) -> Result<(), WorldError> {
-        let now = self.now();
+        let now = self.now;
         self.live(index)?
             .apply(now, snapshot)
             .map_err(WorldError::Snapshot)?;
-        self.drain(index)
+        self.regions[self.half[index]].drain(index)?;
+        self.exchange();
+        Ok(())
     }
 
     /// The host dies: nothing is sent, received or remembered.
     pub fn stop(&mut self, index: NodeIndex) -> Result<(), WorldError> {
         self.live(index)?;
-        self.hosts[index].node = None;
-        self.hosts[index].due = None;
+        let host = self.host(index)?;
+        host.node = None;
+        host.due = None;
         Ok(())
     }
 
     /// The host comes back with an empty engine of the next boot.
     pub fn start(&mut self, index: NodeIndex) -> Result<(), WorldError> {
-        let now = self.now();
-        let boot = self
-            .hosts
-            .get(index)
-            .ok_or(WorldError::NoSuchNode(index))?
-            .config
-            .boot
-            + 1;
+        let now = self.now;
+        let boot = self.host(index)?.config.boot + 1;
         let seed = self.seed_of(index, boot);
-        let host = &mut self.hosts[index];
+        let host = self.host(index)?;
         host.config.boot = boot;
         host.config.seed = seed;
         host.node = Some(Node::new(host.config.clone(), now));
@@ -196,12 +171,19 @@ impl World {
 
     /// Starts a stream; returns its index.
     pub fn add_stream(&mut self, stream: Stream) -> Result<usize, WorldError> {
-        for index in [stream.from, stream.to] {
-            self.hosts.get(index).ok_or(WorldError::NoSuchNode(index))?;
-        }
+        self.host(stream.to)?;
+        let (host, start) = (stream.from, stream.start_ns);
         let index = self.streams.len();
-        self.clock
-            .schedule(stream.start_ns, Happening::Burst { stream: index });
+        let source = Source {
+            stream: stream.clone(),
+            sent: 0,
+        };
+        self.host(host)?.sources.push((index, source));
+        let burst = Happening::Burst {
+            host,
+            stream: index,
+        };
+        self.regions[self.half[host]].schedule(host, start, burst);
         self.streams.push(Account::new(stream));
         Ok(index)
     }
@@ -220,209 +202,135 @@ impl World {
             .report(from_ns, until_ns))
     }
 
-    pub fn counters(&self, index: NodeIndex) -> Result<Counters, WorldError> {
-        let host = self.hosts.get(index).ok_or(WorldError::NoSuchNode(index))?;
-        Ok(host
-            .node
-            .as_ref()
-            .ok_or(WorldError::NodeStopped(index))?
-            .counters())
+    pub fn counters(&mut self, index: NodeIndex) -> Result<Counters, WorldError> {
+        Ok(self.live(index)?.counters())
     }
 
     /// A hash of all deliveries and events so far, in hex.
-    pub fn digest(&self) -> String {
-        self.digest.hex()
-    }
-
-    /// Lets time pass up to `until`; returns what nodes reported meanwhile.
-    pub fn run_until(&mut self, until: Nanos) -> Result<Vec<Report>, WorldError> {
-        while let Some(happening) = self.clock.next(until) {
-            match happening {
-                Happening::Arrival {
-                    from,
-                    to,
-                    ecn,
-                    bytes,
-                } => self.arrive(from, to, ecn, bytes)?,
-                Happening::Timeout { node, due } => self.wake(node, due)?,
-                Happening::Burst { stream } => self.burst(stream)?,
+    pub fn digest(&mut self) -> String {
+        let mut digest = Digest::new();
+        for index in 0..self.half.len() {
+            if let Ok(host) = self.host(index) {
+                digest.join(&host.digest);
             }
         }
-        Ok(std::mem::take(&mut self.reports))
+        digest.hex()
     }
 
-    fn arrive(
+    /// Lets time pass up to and including `until`; returns what nodes reported meanwhile.
+    pub fn run_until(
         &mut self,
-        from: SocketAddr,
-        to: SocketAddr,
-        ecn: u8,
-        mut bytes: Vec<u8>,
-    ) -> Result<(), WorldError> {
-        let now = self.now();
-        if let Some((index, uplink)) = self.endpoints.get(&to).copied()
-            && let Some(node) = &mut self.hosts[index].node
-        {
-            node.handle_datagrams(
-                now,
-                &mut [Datagram {
-                    uplink,
-                    remote: from,
-                    ecn,
-                    bytes: &mut bytes,
-                }],
-            );
-            self.drain(index)?;
+        until: Nanos,
+        runner: &mut impl Runner,
+    ) -> Result<Vec<Report>, WorldError> {
+        let lookahead = match self.lookahead {
+            Some(lookahead) => lookahead,
+            None => self.divide(),
+        };
+        let end = until.saturating_add(1);
+        while let Some(first) = self.next_at().filter(|at| *at < end) {
+            let end = first.saturating_add(lookahead.max(1)).min(end);
+            runner.run(&mut self.regions, end)?;
+            self.exchange();
         }
-        self.spare.push(bytes);
-        Ok(())
+        self.now = until;
+        for region in &mut self.regions {
+            region.clock.advance(until);
+        }
+        self.account();
+        let mut reports: Vec<Report> = Vec::new();
+        for region in &mut self.regions {
+            reports.append(&mut region.reports);
+        }
+        reports.sort_by_key(|report| (report.at, report.node));
+        Ok(reports)
     }
 
-    fn wake(&mut self, index: NodeIndex, due: Nanos) -> Result<(), WorldError> {
-        let now = self.now();
-        let host = &mut self.hosts[index];
-        if host.due != Some(due) {
-            return Ok(());
-        }
-        host.due = None;
-        let Some(node) = &mut host.node else {
-            return Ok(());
-        };
-        if node.poll_timeout().is_some_and(|due| due > now) {
-            return self.schedule_wake(index); // it has been put off since
-        }
-        node.handle_timeout(now);
-        self.drain(index)
+    fn next_at(&self) -> Option<Nanos> {
+        let [one, other] = &self.regions;
+        let both = [one.clock.next_at(), other.clock.next_at()];
+        both.into_iter().flatten().min()
     }
 
-    fn burst(&mut self, index: usize) -> Result<(), WorldError> {
-        let now = self.now();
-        let (numbers, next) = self.streams[index].next_burst();
-        let stream = self.streams[index].stream.clone();
-        if let Some(next) = next {
-            self.clock
-                .schedule(next, Happening::Burst { stream: index });
+    /// Hands over what was sent from one region to the other.
+    fn exchange(&mut self) {
+        let [one, other] = &mut self.regions;
+        for (at, cause, arrival) in one.outbox.drain(..) {
+            other.receive(at, cause, arrival);
         }
-        let Some(node) = &mut self.hosts[stream.from].node else {
-            return Ok(());
-        };
-        let mut bytes = self.spare.pop().unwrap_or_default();
-        for number in numbers {
-            bytes.clear();
-            packet::write(
-                &mut bytes,
-                stream.source,
-                stream.destination,
-                stream.dscp,
-                index as u32,
-                number,
-                stream.payload_bytes,
-            );
-            node.handle_packets(
-                now,
-                &[Packet {
-                    bytes: &bytes,
-                    offload: overlayd_node::Offload::default(),
-                }],
-            );
+        for (at, cause, arrival) in other.outbox.drain(..) {
+            one.receive(at, cause, arrival);
         }
-        self.spare.push(bytes);
-        self.drain(stream.from)
     }
 
-    /// Carries away what a node's last calls left to do.
-    fn drain(&mut self, index: NodeIndex) -> Result<(), WorldError> {
-        let now = self.now();
-        let Host {
-            node: Some(node),
-            uplinks,
-            ..
-        } = &mut self.hosts[index]
-        else {
-            return Ok(());
-        };
-        let output = node.output();
-        for datagram in &output.datagrams {
-            let bytes = &output.bytes[datagram.range.clone()];
-            let Some(from) = uplinks.get(usize::from(datagram.uplink)).copied() else {
-                continue;
-            };
-            let Some(link) = self.wires.get_mut(&(from, datagram.remote)) else {
-                continue;
-            };
-            let outer_bytes = if from.is_ipv4() { 28 } else { 48 };
-            for copy in link
-                .offer(now, (outer_bytes + bytes.len()) as u32)
-                .departures()
-            {
-                let mut buffer = self.spare.pop().unwrap_or_default();
-                buffer.clear();
-                buffer.extend_from_slice(bytes);
-                if let Some(bit) = copy.flipped_bit
-                    && let Some(byte) = (bit as usize / 8)
-                        .checked_sub(outer_bytes)
-                        .and_then(|at| buffer.get_mut(at))
-                {
-                    *byte ^= 0x80 >> (bit % 8);
+    /// Divides the hosts between the regions anew, and what is to happen to them.
+    fn divide(&mut self) -> Nanos {
+        let endpoints = &self.regions[0].endpoints;
+        let host = |endpoint| endpoints.get(endpoint).map(|(host, _)| *host);
+        let wires: Vec<_> = self
+            .wires
+            .iter()
+            .filter_map(|((from, to), delay)| Some((host(from)?, host(to)?, *delay)))
+            .collect();
+        let half = partition::halves(self.half.len(), &wires);
+        let mut happenings = Vec::new();
+        for region in &mut self.regions {
+            happenings.append(&mut region.clock.drain());
+        }
+        for (index, (before, after)) in self.half.iter().zip(&half).enumerate() {
+            let host = self.regions[*before].hosts[index].take();
+            self.regions[*after].hosts[index] = host;
+        }
+        for (at, cause, what) in happenings {
+            let region = &mut self.regions[half[what.host()]];
+            region.clock.schedule(at, cause, what);
+        }
+        self.half = half;
+        let lookahead = partition::lookahead(&self.half, &wires);
+        self.lookahead = Some(lookahead);
+        lookahead
+    }
+
+    /// Enters what was sent and what came into the streams' accounts.
+    fn account(&mut self) {
+        let Self {
+            regions, streams, ..
+        } = self;
+        for region in regions.iter() {
+            let hosts = region.hosts.iter().flatten();
+            for (index, source) in hosts.flat_map(|host| &host.sources) {
+                if let Some(account) = streams.get_mut(*index) {
+                    account.sent(source.sent);
                 }
-                let arrival = Happening::Arrival {
-                    from,
-                    to: datagram.remote,
-                    ecn: datagram.ecn,
-                    bytes: buffer,
-                };
-                self.clock.schedule(copy.at_ns, arrival);
             }
         }
-        for delivery in &output.packets {
-            let bytes = &output.packet_bytes[delivery.range.clone()];
-            self.digest.record(1, &[now, index as u64], bytes);
-            match packet::read(bytes) {
-                Some(Ok((stream, number))) => {
-                    if let Some(account) = self.streams.get_mut(stream as usize) {
-                        account.arrived(now, index, number);
+        for (at, host, came) in regions.iter_mut().flat_map(|region| region.came.drain(..)) {
+            match came {
+                Some((stream, number)) => {
+                    if let Some(account) = streams.get_mut(stream as usize) {
+                        account.arrived(at, host, number);
                     }
                 }
-                Some(Err(())) => self.streams.iter_mut().for_each(Account::count_altered),
-                None => {}
+                None => streams.iter_mut().for_each(Account::count_altered),
             }
         }
-        for event in output.events.drain(..) {
-            let event = serde_json::to_vec(&event).map_err(WorldError::Encoding)?;
-            self.digest.record(2, &[now, index as u64], &event);
-            self.reports.push(Report {
-                at: now,
-                node: index,
-                event,
-            });
-        }
-        output.clear();
-        self.schedule_wake(index)
     }
 
-    fn schedule_wake(&mut self, index: NodeIndex) -> Result<(), WorldError> {
-        let now = self.now();
-        let host = &mut self.hosts[index];
-        let Some(due) = host.node.as_ref().and_then(Node::poll_timeout) else {
-            return Ok(());
-        };
-        host.spins = if due <= now { host.spins + 1 } else { 0 };
-        if host.spins > SPIN_MAX {
-            return Err(WorldError::Spinning(index, now));
-        }
-        let due = due.max(now);
-        if host.due.is_none_or(|scheduled| due < scheduled) {
-            host.due = Some(due);
-            self.clock
-                .schedule(due, Happening::Timeout { node: index, due });
-        }
-        Ok(())
+    fn host(&mut self, index: NodeIndex) -> Result<&mut Host, WorldError> {
+        let half = self.half.get(index).copied();
+        half.and_then(|half| self.regions[half].host(index))
+            .ok_or(WorldError::NoSuchNode(index))
+    }
+
+    /// The host that a wire starts from.
+    fn owner(&mut self, from: SocketAddr, to: SocketAddr) -> Result<&mut Host, WorldError> {
+        let owner = self.regions[0].endpoints.get(&from).copied();
+        let (index, _) = owner.ok_or(WorldError::NoSuchWire(from, to))?;
+        self.host(index)
     }
 
     fn live(&mut self, index: NodeIndex) -> Result<&mut Node, WorldError> {
-        let host = self
-            .hosts
-            .get_mut(index)
-            .ok_or(WorldError::NoSuchNode(index))?;
+        let host = self.host(index)?;
         host.node.as_mut().ok_or(WorldError::NodeStopped(index))
     }
 
@@ -434,26 +342,3 @@ impl World {
         seed
     }
 }
-
-impl fmt::Display for WorldError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::NoSuchNode(index) => write!(f, "there is no node {index} in this world"),
-            Self::NodeStopped(index) => write!(f, "node {index} is stopped; start it first"),
-            Self::NoSuchStream(index) => write!(f, "there is no stream {index} in this world"),
-            Self::EndpointTaken(endpoint) => {
-                write!(f, "{endpoint} already belongs to another node")
-            }
-            Self::NoSuchWire(from, to) => write!(f, "there is no wire from {from} to {to}"),
-            Self::Settings(error) => error.fmt(f),
-            Self::Snapshot(error) => write!(f, "{}: {}", error.field, error.problem),
-            Self::Spinning(index, at) => write!(
-                f,
-                "node {index} asks to be called again and again at {at} ns without time moving on"
-            ),
-            Self::Encoding(error) => error.fmt(f),
-        }
-    }
-}
-
-impl std::error::Error for WorldError {}
