@@ -15,6 +15,8 @@ pub struct Counters {
     pub relayed: u64,
     /// Packets sent although no path to their destination was alive.
     pub stranded: u64,
+    /// Packets that got a mark of congestion here or under way, and bear it to their destination.
+    pub congestion_marks: u64,
     /// By name of the `DropReason`.
     pub drops: BTreeMap<&'static str, u64>,
 }
@@ -28,6 +30,7 @@ pub(crate) struct Tally {
     pub(crate) datagrams_out: u64,
     pub(crate) relayed: u64,
     pub(crate) stranded: u64,
+    pub(crate) congestion_marks: u64,
     drops: [u64; DropReason::ALL.len()],
 }
 
@@ -40,6 +43,7 @@ impl Default for Tally {
             datagrams_out: 0,
             relayed: 0,
             stranded: 0,
+            congestion_marks: 0,
             drops: [0; DropReason::ALL.len()],
         }
     }
@@ -65,6 +69,7 @@ impl Tally {
             datagrams_out: self.datagrams_out,
             relayed: self.relayed,
             stranded: self.stranded,
+            congestion_marks: self.congestion_marks,
             drops: drops.filter(|(_, count)| *count > 0).collect(),
         }
     }

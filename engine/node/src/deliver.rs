@@ -2,10 +2,11 @@
 //!
 //! Packets that were cut from one super-packet and arrive in order in one batch are joined again; a gap only splits the run. Pure.
 
-use overlayd_wire::{InnerPacket, Run, inner};
+use overlayd_wire::{InnerPacket, Run, ecn};
 
 use crate::checksum::{self, TCP};
 use crate::cut;
+use crate::marks::Marks;
 use crate::output::{Delivery, Offload, Segment, SegmentKind};
 use crate::tables::Owner;
 use crate::{DropReason, Node};
@@ -16,6 +17,8 @@ const CWR: u8 = 0x80;
 /// Offset of the flags in a TCP header, and of its length.
 const TCP_FLAGS: usize = 13;
 const TCP_LENGTH: usize = 12;
+/// The two bits where they lie in the second byte of an IPv6 header.
+const V6_ECN: u8 = ecn::MASK << 4;
 /// A super-packet's length has to fit its header.
 const SUPER_MAX: usize = 65_535;
 
@@ -23,8 +26,7 @@ const SUPER_MAX: usize = 65_535;
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Origin {
     pub(crate) peer: u16,
-    /// Congestion was marked under way.
-    pub(crate) congested: bool,
+    pub(crate) marks: Marks,
 }
 
 /// The super-packet at the end of the output that the next packet of its run may still join.
@@ -40,6 +42,7 @@ pub(crate) struct OpenRun {
     size: usize,
     next_seq: u32,
     count: usize,
+    ecn: u8,
 }
 
 impl Node {
@@ -51,10 +54,11 @@ impl Node {
     ) -> Result<(), DropReason> {
         self.end_run();
         let view = self.admit(origin, packet)?;
+        let ecn = self.mark(origin, &view)?;
         let partial_checksum = checksum_place(&view, packet.len(), partial_checksum)?;
         self.push(
-            origin,
             packet,
+            (view.ecn(), ecn),
             Offload {
                 partial_checksum,
                 segment: None,
@@ -65,23 +69,21 @@ impl Node {
 
     pub(crate) fn deliver_run(&mut self, origin: Origin, run: &Run<'_>) -> Result<(), DropReason> {
         let view = self.admit(origin, run.packet)?;
-        if self.join(origin, run, &view) {
+        let ecn = self.mark(origin, &view)?;
+        if self.join(origin.peer, run, &view, ecn) {
             return Ok(());
         }
         self.end_run();
         let partial_checksum = checksum_place(&view, run.packet.len(), run.partial_checksum)?;
         self.push(
-            origin,
             run.packet,
+            (view.ecn(), ecn),
             Offload {
                 partial_checksum,
                 segment: None,
             },
         );
-        self.open_run = match origin.congested {
-            false => self.start(origin, run, &view),
-            true => None,
-        };
+        self.open_run = self.start(origin.peer, run, &view, ecn);
         Ok(())
     }
 
@@ -130,12 +132,22 @@ impl Node {
         Ok(view)
     }
 
-    fn push(&mut self, origin: Origin, packet: &[u8], offload: Offload) {
+    /// What the packet bears from now on, of congestion.
+    fn mark(&mut self, origin: Origin, view: &InnerPacket<'_>) -> Result<u8, DropReason> {
+        let before = view.ecn();
+        let ecn = origin.marks.over(before);
+        let ecn = ecn.ok_or(DropReason::CongestionMarked)?;
+        self.tally.congestion_marks += u64::from(ecn == ecn::CE && before != ecn::CE);
+        Ok(ecn)
+    }
+
+    /// `congestion`: what the packet bears, and what it shall.
+    fn push(&mut self, packet: &[u8], congestion: (u8, u8), offload: Offload) {
         let bytes = &mut self.output.packet_bytes;
         let start = bytes.len();
         bytes.extend_from_slice(packet);
-        if origin.congested {
-            inner::mark_ce(&mut bytes[start..]);
+        if congestion.0 != congestion.1 {
+            ecn::set(&mut bytes[start..], congestion.1);
         }
         self.output.packets.push(Delivery {
             range: start..bytes.len(),
@@ -144,7 +156,7 @@ impl Node {
     }
 
     /// Only TCP with partial checksums is joined: what a kernel's segmentation would make of the result is known to be the same packets.
-    fn start(&self, origin: Origin, run: &Run<'_>, view: &InnerPacket<'_>) -> Option<OpenRun> {
+    fn start(&self, peer: u16, run: &Run<'_>, view: &InnerPacket<'_>, ecn: u8) -> Option<OpenRun> {
         let transport = view.transport_offset();
         let tcp = run.packet.get(transport..)?;
         if view.protocol() != TCP || !run.partial_checksum || run.last || tcp.len() < 20 {
@@ -163,7 +175,7 @@ impl Node {
             return None;
         }
         Some(OpenRun {
-            peer: origin.peer,
+            peer,
             run: run.run,
             next_index: run.index.wrapping_add(1),
             delivery: self.output.packets.len() - 1,
@@ -172,11 +184,12 @@ impl Node {
             size,
             next_seq: tcp_seq(tcp).wrapping_add(size as u32),
             count: 1,
+            ecn,
         })
     }
 
     /// Appends the payload of the next packet of the open run. False: it is not the next.
-    fn join(&mut self, origin: Origin, run: &Run<'_>, view: &InnerPacket<'_>) -> bool {
+    fn join(&mut self, peer: u16, run: &Run<'_>, view: &InnerPacket<'_>, ecn: u8) -> bool {
         let Some(open) = &mut self.open_run else {
             return false;
         };
@@ -185,8 +198,8 @@ impl Node {
         };
         let (packet, bytes) = (run.packet, &mut self.output.packet_bytes);
         let first = &bytes[delivery.range.clone()];
-        let fits = !origin.congested
-            && (open.peer, open.run, open.next_index) == (origin.peer, run.run, run.index)
+        let fits = open.ecn == ecn
+            && (open.peer, open.run, open.next_index) == (peer, run.run, run.index)
             && run.partial_checksum
             && view.transport_offset() == open.transport
             && packet.len() > open.header
@@ -231,15 +244,20 @@ fn tcp_seq(tcp: &[u8]) -> u32 {
     u32::from_be_bytes([tcp[4], tcp[5], tcp[6], tcp[7]])
 }
 
-/// Everything that one header of a super-packet says for all its packets is the same in both.
+/// Everything that one header of a super-packet says for all its packets is the same in both; congestion apart, which may be marked already
+/// in the first.
 fn same_flow(first: &[u8], packet: &[u8], transport: usize, header: usize) -> bool {
     let network_same = if first[0] >> 4 == 4 {
         // All but length, id and checksum.
-        first[..2] == packet[..2]
+        first[0] == packet[0]
+            && first[1] & !ecn::MASK == packet[1] & !ecn::MASK
             && first[6..10] == packet[6..10]
             && first[12..transport] == packet[12..transport]
     } else {
-        first[..4] == packet[..4] && first[6..transport] == packet[6..transport]
+        first[0] == packet[0]
+            && first[1] & !V6_ECN == packet[1] & !V6_ECN
+            && first[2..4] == packet[2..4]
+            && first[6..transport] == packet[6..transport]
     };
     let (one, other) = (&first[transport..header], &packet[transport..header]);
     // Of flags, FIN and PSH are merged; CWR is of a first packet only.

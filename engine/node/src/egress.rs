@@ -3,9 +3,10 @@
 use std::ops::Range;
 
 use overlayd_wire::envelope::Kind;
-use overlayd_wire::{Body, RouteRepr, inner};
+use overlayd_wire::{Body, RouteRepr};
 
 use crate::deliver::Origin;
+use crate::marks::Marks;
 use crate::pipeline::Arrival;
 use crate::reassemble::Joined;
 use crate::session::{Layer, Scope, Via};
@@ -67,12 +68,12 @@ impl Node {
         body: &[u8],
     ) -> Result<(), DropReason> {
         let peer = source.peer;
-        let marked = source.route.is_some_and(|route| route.ce);
-        let congested = marked || arrival.ecn == inner::ECN_CE;
-        let origin = Origin {
-            peer: self.peers[peer].id,
-            congested,
+        let marks = Marks {
+            outer: arrival.ecn,
+            relay: source.route.is_some_and(|route| route.ce),
         };
+        let id = self.peers[peer].id;
+        let origin = Origin { peer: id, marks };
         let body = Body::parse(body)?;
         let is_traffic = !matches!(body, Body::PathProbe(_) | Body::PathProbeReply(_));
         if is_traffic && source.route.is_some() {
@@ -95,9 +96,9 @@ impl Node {
             Body::Piece(piece) => {
                 let mut whole = std::mem::take(&mut self.scratch);
                 whole.clear();
-                let joined = self.peers[peer].pieces.take(now, piece, &mut whole);
+                let joined = self.peers[peer].pieces.take(now, piece, marks, &mut whole);
                 let result = match joined {
-                    Joined::Whole => self.deliver(origin, &whole, false),
+                    Joined::Whole(marks) => self.deliver(Origin { peer: id, marks }, &whole, false),
                     Joined::Waits => Ok(()),
                     Joined::Refused(reason) => Err(reason),
                 };

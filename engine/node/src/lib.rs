@@ -29,6 +29,7 @@ mod hostile;
 mod lanes;
 mod link;
 mod liveness;
+mod marks;
 mod meet;
 mod mtu;
 mod node;

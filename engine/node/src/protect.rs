@@ -1,6 +1,6 @@
 //! Sending a frame over a hop: end-to-end seal, number, a copy for repair, hop seal, repair symbols. Pure.
 
-use overlayd_wire::{Protected, Repair, envelope, inner};
+use overlayd_wire::{Protected, Repair, ecn, envelope};
 
 use crate::choose::{Leg, Way};
 use crate::link::Link;
@@ -78,8 +78,10 @@ impl Node {
         let link = self.links[leg.link]
             .as_deref_mut()
             .ok_or(DropReason::NoSession)?;
-        let congested = link.exit.pacer.is_congested() && leg.ecn != 0;
-        let ecn = if congested { inner::ECN_CE } else { leg.ecn };
+        let ecn = match link.exit.pacer.is_congested() {
+            true => ecn::marked(leg.ecn),
+            false => leg.ecn,
+        };
         let scope = Scope::Hop(leg.link as u16);
         let fate = (start, ecn, Turn::Paced);
         link.exit

@@ -95,6 +95,8 @@ reasons! {
     ForeignDestination = "foreign_destination",
     /// Egress: two pieces of one id that do not fit together.
     PieceMismatch = "piece_mismatch",
+    /// Egress: the underlay marked congestion, and a drop is the only mark that the packet's transport understands (RFC 6040).
+    CongestionMarked = "congestion_marked",
 }
 
 impl From<overlayd_wire::WireError> for DropReason {

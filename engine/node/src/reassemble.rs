@@ -2,6 +2,7 @@
 
 use overlayd_wire::Piece;
 
+use crate::marks::Marks;
 use crate::{DropReason, Nanos};
 
 /// A piece waits this long for the other one.
@@ -25,24 +26,31 @@ struct Waiting {
     id: u16,
     second: bool,
     since: Nanos,
+    marks: Marks,
     bytes: Vec<u8>,
 }
 
 /// What a piece led to.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Joined {
-    /// The whole packet was appended to the output.
-    Whole,
+    /// The whole packet was appended to the output; what both pieces were marked with.
+    Whole(Marks),
     Waits,
     Refused(DropReason),
 }
 
 impl Pieces {
     /// Takes a piece; a packet that it completes is appended to `out`.
-    pub(crate) fn take(&mut self, now: Nanos, piece: Piece<'_>, out: &mut Vec<u8>) -> Joined {
+    pub(crate) fn take(
+        &mut self,
+        now: Nanos,
+        piece: Piece<'_>,
+        marks: Marks,
+        out: &mut Vec<u8>,
+    ) -> Joined {
         self.expire(now, piece.id);
         let Some(place) = self.waiting.iter().position(|other| other.id == piece.id) else {
-            self.keep(now, piece);
+            self.keep(now, piece, marks);
             return Joined::Waits;
         };
         if self.waiting[place].second == piece.second {
@@ -64,13 +72,13 @@ impl Pieces {
         }
         self.spare.push(other.bytes);
         if fits {
-            Joined::Whole
+            Joined::Whole(marks.and(other.marks))
         } else {
             Joined::Refused(DropReason::PieceMismatch)
         }
     }
 
-    fn keep(&mut self, now: Nanos, piece: Piece<'_>) {
+    fn keep(&mut self, now: Nanos, piece: Piece<'_>, marks: Marks) {
         if self.waiting.len() == WAITING_MAX {
             let displaced = self.waiting.remove(0);
             self.spare.push(displaced.bytes);
@@ -82,6 +90,7 @@ impl Pieces {
             id: piece.id,
             second: piece.second,
             since: now,
+            marks,
             bytes,
         });
     }
@@ -111,7 +120,8 @@ mod tests {
         bytes: &[u8],
     ) -> (Joined, Vec<u8>) {
         let mut out = Vec::new();
-        let joined = pieces.take(now, Piece { second, id, bytes }, &mut out);
+        let marks = Marks::default();
+        let joined = pieces.take(now, Piece { second, id, bytes }, marks, &mut out);
         (joined, out)
     }
 
@@ -122,11 +132,11 @@ mod tests {
         assert_eq!(take(&mut pieces, 0, 2, true, b"yz").0, Joined::Waits);
         assert_eq!(
             take(&mut pieces, 1, 1, true, b"cd"),
-            (Joined::Whole, b"abcd".to_vec())
+            (Joined::Whole(Marks::default()), b"abcd".to_vec())
         );
         assert_eq!(
             take(&mut pieces, 1, 2, false, b"wx"),
-            (Joined::Whole, b"wxyz".to_vec())
+            (Joined::Whole(Marks::default()), b"wxyz".to_vec())
         );
         assert!(pieces.waiting.is_empty());
     }

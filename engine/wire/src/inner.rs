@@ -1,13 +1,8 @@
-//! Inner IPv4 and IPv6 packets: the little that classifying, routing and ECN need. Options and payload are left alone.
+//! Inner IPv4 and IPv6 packets: the little that classifying and routing need. Options and payload are left alone.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use crate::WireError;
-
-/// The two low bits of the traffic class (RFC 3168).
-pub const ECN_MASK: u8 = 0b11;
-/// Congestion experienced.
-pub const ECN_CE: u8 = 0b11;
+use crate::{WireError, ecn};
 
 const V4_HEADER_MIN: usize = 20;
 const V6_HEADER: usize = 40;
@@ -184,7 +179,7 @@ impl<'a> InnerPacket<'a> {
     /// Two bits.
     #[inline]
     pub fn ecn(&self) -> u8 {
-        self.traffic_class() & ECN_MASK
+        self.traffic_class() & ecn::MASK
     }
 
     #[inline]
@@ -214,37 +209,5 @@ impl<'a> InnerPacket<'a> {
             .copied()
             .unwrap_or_default();
         Ipv6Addr::from(address).into()
-    }
-}
-
-/// Sets CE on a packet whose transport understands it (RFC 6040: never on a Not-ECT packet). True: it bears CE now.
-pub fn mark_ce(packet: &mut [u8]) -> bool {
-    match InnerPacket::parse(packet).map(|view| view.traffic_class()) {
-        Ok(class) if class & ECN_MASK != 0 => set_traffic_class(packet, class | ECN_CE),
-        _ => false,
-    }
-}
-
-/// Sets DSCP and ECN; in IPv4 the header checksum follows (RFC 1624). False: neither IPv4 nor IPv6, nothing done.
-pub fn set_traffic_class(packet: &mut [u8], class: u8) -> bool {
-    match packet {
-        [first, second, ..] if *first >> 4 == 6 => {
-            *first = 0x60 | class >> 4;
-            *second = class << 4 | (*second & 0x0f);
-            true
-        }
-        [first, second, _, _, _, _, _, _, _, _, high, low, ..] if *first >> 4 == 4 => {
-            let before = u16::from_be_bytes([*first, *second]);
-            let after = u16::from_be_bytes([*first, class]);
-            *second = class;
-            let sum = u32::from(!u16::from_be_bytes([*high, *low]))
-                + u32::from(!before)
-                + u32::from(after);
-            let folded = (sum & 0xffff) + (sum >> 16);
-            let folded = (folded & 0xffff) + (folded >> 16);
-            [*high, *low] = (!(folded as u16)).to_be_bytes();
-            true
-        }
-        _ => false,
     }
 }

@@ -8,6 +8,7 @@
 //! the page does not allow, and says why by [`WireError`]. Called by `engine/node` and the shells. Pure.
 
 pub mod body;
+pub mod ecn;
 pub mod envelope;
 mod error;
 pub mod frame;

@@ -9,7 +9,7 @@
 use overlayd_wire::route::{RouteView, advance, set_ce};
 use overlayd_wire::{
     Body, CookieReply, Frame, Init, InitPayload, InnerPacket, Kind, Protected, Response,
-    ResponsePayload, Sealed, inner,
+    ResponsePayload, Sealed, ecn,
 };
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -66,8 +66,9 @@ fn ask_all(bytes: &[u8]) {
     let mut copy = bytes.to_vec();
     advance(&mut copy);
     set_ce(&mut copy);
-    inner::mark_ce(&mut copy);
-    inner::set_traffic_class(&mut copy, 0xff);
+    ecn::mark_ce(&mut copy);
+    ecn::set(&mut copy, 1);
+    ecn::set_traffic_class(&mut copy, 0xff);
 }
 
 #[test]

@@ -6,7 +6,7 @@
     reason = "tests fail by panicking"
 )]
 
-use overlayd_wire::inner::{ECN_CE, mark_ce, set_traffic_class};
+use overlayd_wire::ecn::{CE, mark_ce, set, set_traffic_class};
 use overlayd_wire::{InnerPacket, WireError};
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -178,7 +178,7 @@ fn ce_is_put_only_on_what_understands_it() {
     ] {
         for mut packet in [v4(6, class, 0, 0, &PORTS), v6(6, class, &PORTS)] {
             assert_eq!(mark_ce(&mut packet), marked);
-            let expected = if marked { class | ECN_CE } else { class };
+            let expected = if marked { class | CE } else { class };
             assert_eq!(
                 InnerPacket::parse(&packet).unwrap().traffic_class(),
                 expected
@@ -200,6 +200,17 @@ proptest! {
 
         let mut packet = v6(17, before, &payload);
         prop_assert!(set_traffic_class(&mut packet, after));
+        prop_assert_eq!(packet, v6(17, after, &payload));
+    }
+
+    #[test]
+    fn congestion_bits_are_set_and_nothing_else(class: u8, ecn in 0..4u8, payload in vec(any::<u8>(), 0..40)) {
+        let after = class & 0xfc | ecn;
+        let mut packet = v4(17, class, 0, 0, &payload);
+        prop_assert!(set(&mut packet, ecn));
+        prop_assert_eq!(packet, v4(17, after, 0, 0, &payload));
+        let mut packet = v6(17, class, &payload);
+        prop_assert!(set(&mut packet, ecn));
         prop_assert_eq!(packet, v6(17, after, &payload));
     }
 }
