@@ -46,6 +46,11 @@ pub fn complete(packet: &mut [u8], (start, offset): (u16, u16)) -> bool {
     true
 }
 
+/// A checksum after one of the words under it has changed (RFC 1624).
+pub(crate) fn changed(checksum: u16, before: u16, after: u16) -> u16 {
+    !fold(u64::from(!checksum) + u64::from(!before) + u64::from(after))
+}
+
 /// Of 16-bit words in one's complement, not yet folded.
 fn sum(bytes: &[u8]) -> u64 {
     let (words, rest) = bytes.as_chunks::<2>();

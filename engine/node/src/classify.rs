@@ -2,6 +2,7 @@
 
 use overlayd_wire::{Budget, InnerPacket};
 
+use crate::advise;
 use crate::node::Packet;
 use crate::snapshot::Classifier;
 use crate::tables::Owner;
@@ -15,6 +16,8 @@ pub(crate) struct Flow {
     pub(crate) class: u8,
     pub(crate) budget: Budget,
     pub(crate) ecn: u8,
+    /// It opens a TCP connection.
+    pub(crate) opens: bool,
 }
 
 impl Node {
@@ -36,6 +39,7 @@ impl Node {
             class,
             budget: Budget::from_ns(deadline),
             ecn: view.ecn(),
+            opens: advise::opens(&view, packet.bytes),
         })
     }
 }

@@ -17,6 +17,8 @@ pub struct Counters {
     pub stranded: u64,
     /// Packets that got a mark of congestion here or under way, and bear it to their destination.
     pub congestion_marks: u64,
+    /// Senders of inner packets that were told by ICMP what fits.
+    pub advised: u64,
     /// By name of the `DropReason`.
     pub drops: BTreeMap<&'static str, u64>,
 }
@@ -31,6 +33,7 @@ pub(crate) struct Tally {
     pub(crate) relayed: u64,
     pub(crate) stranded: u64,
     pub(crate) congestion_marks: u64,
+    pub(crate) advised: u64,
     drops: [u64; DropReason::ALL.len()],
 }
 
@@ -44,6 +47,7 @@ impl Default for Tally {
             relayed: 0,
             stranded: 0,
             congestion_marks: 0,
+            advised: 0,
             drops: [0; DropReason::ALL.len()],
         }
     }
@@ -70,6 +74,7 @@ impl Tally {
             relayed: self.relayed,
             stranded: self.stranded,
             congestion_marks: self.congestion_marks,
+            advised: self.advised,
             drops: drops.filter(|(_, count)| *count > 0).collect(),
         }
     }

@@ -99,6 +99,7 @@ impl Node {
                 bytes.extend_from_slice(packet);
             });
         }
+        self.advise(now, way, packet);
         if packet.len() > 2 * (way.room.saturating_sub(Piece::HEADER_LEN)) {
             return Err(DropReason::TooBig);
         }

@@ -13,6 +13,7 @@
 //!
 //! The way of a packet stands in `pipeline`, in order. The frames are those of `docs/wire-format.md`.
 
+mod advise;
 mod apply;
 mod checksum;
 mod choose;

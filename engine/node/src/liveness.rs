@@ -188,7 +188,8 @@ impl Liveness {
         self.pending.front().map(|sent| sent + self.patience())
     }
 
-    fn unanswered_limit(&self) -> usize {
+    /// So many probes in a row are not lost by chance.
+    pub(crate) fn unanswered_limit(&self) -> usize {
         let loss = self.loss_ratio.clamp(1e-9, 0.999);
         let count = (FALSE_ALARM.ln() / loss.ln()).ceil() as usize;
         count.clamp(UNANSWERED_MIN, UNANSWERED_MAX)

@@ -80,6 +80,8 @@ pub struct Node {
     pub(crate) scratch: Vec<u8>,
     /// Reused for one packet of a super-packet that has to go in pieces.
     pub(crate) cut_packet: Vec<u8>,
+    /// Reused for a packet that opens a connection.
+    pub(crate) opening: Vec<u8>,
     pub(crate) restored: Restored,
     pub(crate) open_run: Option<OpenRun>,
     /// No packet that waits for a session is given up before.
@@ -117,6 +119,7 @@ impl Node {
             reports: 0,
             scratch: Vec::new(),
             cut_packet: Vec::new(),
+            opening: Vec::new(),
             restored: Restored::default(),
             open_run: None,
             waiting_until: None,

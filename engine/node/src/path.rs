@@ -15,9 +15,10 @@ use crate::{Nanos, PathReport};
 /// Health asked of a path before the engine comes back to it.
 const HOLD_MIN: Nanos = 60_000_000_000;
 const HOLD_MAX: Nanos = 3_600_000_000_000;
-/// IPv6 and UDP: hops behind the first one may be of either family.
+/// IPv6 and UDP. Hops behind the first one may be of either family: what a path carries is counted as if all were of IPv6, so that 1520 is
+/// what hops of IPv4 carry that have 1500.
 pub(crate) const IP_AND_UDP: usize = 48;
-/// Nothing on the way is expected to carry more.
+/// As long as nothing is known of the first hop.
 const MTU_LIMIT: u16 = 1500;
 /// A route carries traffic if a packet took it this lately.
 const BUSY: Nanos = 2_000_000_000;
@@ -47,9 +48,9 @@ pub(crate) struct Path {
     pub(crate) liveness: Liveness,
     /// Names the path in probes to its destination; `None`: there are too many to be named.
     pub(crate) slot: Option<u8>,
-    pub(crate) probe_seq: u32,
+    probe_seq: u32,
     pub(crate) probe_at: Nanos,
-    /// Of the narrowest hop, as packets of IPv6.
+    /// Of the narrowest hop, as packets of IPv6; the first hop's is its limit.
     pub(crate) mtu: MtuSearch,
     pub(crate) samples: Samples,
     pub(crate) counts: Counts,
@@ -212,6 +213,12 @@ impl PathSet {
         &self.paths[self.active]
     }
 
+    /// A datagram of so many bytes takes the path in use.
+    pub(crate) fn frame_sent(&mut self, now: Nanos, bytes: usize) {
+        let size = (bytes + IP_AND_UDP).min(usize::from(u16::MAX)) as u16;
+        self.paths[self.active].mtu.frames_sent(now, size, 1);
+    }
+
     pub(crate) fn is_active(&self, place: usize) -> bool {
         place == self.active
     }
@@ -352,6 +359,16 @@ impl Path {
         } else {
             usize::from(self.mtu.proven()) - IP_AND_UDP
         }
+    }
+
+    /// Number of the next probe; the highest bit is left to the kind of probe.
+    pub(crate) fn next_probe_seq(&self) -> u32 {
+        (self.probe_seq + 1) & (u32::MAX >> 1)
+    }
+
+    pub(crate) fn take_probe_seq(&mut self) -> u32 {
+        self.probe_seq = self.next_probe_seq();
+        self.probe_seq
     }
 
     fn update(&mut self, now: Nanos, neighbour_is_up: impl Fn(usize) -> bool) {

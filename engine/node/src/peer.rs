@@ -28,6 +28,8 @@ pub(crate) struct Peer {
     pub(crate) ready: bool,
     /// How its last routed frame came: backwards, that answers a peer to which there is no route.
     pub(crate) came: Option<RouteRepr>,
+    /// When a sender of packets to it was told last that they are too big.
+    pub(crate) advised_at: Nanos,
     /// End-to-end datagrams of traffic to and from it, on all paths. Probes are not among them: most try paths that are not in use.
     pub(crate) sent: u32,
     pub(crate) received: u32,
@@ -54,6 +56,7 @@ impl Peer {
             up: false,
             ready: false,
             came: None,
+            advised_at: 0,
             sent: 0,
             received: 0,
             pieces: Pieces::default(),

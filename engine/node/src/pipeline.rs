@@ -1,6 +1,6 @@
 //! A packet's whole way, in order: ingress, transit, egress. Each stage has a file of its own; this one only names them. Pure.
 
-use overlayd_wire::envelope::Kind;
+use overlayd_wire::envelope::{Kind, TAG_LEN};
 use overlayd_wire::{Frame, Protected};
 
 use crate::choose::Way;
@@ -17,6 +17,9 @@ impl Node {
         let Some(way) = self.choose(now, &flow, packet)? else {
             return Ok(()); // it waits for a session, or goes to another shard
         };
+        if flow.opens {
+            return self.open_fitting(now, &way, packet); // a connection's first packet tells its peer what fits
+        }
         self.cut(now, &way, packet) // into a run, two pieces or a whole; each goes `out`
     }
 
@@ -27,26 +30,30 @@ impl Node {
         way: &Way,
         body: impl FnOnce(&mut Vec<u8>),
     ) -> Result<(), DropReason> {
-        self.send(now, way, body)?;
+        let length = self.send(now, way, body)?;
         if way.route.is_some() {
             // Only now: what found no room in our own queue is no loss of the path.
             self.peers[way.peer].sent = self.peers[way.peer].sent.wrapping_add(1);
         }
+        if let Some(set) = way.set {
+            self.routes.sets[set].frame_sent(now, length);
+        }
         Ok(())
     }
 
-    /// Ingress: one body leaves, of traffic or a probe of a path.
+    /// Ingress: one body leaves, of traffic or a probe of a path. Bytes of its datagram.
     pub(crate) fn send(
         &mut self,
         now: Nanos,
         way: &Way,
         body: impl FnOnce(&mut Vec<u8>),
-    ) -> Result<(), DropReason> {
+    ) -> Result<usize, DropReason> {
         let frame = self.frame(now, way, body)?; // sealed end to end, if routed
+        let length = self.output.bytes.len() - frame + TAG_LEN;
         self.protect(now, &way.leg, way.route.is_some(), frame)?; // numbered and kept
         self.seal_hop(now, &way.leg, frame)?; // and scheduled
         self.add_repair(now, &way.leg);
-        Ok(())
+        Ok(length)
     }
 
     /// Transit and egress: from the underlay.

@@ -51,7 +51,7 @@ impl Node {
                 let frame = &mut output.bytes[start + envelope::HEADER_LEN..];
                 let wait = link.exit.pacer.wait();
                 let budget = leg.budget.less(wait);
-                link.mtu.frame_sent(now, link.exit.packet_size(length));
+                link.mtu.frames_sent(now, link.exit.packet_size(length), 1);
                 let protector = link.protector(leg.class, policy(&self.policies, leg.class));
                 let header = Protected {
                     routed,

@@ -163,11 +163,14 @@ impl Node {
             .meter
             .replied(now, reply, paced)
             .ok_or(DropReason::BadValue)?;
-        let size = link.exit.packet_size(reply.received_size.into());
-        link.mtu.answered(now, reply.seq, size);
         if usize::from(reply.received_size) > PROBE_BYTES {
+            let size = link.exit.packet_size(reply.received_size.into());
+            link.mtu.answered(now, reply.seq, size);
             link.liveness.proved(reply.sent_ns);
         } else {
+            let proofs = link.liveness.unanswered_limit();
+            let counts = (reply.sent, reply.received);
+            link.mtu.small_answered(now, reply.seq, counts, proofs);
             let turn = link.liveness.answered(reply.sent_ns, rtt);
             if let Turn::TakenBack(since) = turn {
                 self.routes.take_back(arrival.peer, since);
@@ -248,30 +251,36 @@ impl Node {
         }
     }
 
-    /// Sends the probes of a link that are due: a small one for liveness, a padded one for its MTU.
+    /// Sends the probes of a link that are due: a padded one for its MTU, and a small one for liveness, or for comparison.
     fn probe(&mut self, now: Nanos, place: usize) -> Result<(), DropReason> {
         let jitter = self.jitter();
+        let link = self.links[place]
+            .as_deref_mut()
+            .ok_or(DropReason::NoSession)?;
+        let (up, proofs) = (link.liveness.is_up(), link.liveness.unanswered_limit());
+        let padded = up
+            .then(|| link.mtu.poll(now, link.meter.next_seq(), proofs))
+            .flatten();
+        if let Some(size) = padded {
+            let probe = link.probe(now);
+            let length = link.exit.payload_of(size) - overlayd_wire::envelope::OVERHEAD;
+            self.send_plain(now, place, |bytes| probe.emit(length, bytes))?;
+        }
         let link = self.links[place]
             .as_deref_mut()
             .ok_or(DropReason::NoSession)?;
         if link.liveness.is_suspect(now) {
             link.probe_at = link.probe_at.min(now + crate::liveness::FAST);
         }
-        if link.probe_at <= now {
+        let is_due = link.probe_at <= now;
+        if is_due {
             link.probe_at = link.next_probe(now, jitter);
-            let probe = link.probe(now);
             link.liveness.probe_sent(now);
-            self.send_plain(now, place, |bytes| probe.emit(LinkProbe::LEN, bytes))?;
         }
-        let link = self.links[place]
-            .as_deref_mut()
-            .ok_or(DropReason::NoSession)?;
-        if link.liveness.is_up()
-            && let Some(size) = link.mtu.poll(now, link.meter.next_seq())
-        {
+        if is_due || padded.is_some() {
             let probe = link.probe(now);
-            let length = link.exit.payload_of(size) - overlayd_wire::envelope::OVERHEAD;
-            self.send_plain(now, place, |bytes| probe.emit(length, bytes))?;
+            link.mtu.small_sent(probe.seq);
+            self.send_plain(now, place, |bytes| probe.emit(LinkProbe::LEN, bytes))?;
         }
         Ok(())
     }

@@ -5,6 +5,7 @@ use overlayd_wire::{Body, Budget, PathProbe, PathProbeReply, Protected, RouteRep
 use crate::choose::{Leg, Way};
 use crate::egress::Source;
 use crate::event::Event;
+use crate::link::Link;
 use crate::liveness::{FAST, SLOW, Turn};
 use crate::path::{Path, Switched, Watch};
 use crate::schedule;
@@ -13,6 +14,8 @@ use crate::{DropReason, Nanos, Node};
 
 /// First hops of busy routes are marked as needed this often.
 const SWEEP: Nanos = 500_000_000;
+/// Nor is a path asked for its MTU more often, whatever holds the probes back.
+const ASK_GAP: Nanos = 5_000_000;
 /// Marks the sequence numbers of probes that are padded to find the path's MTU.
 const PADDED: u32 = 1 << 31;
 
@@ -84,10 +87,13 @@ impl Node {
             if state.liveness.is_suspect(now) {
                 state.probe_at = state.probe_at.min(now + FAST);
             }
-            if state.probe_at <= now {
+            let is_due = state.probe_at <= now;
+            if is_due {
                 let suspect = state.liveness.is_suspect(now);
                 state.probe_at = now + if suspect { FAST } else { interval };
-                self.probe_path(now, place, path);
+            }
+            if is_due || (state.liveness.is_up() && state.mtu.poll_timeout() <= now) {
+                self.probe_path(now, place, path, is_due);
             }
             let state = &self.routes.sets[place].paths[path];
             let verdict = state.liveness.verdict_at().unwrap_or(Nanos::MAX);
@@ -96,7 +102,11 @@ impl Node {
                 .suspect_at()
                 .filter(|at| *at > now)
                 .unwrap_or(Nanos::MAX);
-            due = due.min(state.probe_at).min(verdict).min(suspect);
+            let ask = match state.liveness.is_up() {
+                true => state.mtu.poll_timeout().max(now + ASK_GAP),
+                false => Nanos::MAX,
+            };
+            due = due.min(state.probe_at).min(verdict).min(suspect).min(ask);
         }
         self.choose_path(now, place);
         let set = &self.routes.sets[place];
@@ -104,7 +114,8 @@ impl Node {
         self.routes.dues.set(place, due.max(now + 1));
     }
 
-    fn probe_path(&mut self, now: Nanos, place: usize, path: usize) {
+    /// Sends a padded probe, if one is due, and a small one: for comparison, or for liveness too.
+    fn probe_path(&mut self, now: Nanos, place: usize, path: usize, for_liveness: bool) {
         let set = &mut self.routes.sets[place];
         let class = set.class;
         let state = &mut set.paths[path];
@@ -121,12 +132,16 @@ impl Node {
         if !self.peers[peer].ready || !self.peers[state.via].up {
             return;
         }
-        state.probe_seq = (state.probe_seq + 1) & !PADDED;
-        let seq = state.probe_seq;
-        let padded = if state.liveness.is_up() {
-            state.mtu.poll(now, seq)
-        } else {
-            None
+        let first_hop = self.links[link].as_deref().map(Link::datagram_bytes);
+        if let Some(bytes) = first_hop {
+            state
+                .mtu
+                .set_limit((bytes + crate::path::IP_AND_UDP) as u16);
+        }
+        let proofs = state.liveness.unanswered_limit();
+        let padded = match state.liveness.is_up() {
+            true => state.mtu.poll(now, state.next_probe_seq(), proofs),
+            false => None,
         };
         let route = state.route;
         let budget = self
@@ -144,29 +159,31 @@ impl Node {
             peer,
             route: Some(route),
             room: usize::MAX,
+            set: None,
         };
         // It waits for its turn among the traffic, whose count it tells; that is no delay of the path.
         let wait = self.links[link]
             .as_deref()
             .map_or(0, |link| link.exit.pacer.wait());
-        let probe = PathProbe {
+        let mut probe = PathProbe {
             slot,
-            seq,
+            seq: 0,
             sent_ns: now + wait,
             sent: self.peers[peer].sent,
         };
-        if self.send_path_probe(now, &way, probe, 0) {
-            let state = &mut self.routes.sets[place].paths[path];
-            state.liveness.probe_sent(probe.sent_ns);
-        }
         if let Some(size) = padded {
             let overhead = 2 * envelope::OVERHEAD + Protected::LEN + route.wire_len();
             let length = usize::from(size) - crate::path::IP_AND_UDP - overhead;
-            let probe = PathProbe {
-                seq: seq | PADDED,
-                ..probe
-            };
+            probe.seq = self.routes.sets[place].paths[path].take_probe_seq() | PADDED;
             self.send_path_probe(now, &way, probe, length);
+        }
+        probe.seq = self.routes.sets[place].paths[path].take_probe_seq();
+        if self.send_path_probe(now, &way, probe, 0) {
+            let state = &mut self.routes.sets[place].paths[path];
+            state.mtu.small_sent(probe.seq);
+            if for_liveness {
+                state.liveness.probe_sent(probe.sent_ns);
+            }
         }
     }
 
@@ -207,7 +224,8 @@ impl Node {
             received: self.peers[source.peer].received,
         };
         let way = self.way_back(source.peer, source.class, &route)?;
-        self.send(now, &way, |bytes| Body::PathProbeReply(reply).emit(bytes))
+        self.send(now, &way, |bytes| Body::PathProbeReply(reply).emit(bytes))?;
+        Ok(())
     }
 
     /// The reversed route, over the link to its first hop.
@@ -233,6 +251,7 @@ impl Node {
             peer,
             route: Some(back),
             room: usize::MAX,
+            set: None,
         })
     }
 
@@ -258,7 +277,14 @@ impl Node {
         state.counts.told(reply.sent_ns, reply.sent, reply.received);
         if reply.seq & PADDED != 0 {
             state.mtu.answered(now, reply.seq & !PADDED, u16::MAX);
+            self.routes.dues.set(place, now); // it may have more to ask
             return Ok(());
+        }
+        let proofs = state.liveness.unanswered_limit();
+        let counts = (reply.sent, reply.received);
+        state.mtu.small_answered(now, reply.seq, counts, proofs);
+        if state.mtu.poll_timeout() <= now {
+            self.routes.dues.set(place, now);
         }
         if rtt > 0 {
             state.samples.add(rtt);
