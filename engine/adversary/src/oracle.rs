@@ -102,6 +102,16 @@ impl Oracle {
         self.segment = segment;
     }
 
+    /// A node tells a sender of its own what fits on the way to `to`: of a packet that has these ends.
+    fn judge_advice(&mut self, ends: (u16, u16), quoted: &[u8]) -> Result<(), &'static str> {
+        let fits = Mark::of(quoted).is_some_and(|mark| (mark.from, mark.to) == ends);
+        self.not_sent += u64::from(!fits);
+        match fits {
+            true => Ok(()),
+            false => Err("advice about another's packet"),
+        }
+    }
+
     fn judge_one(&mut self, at: u16, packet: &[u8]) -> Result<(), &'static str> {
         let ends = packets::ends(packet);
         let (Some((Some(from), Some(to))), true) =
@@ -113,6 +123,9 @@ impl Oracle {
         if from == self.hostile {
             self.of_hostile += 1;
             return Ok(());
+        }
+        if let Some(quoted) = packets::too_big(packet) {
+            return self.judge_advice((at, from), quoted);
         }
         let known = Mark::of(packet).filter(|mark| (mark.from, mark.to) == (from, to));
         let stream = &mut self.streams[usize::from(from) * NODES + usize::from(to)];
@@ -126,9 +139,7 @@ impl Oracle {
             return Err("never sent");
         }
         packets::write_segment(&mut self.expected, &self.whole, &offload, mark.index.into());
-        if packets::ecn(packet) == 3 && packets::ecn(&self.expected) != 3 {
-            packets::mark_congestion(&mut self.expected);
-        }
+        packets::mark_like(&mut self.expected, packet);
         if self.expected != packet {
             self.altered += 1;
             return Err("altered");

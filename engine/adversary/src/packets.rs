@@ -174,15 +174,17 @@ pub(crate) fn write_segment(out: &mut Vec<u8>, packet: &[u8], offload: &Offload,
     complete(out);
 }
 
-/// Gives a packet the mark of congestion, if it may bear one.
-pub(crate) fn mark_congestion(packet: &mut [u8]) {
-    if ecn(packet) == 0 {
-        return;
-    }
+/// Gives a packet the marks of congestion that it may have got under way (RFC 6040): those of `arrived`, if they are such.
+pub(crate) fn mark_like(packet: &mut [u8], arrived: &[u8]) {
+    let marks = match (ecn(packet), ecn(arrived)) {
+        (1 | 2, 3) => 3,
+        (2, 1) => 1,
+        _ => return,
+    };
     if packet[0] >> 4 == 6 {
-        packet[1] |= 0x30;
+        packet[1] = packet[1] & !0x30 | marks << 4;
     } else {
-        packet[1] |= 3;
+        packet[1] = packet[1] & !3 | marks;
         set_header_checksum(packet);
     }
 }
@@ -216,6 +218,17 @@ pub(crate) fn ends(packet: &[u8]) -> Option<(Option<u16>, Option<u16>)> {
         _ => return None,
     };
     (length == packet.len()).then_some((owner(from), owner(to)))
+}
+
+/// What an ICMP packet quotes that says "too big".
+pub(crate) fn too_big(packet: &[u8]) -> Option<&[u8]> {
+    let icmp = packet.get(transport_offset(packet)..)?;
+    let is_one = match (packet.first()? >> 4, protocol(packet)) {
+        (4, 1) => icmp.starts_with(&[3, 4]),
+        (6, 58) => icmp.starts_with(&[2, 0]),
+        _ => false,
+    };
+    is_one.then(|| icmp.get(8..))?
 }
 
 impl Mark {

@@ -31,6 +31,16 @@ pub(crate) fn resize(packet: &mut [u8], field: usize, before: usize, after: usiz
     packet[field..field + 2].copy_from_slice(&fold(sum).to_be_bytes());
 }
 
+/// Sum of the pseudo-header: what the field of a partial checksum holds. `packet` has a whole IP header.
+pub(crate) fn pseudo_header(packet: &[u8], protocol: u8, transport_length: usize) -> u16 {
+    let addresses = if packet[0] >> 4 == 4 {
+        &packet[12..20]
+    } else {
+        &packet[8..40]
+    };
+    fold(sum(addresses) + u64::from(protocol) + transport_length as u64)
+}
+
 /// Completes a partial checksum. False: the place is outside the packet.
 pub fn complete(packet: &mut [u8], (start, offset): (u16, u16)) -> bool {
     let start = usize::from(start);

@@ -56,7 +56,7 @@ impl Pieces {
         if self.waiting[place].second == piece.second {
             // The other half of the one that waits was lost: this one's is still to come.
             self.spare.push(self.waiting.remove(place).bytes);
-            self.keep(now, piece);
+            self.keep(now, piece, marks);
             return Joined::Refused(DropReason::PieceMismatch);
         }
         let other = self.waiting.swap_remove(place);
@@ -157,13 +157,14 @@ mod tests {
     fn a_piece_whose_other_half_was_lost_spoils_none_of_the_same_number_later() {
         let mut pieces = Pieces::default();
         take(&mut pieces, 0, 7, false, b"old");
+        let joined = Joined::Whole(Marks::default());
         for id in 8..=u16::MAX {
             take(&mut pieces, 1, id, false, b"ab");
-            assert_eq!(take(&mut pieces, 1, id, true, b"cd").0, Joined::Whole);
+            assert_eq!(take(&mut pieces, 1, id, true, b"cd").0, joined);
         }
         assert_eq!(take(&mut pieces, 2, 7, true, b"w").0, Joined::Waits);
         let whole = take(&mut pieces, 2, 7, false, b"ne");
-        assert_eq!(whole, (Joined::Whole, b"new".to_vec()));
+        assert_eq!(whole, (joined, b"new".to_vec()));
         // Too soon to tell by the number: the newer one counts.
         take(&mut pieces, 3, 9, false, b"old");
         take(&mut pieces, 3, 9, false, b"ne");
