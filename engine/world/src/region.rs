@@ -134,7 +134,9 @@ impl Region {
         }
     }
 
+    /// Takes what was sent in the other region, which must not have come already.
     pub(crate) fn receive(&mut self, at: Nanos, cause: Cause, arrival: Arrival) {
+        debug_assert!(at >= self.clock.now(), "the regions ran too long alone");
         self.clock.schedule(at, cause, Happening::Arrival(arrival));
     }
 
