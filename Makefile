@@ -71,6 +71,10 @@ ROUNDS ?= 5
 bench-dataplane: setup ## we, the peers, raw veth and a bare loop, measured interleaved (ROUNDS=5, 12 minutes each; root)
 	$(BIN)/python -m tests.bench --rounds $(ROUNDS)
 
+.PHONY: bench-shards
+bench-shards: setup ## engines of 1 to 4 shards, measured interleaved (ROUNDS=5, 2 minutes each; root)
+	$(BIN)/python -m tests.bench.shards --rounds $(ROUNDS)
+
 .PHONY: lock
 lock: setup ## renew the exact versions in tools/constraints.txt
 	@tools/lock

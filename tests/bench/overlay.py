@@ -26,11 +26,12 @@ a hop with 2 % loss gets from the default table.
 
 @dataclass(frozen=True, slots=True)
 class Overlay:
-    """``service`` is the class of all traffic."""
+    """``service`` is the class of all traffic, ``shards`` the number at each host."""
 
     name: str
     relays: int = 0
     service: ServiceClass = DEFAULT_CLASSES[0]
+    shards: int = 1
 
     @property
     def hosts(self) -> int:
@@ -38,7 +39,7 @@ class Overlay:
 
     def start(self, ground: Ground, _find: Callable[[str], str]) -> tuple[str, str]:
         numbers = range(1, self.hosts + 1)
-        hosts = [Host(number, ground.directory) for number in numbers]
+        hosts = [Host(number, ground.directory, shards=self.shards) for number in numbers]
         for host, namespace in zip(hosts, ground.namespaces, strict=True):
             host.namespace, host.log = namespace, ground.log(host.number)
             assert host.underlay == underlay(host.number)
@@ -52,7 +53,7 @@ class Overlay:
                 if not isinstance(answer, engine.Applied):
                     raise LabError(f"host{host.number}: {answer}")
                 if host is hosts[-1]:
-                    agent.wait_up()
+                    agent.wait_up(self.shards)
         return hosts[0].addresses[0], hosts[-1].addresses[0]
 
 

@@ -57,8 +57,8 @@ class Programs:
             return found
         raise Missing(self._failures.get(name, f"{name} is not installed"))
 
-    def install(self) -> None:
-        """Bring everything that is not there yet. Raises :class:`Missing` only for our own programs."""
+    def install_tools(self) -> None:
+        """Bring what measures, not what is measured. Raises :class:`Missing` only for our own programs."""
         (self.folder / "bin").mkdir(parents=True, exist_ok=True)
         cargo = [
             "cargo",
@@ -71,6 +71,12 @@ class Programs:
             "--examples",
         ]
         _run(cargo, cwd=self.root / "engine")
+        if self._lacking({"iperf3": ("iperf3",)}):
+            self._attempt("Debian packages", self._lacking(DEBIAN), self._unpack_debian)
+
+    def install(self) -> None:
+        """Bring everything that is not there yet. Raises :class:`Missing` only for our own programs."""
+        self.install_tools()
         self._attempt("Debian packages", self._lacking(DEBIAN), self._unpack_debian)
         for module, names in GO.items():
             if self._lacking({module: names}):

@@ -29,7 +29,7 @@ CONTROLS = ("bbr", "cubic")
 def run(root: Path, output: Path, rounds: int, names: Sequence[str], states: Sequence[str]) -> None:
     """Measure the named systems and write ``dataplane.json`` and ``dataplane.svg``, anew after each round."""
     remove_left_behind()
-    programs = Programs(root, root / "build" / "bench" / "peers", _tell)
+    programs = Programs(root, root / "build" / "bench" / "peers", tell)
     output.mkdir(parents=True, exist_ok=True)
     programs.install()
     congestion = pick_control(Path("/proc/sys/net/ipv4/tcp_available_congestion_control").read_text())
@@ -48,22 +48,29 @@ def run(root: Path, output: Path, rounds: int, names: Sequence[str], states: Seq
                     missing[name] = str(error)
                     continue
                 cells.append(cell)
-                _tell(f"round {number} of {rounds}, offloads {state}, {name}: {_summary(cell)}")
+                tell(f"round {number} of {rounds}, offloads {state}, {name}: {summary(cell)}")
         document = figures.document(cells, [peer.name for peer in PEERS], machine, missing)
         (output / "dataplane.json").write_text(json.dumps(document, indent=2, ensure_ascii=False) + "\n")
         (output / "dataplane.svg").write_text(chart.render(document, names))
     print(table.render(document, names))
-    _tell(f"TCP by {congestion}; the figures are in {output}/dataplane.json, the chart in dataplane.svg")
+    tell(f"TCP by {congestion}; the figures are in {output}/dataplane.json, the chart in dataplane.svg")
 
 
-def measure(system: System, state: str, number: int, programs: Programs, congestion: str) -> Cell:
+def measure(
+    system: System,
+    state: str,
+    number: int,
+    programs: Programs,
+    congestion: str,
+    metrics: Sequence[str] = figures.METRICS,
+) -> Cell:
     """Bring a system up, measure it, take it down. Raises :class:`Missing` where its program is not there."""
     with tempfile.TemporaryDirectory(prefix="ovd-bench") as directory:
         ground = Ground(system.hosts, state == "on", Path(directory))
         try:
             with ground:
                 ends = system.start(ground, programs.find)
-                found: Figures = Bench(ground, ends, programs.find, congestion).measure()
+                found: Figures = Bench(ground, ends, programs.find, congestion).measure(metrics)
         except (LabError, OSError) as error:
             return Cell(system.name, state, number, None, f"{error}\n{ground.log_tail()}".strip())
     return Cell(system.name, state, number, found)
@@ -94,7 +101,7 @@ def pick_control(available: str) -> str:
     return next((name for name in CONTROLS if name in available.split()), available.split()[0])
 
 
-def _summary(cell: Cell) -> str:
+def summary(cell: Cell) -> str:
     if cell.figures is None:
         return f"failed: {cell.failure}"
     found = [
@@ -105,5 +112,5 @@ def _summary(cell: Cell) -> str:
     return ", ".join(found)
 
 
-def _tell(line: str) -> None:
+def tell(line: str) -> None:
     print(f"{time.strftime('%H:%M:%S')} {line}", flush=True)
