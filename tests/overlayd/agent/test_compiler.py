@@ -1,5 +1,7 @@
 """Snapshots: the same tables give the same bytes, and nothing is handed over that the engine would refuse."""
 
+from dataclasses import replace
+
 import msgspec
 from hypothesis import given
 from hypothesis import strategies as st
@@ -75,3 +77,14 @@ def test_a_node_that_is_no_relay_is_not_passed() -> None:
     held = MeshView(held.generation, held.network, peers, {})
     assert installable((ROME,), ME, held, NEIGHBOURS)
     assert not installable((ROME, BERLIN), ME, held, NEIGHBOURS)
+
+
+def test_a_peer_has_as_many_lanes_as_its_uplinks_say_within_what_an_engine_takes() -> None:
+    held = view(BERLIN, ROME)
+    assert held.network is not None
+    for lanes, wanted_lanes in ((1, 1), (4, 4), (0, 1), (-3, 1), (99, 16)):
+        there = held.peers[ROME]
+        uplinks = tuple(msgspec.structs.replace(one, lanes=lanes) for one in there.uplinks)
+        peers = {**held.peers, ROME: replace(there, uplinks=uplinks)}
+        made = compile_snapshot(7, record(ME), replace(held, peers=peers), held.network, (), {})
+        assert [peer.lanes for peer in made.peers] == [1, wanted_lanes]

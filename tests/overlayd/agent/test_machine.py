@@ -9,6 +9,7 @@ from overlayd.agent.messages import (
     ControllerLost,
     Left,
     Level,
+    Log,
     NeighbourSeen,
     PushSnapshot,
     Reconnect,
@@ -18,6 +19,7 @@ from overlayd.agent.messages import (
     Tick,
 )
 from overlayd.agent.view import NotFound, Outside, View
+from overlayd.model.ids import LinkId
 from overlayd.model.node import SignedRecord
 from overlayd.protocol import controller, engine
 from tests.overlayd.agent.dialogue import (
@@ -299,3 +301,53 @@ def test_the_engines_own_switch_is_told_but_the_answer_to_a_snapshot_is_not() ->
     )
     talk >> engine.Switch(0, 1, BERLIN, 0, DIRECT, VIA_ROME, "snapshot")
     talk.silent()
+
+
+def test_peers_learn_how_many_shards_the_engine_has() -> None:
+    talk = Dialogue(agent())
+    talk >> msgspec.structs.replace(welcome(), shards=4)
+    talk.drain()
+    talk >> ControllerConnected()
+    (hello,) = told(talk.drain())
+    assert isinstance(hello, controller.Hello)
+    assert [uplink.lanes for uplink in hello.uplinks] == [4]
+    # A hello is said once a connection: an engine that comes back with another number makes a new one.
+    talk >> msgspec.structs.replace(welcome(), shards=4, boot=2)
+    assert not any(isinstance(command, Reconnect) for command in talk.drain())
+    talk >> msgspec.structs.replace(welcome(), shards=2, boot=3)
+    assert any(isinstance(command, Reconnect) for command in talk.drain())
+
+
+def test_a_lane_that_fails_where_the_hop_lives_is_a_warning_and_nothing_more() -> None:
+    talk = started(route(BERLIN, DIRECT, VIA_ROME))
+    talk.second(link_report(1, BERLIN, 20))
+    (said,) = talk.agent.handle(engine.LinkState(talk.now, 1, 1, BERLIN, "down", lane=2), talk.now)
+    assert isinstance(said, Log)
+    assert (said.level, said.event, said.fields["lane"]) == (Level.WARNING, "lane down", 2)
+    assert talk.agent.estimator.is_up(LinkId(1))
+    talk >> engine.LinkState(talk.now, 1, 1, BERLIN, "down")
+    talk.drain()
+    assert not talk.agent.estimator.is_up(LinkId(1))
+
+
+def test_all_lanes_that_leave_a_dead_path_are_told_as_one_switch() -> None:
+    talk = started(route(BERLIN, DIRECT, VIA_ROME))
+    talk >> ControllerConnected()
+    talk.drain()
+    switches: list[controller.FromAgent] = []
+    for lane in range(4):
+        talk >> engine.Switch(
+            talk.now, 1, BERLIN, class_=0, from_=DIRECT, to=VIA_ROME, reason="dead", lane=lane
+        )
+        switches += told(talk.drain())
+    assert [type(message) for message in switches] == [controller.Switched]
+
+
+def test_status_shows_what_each_shard_carried_and_the_drops_of_all() -> None:
+    talk = started(route(BERLIN, DIRECT))
+    for lane, packets in enumerate((5, 7)):
+        counters = engine.CountersReport(packets, packets + 1, 0, 0, 0, {"bad_tag": 1})
+        talk >> engine.Counters(talk.now, 1, counters, lane=lane)
+    status = View(talk.agent, talk.now, Outside("", None, None, 0.0)).status().engine
+    assert [(shard.packets_in, shard.packets_out) for shard in status.shards] == [(5, 6), (7, 8)]
+    assert status.drops == {"bad_tag": 2}

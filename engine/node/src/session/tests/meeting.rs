@@ -138,6 +138,23 @@ fn a_link_is_told_from_another_by_lane_uplink_and_address() {
 }
 
 #[test]
+fn an_init_end_to_end_of_another_shard_is_refused() {
+    let mut pair = Pair::new();
+    pair.ends[B].sessions.set_lane(16);
+    pair.ensure(A, HOP[A]);
+    pair.ensure(A, END_TO_END[A]);
+    pair.run_for(SECOND);
+    assert!(pair.is_up(B, HOP[B]));
+    assert!(!pair.is_up(A, END_TO_END[A]) && !pair.is_up(B, END_TO_END[B]));
+    assert!(pair.ends[B].drops.contains(&DropReason::UnknownLink));
+    pair.ends[A].sessions.set_lane(16);
+    pair.run_for(60 * SECOND);
+    pair.ensure(A, END_TO_END[A]);
+    pair.run_for(10 * SECOND);
+    assert!(pair.is_up(A, END_TO_END[A]) && pair.is_up(B, END_TO_END[B]));
+}
+
+#[test]
 fn lost_messages_are_repeated_with_growing_pauses() {
     let mut pair = Pair::new();
     pair.loses = Box::new(|_| true);
