@@ -12,8 +12,11 @@ from pathlib import Path
 
 import pytest
 
+from overlayd.model.service import DEFAULT_CLASSES
 from overlayd.protocol import engine
 from sim.lab import netns
+from tests.bench.ground import Ground
+from tests.bench.overlay import chain_snapshot
 from tests.network.engines import WAIT_S, Agent, Host, make_pair, snapshot
 
 FLOWS = 24
@@ -173,6 +176,28 @@ def test_nothing_is_lost_where_a_firewall_lets_only_the_first_port_pass(
     packets = carried(agents[0], 2)
     assert packets[0] > FLOWS * TURNS
     assert packets[1] == 0
+
+
+def test_a_path_has_as_many_lanes_as_the_relay_and_loses_nothing(stack: ExitStack, tmp_path: Path) -> None:
+    ground = stack.enter_context(Ground(3, offloads=True, directory=tmp_path))
+    hosts = [Host(number, tmp_path, shards=shards) for number, shards in ((1, 4), (2, 2), (3, 4))]
+    agents: list[Agent] = []
+    for host, namespace in zip(hosts, ground.namespaces, strict=True):
+        host.namespace = namespace
+        host.write_files()
+        host.start()
+    for host in hosts:
+        agents.append(stack.enter_context(Agent(host.socket)))
+        assert agents[-1].apply(chain_snapshot(host, hosts, DEFAULT_CLASSES[0])) == engine.Applied(1)
+    for agent, lanes in zip(agents, (2, 4, 2), strict=True):
+        agent.wait_up(lanes)
+    a, _, b = hosts
+    # The first flows find no session end to end in the second lane, and go by the first.
+    assert echoes(a, b) == echoes(b, a) == FLOWS * TURNS
+    assert echoes(a, b) == FLOWS * TURNS
+    packets = carried(agents[0], 4)
+    assert min(packets[0], packets[1]) > TURNS, packets
+    assert packets[2] == packets[3] == 0
 
 
 def test_a_killed_engine_comes_back_with_all_its_shards(stack: ExitStack, tmp_path: Path) -> None:
