@@ -1,5 +1,6 @@
-"""A TCP stream between two namespaces, with both ends in this process."""
+"""TCP streams and datagrams between two namespaces, with both ends in this process."""
 
+import errno
 import hashlib
 import random
 import socket
@@ -14,6 +15,10 @@ from sim.lab import netns
 
 WAIT_S = 60.0
 _CHUNK = 1 << 16
+# Of <linux/in.h>; the library does not name them.
+_IP_MTU_DISCOVER, _IP_MTU = 10, 14
+_IPV6_MTU_DISCOVER, _IPV6_MTU = 23, 24
+_PMTUDISC_DONT, _PMTUDISC_DO = 0, 2
 
 
 @dataclass
@@ -23,6 +28,8 @@ class Received:
     digest: str = ""
     count: int = 0
     arrivals: list[int] = field(default_factory=list[int])
+    marks: set[int] = field(default_factory=set[int])
+    """ECN bits that datagrams arrived with."""
 
     @property
     def longest_gap_ns(self) -> int:
@@ -49,6 +56,53 @@ def stream(source: str, target: str, address: str, chunks: list[bytes], *, pause
             time.sleep(pause_s)
         client.shutdown(socket.SHUT_WR)
         receiver.join(WAIT_S)
+    return received
+
+
+def datagrams(
+    source: str,
+    target: str,
+    address: str,
+    *,
+    size: int,
+    seconds: float,
+    may_be_cut: bool = False,
+    tos: int = 0,
+) -> Received:
+    """Send a datagram of ``size`` bytes each 5 ms; smaller ones once the kernel says that they are too big.
+
+    ``may_be_cut``: on the way, or by the kernel. ``tos``: traffic class; its lowest two bits are ECN.
+    """
+    received = Received()
+    v6 = ":" in address
+    with ExitStack() as stack:
+        ends: list[socket.socket] = []
+        for namespace in (target, source):
+            with netns.inside(namespace):
+                family = socket.AF_INET6 if v6 else socket.AF_INET
+                ends.append(stack.enter_context(socket.socket(family, socket.SOCK_DGRAM)))
+        receiver, sender = ends
+        receiver.bind((address, 0))
+        receiver.settimeout(0.5)
+        level = socket.IPPROTO_IPV6 if v6 else socket.IPPROTO_IP
+        receiver.setsockopt(level, socket.IPV6_RECVTCLASS if v6 else socket.IP_RECVTOS, 1)
+        discover = _IPV6_MTU_DISCOVER if v6 else _IP_MTU_DISCOVER
+        sender.setsockopt(level, discover, _PMTUDISC_DONT if may_be_cut else _PMTUDISC_DO)
+        sender.setsockopt(level, socket.IPV6_TCLASS if v6 else socket.IP_TOS, tos)
+        sender.connect(receiver.getsockname()[:2])
+        begun, done = time.monotonic(), threading.Event()
+        thread = threading.Thread(target=_receive_datagrams, args=(receiver, received, done))
+        thread.start()
+        while time.monotonic() - begun < seconds:
+            try:
+                sender.send(bytes(size))
+            except OSError as error:
+                if error.errno != errno.EMSGSIZE:
+                    raise
+                size = sender.getsockopt(level, _IPV6_MTU if v6 else _IP_MTU) - (48 if v6 else 28)
+            time.sleep(0.005)
+        done.set()
+        thread.join(WAIT_S)
     return received
 
 
@@ -81,3 +135,16 @@ def _receive(server: socket.socket, received: Received) -> None:
             received.count += len(data)
             digest.update(data)
     received.digest = digest.hexdigest()
+
+
+def _receive_datagrams(receiver: socket.socket, received: Received, done: threading.Event) -> None:
+    while True:
+        try:
+            data, notes, _, _ = receiver.recvmsg(_CHUNK, 64)
+        except TimeoutError:
+            if done.is_set():
+                return
+            continue
+        received.arrivals.append(time.monotonic_ns())
+        received.count += len(data)
+        received.marks |= {note[0] & 0b11 for _, _, note in notes}
