@@ -20,8 +20,8 @@ NARROW = 1280
 HEALED_NS = 5_000 * MS
 """On a busy machine; on a quiet one it is 1 s, and a good part of that is TCP's own patience."""
 DATAGRAM = 1300
-DROP_AFTER_S = 1.5
-SECONDS = 4.0
+DROP_AFTER_S = 1.0
+SECONDS = 5.0
 TOS = {"not-ect": 0b00, "ect1": 0b01, "ect0": 0b10, "ce": 0b11}
 
 
@@ -76,13 +76,13 @@ def test_an_underlay_that_shrinks_to_1280_in_mid_flow_is_survived(
     mesh.probe(source, target, count=100, size=DATAGRAM)
     started = flows(mesh, source, target)
     time.sleep(DROP_AFTER_S)
-    dropped_at = time.monotonic_ns()
     runner.impair(mesh.name, link, {"mtu": str(NARROW)})
+    dropped_at = time.monotonic_ns()
     for name, result in started.items():
         received = result()
         gap = received.longest_gap_ns
         print(f"{source} → {target}, {name}: longest silence {gap / MS:.0f} ms")
-        assert received.arrivals[-1] - dropped_at > (SECONDS - DROP_AFTER_S) * 500 * MS, name
+        assert sum(at > dropped_at for at in received.arrivals) >= 10, name
         assert gap < HEALED_NS, name
 
 
@@ -95,7 +95,7 @@ def test_marks_of_the_underlay_reach_the_receiver_and_only_those_that_understand
             mesh.settle("a", "b", address)
             for sent, arrives in (("ect0", "ce"), ("ect1", "ce"), ("ce", "ce"), ("not-ect", "not-ect")):
                 received = traffic.datagrams(
-                    mesh.namespaces["a"], mesh.namespaces["b"], address, size=200, seconds=0.2, tos=TOS[sent]
+                    mesh.namespaces["a"], mesh.namespaces["b"], address, size=200, seconds=0.3, tos=TOS[sent]
                 )
                 assert received.marks == {TOS[arrives]}, (family, sent)
 
@@ -105,10 +105,11 @@ def test_a_mark_that_the_transport_does_not_understand_is_a_drop(mesh: Mesh) -> 
     with ExitStack() as stack:
         mark(mesh, stack, "b", "ce", of="not-ect", longer_than=400)
         received = traffic.datagrams(
-            mesh.namespaces["a"], mesh.namespaces["b"], mesh.overlay("b"), size=600, seconds=0.2
+            mesh.namespaces["a"], mesh.namespaces["b"], mesh.overlay("b"), size=600, seconds=0.3
         )
         assert received.count == 0
     mesh.settle("a", "b", size=600)
+    wait_until(lambda: "congestion_marked" in mesh.ctl("b", "status").stdout)
 
 
 def mark(mesh: Mesh, stack: ExitStack, node: str, ecn: str, *, of: str = "", longer_than: int = 0) -> None:

@@ -83,7 +83,7 @@ def datagrams(
                 ends.append(stack.enter_context(socket.socket(family, socket.SOCK_DGRAM)))
         receiver, sender = ends
         receiver.bind((address, 0))
-        receiver.settimeout(0.5)
+        receiver.settimeout(1.0)
         level = socket.IPPROTO_IPV6 if v6 else socket.IPPROTO_IP
         receiver.setsockopt(level, socket.IPV6_RECVTCLASS if v6 else socket.IP_RECVTOS, 1)
         discover = _IPV6_MTU_DISCOVER if v6 else _IP_MTU_DISCOVER
