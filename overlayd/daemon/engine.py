@@ -69,13 +69,10 @@ class EngineProcess:
         stack.callback(self._state.close)
         private_key = self._state.identity()
         self._public_key = public_key(private_key).hex()
-        self._shards = shards.count(configuration)
-        numbers = range(self._shards)
-        sockets = [
-            [_open_uplink(uplink, shard, stack) for uplink in configuration.uplink] for shard in numbers
-        ]
+        sockets = open_sockets(configuration, stack)
+        self._shards = len(sockets)
         _refuse_taken(configuration.engine.interface)
-        queues = [_open_queue(configuration.engine.interface, stack) for _ in numbers]
+        queues = [_open_queue(configuration.engine.interface, stack) for _ in sockets]
         self._boot = self._state.next_boot()
         self._engine = Engine(
             list(zip(queues, sockets, strict=True)),
@@ -203,6 +200,25 @@ def _step_downs(counters: bytes) -> dict[str, int]:
     shells: list[dict[str, int]] = [shard["shell"] for shard in msgspec.json.decode(counters)]
     sums = {name: sum(shell[name] for shell in shells) for name in shells[0] if name.endswith("_step_downs")}
     return {name: count for name, count in sums.items() if count}
+
+
+def open_sockets(configuration: Configuration, stack: _Stack) -> list[list[int]]:
+    """Open those of each shard; ``stack`` closes them. Raises :class:`StartError`.
+
+    Where the number of shards is ours to choose, one whose ports are not free is left out, and all after it.
+    """
+    found: list[list[int]] = []
+    for shard in range(shards.count(configuration)):
+        with contextlib.ExitStack() as opened:
+            try:
+                found.append([_open_uplink(uplink, shard, opened) for uplink in configuration.uplink])
+            except StartError as problem:
+                if not found or configuration.engine.shards != "auto":
+                    raise
+                LOG.warning("fewer shards than cores", extra=fields(shards=len(found), problem=problem))
+                break
+            stack.callback(opened.pop_all().close)
+    return found
 
 
 def _open_uplink(uplink: UplinkSection, shard: int, stack: _Stack) -> int:

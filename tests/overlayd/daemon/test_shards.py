@@ -1,13 +1,16 @@
 """How many shards an engine gets."""
 
 import os
+import socket
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
 
 from overlayd.daemon import shards
 from overlayd.daemon.config import Configuration, load
-from overlayd.daemon.errors import ConfigurationError
+from overlayd.daemon.engine import open_sockets
+from overlayd.daemon.errors import ConfigurationError, StartError
 
 UPLINK = '[[uplink]]\nname = "{name}"\naddress = "{address}"\nport = {port}\n'
 
@@ -86,3 +89,18 @@ def test_usable_are_the_cores_of_the_set_or_less_by_the_nearest_quota_above(tmp_
     (service.parent / "cpu.max").write_text("50000 100000\n")
     assert shards.usable_cpus(own, tmp_path / "fs") == 0.5
     assert shards.usable_cpus(tmp_path / "none", tmp_path / "fs") == cores
+
+
+def test_a_port_that_is_not_free_costs_shards_only_where_their_number_is_ours_to_choose(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with_cpus(monkeypatch, 16)
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as other:
+        other.bind(("127.0.0.1", 42302))
+        uplink = ("127.0.0.1", 42300)
+        with ExitStack() as stack:
+            assert [len(row) for row in open_sockets(configured(tmp_path, '"auto"', uplink), stack)] == [1, 1]
+        with ExitStack() as stack, pytest.raises(StartError, match="42302"):
+            open_sockets(configured(tmp_path, "4", uplink), stack)
+    with ExitStack() as stack:
+        assert len(open_sockets(configured(tmp_path, "4", uplink), stack)) == 4
