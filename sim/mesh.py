@@ -41,7 +41,7 @@ from overlayd.protocol import controller as wire
 from overlayd.protocol import engine
 from sim.sites import Site, Sites, Wire
 
-STEP_NS = 50_000_000
+STEP_NS = 100_000_000
 """How finely events reach the agents; engines themselves run in exact virtual time."""
 SECOND_NS = 1_000_000_000
 CONTROL_DELAY_NS = 30_000_000

@@ -2,13 +2,13 @@
 //! `overlayd_world`'s. A step has hundreds of turns, so both sides look for a while whether the region is there before they sleep.
 
 use std::sync::mpsc::{Receiver, Sender, TryRecvError, channel};
-use std::time::{Duration, Instant};
 
 use overlayd_node::Nanos;
 use overlayd_world::{Region, Runner, WorldError};
 
-/// To wake a sleeping core takes longer.
-const LOOK: Duration = Duration::from_micros(300);
+/// Looked for so often: first at once, then giving way to others that want the core. Then sleeping begins, from which to wake takes longer still.
+const LOOKS: u32 = 300;
+const LOOKS_AT_ONCE: u32 = 100;
 
 /// A region, and the end of its time; then what came of it.
 type Turn = (Box<Region>, Nanos);
@@ -60,12 +60,12 @@ impl Runner for Worker {
 }
 
 fn take<T>(from: &Receiver<T>) -> Option<T> {
-    let asleep_at = Instant::now() + LOOK;
-    while Instant::now() < asleep_at {
+    for look in 0..LOOKS {
         match from.try_recv() {
             Ok(what) => return Some(what),
             Err(TryRecvError::Disconnected) => return None,
-            Err(TryRecvError::Empty) => std::hint::spin_loop(),
+            Err(TryRecvError::Empty) if look < LOOKS_AT_ONCE => std::hint::spin_loop(),
+            Err(TryRecvError::Empty) => std::thread::yield_now(),
         }
     }
     from.recv().ok()
