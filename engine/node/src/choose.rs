@@ -50,8 +50,8 @@ pub(crate) struct Way {
     pub(crate) route: Option<RouteRepr>,
     /// Bytes that a body may have.
     pub(crate) room: usize,
-    /// Place of the set whose path in use is taken; `None`: direct, or not by the choice of a set.
-    pub(crate) set: Option<usize>,
+    /// Hash of the packet's flow, where the link is paced.
+    pub(crate) flow: u32,
 }
 
 impl Node {
@@ -62,7 +62,13 @@ impl Node {
         flow: &Flow,
         packet: &Packet<'_>,
     ) -> Result<Option<Way>, DropReason> {
-        let way = self.way(now, flow);
+        let mut way = self.way(now, flow);
+        if let Some(way) = &mut way
+            && let Some(Some(link)) = self.links.get(way.leg.link)
+            && link.exit.pacer.rate_bps().is_some()
+        {
+            way.flow = crate::classify::flow_hash(packet.bytes);
+        }
         if way.is_none() && self.shard > 0 {
             self.tally.packets_in -= 1; // counted where it is carried
             self.output.hand_over(packet);
@@ -75,8 +81,7 @@ impl Node {
     }
 
     pub(crate) fn way(&mut self, now: Nanos, flow: &Flow) -> Option<Way> {
-        let found = self.routes.find(flow.peer, flow.class);
-        let (first_hop, route, path_bytes) = match found {
+        let (first_hop, route, path_bytes) = match self.routes.find(flow.peer, flow.class) {
             Some(place) => {
                 let set = &mut self.routes.sets[place];
                 if set.used(now) {
@@ -122,7 +127,7 @@ impl Node {
             peer: flow.peer,
             route,
             room,
-            set: found.filter(|_| route.is_some()),
+            flow: 0,
         })
     }
 }

@@ -1,5 +1,7 @@
 //! Ingress, first stage: whose an inner packet is, and its class of service. Pure.
 
+use std::net::IpAddr;
+
 use overlayd_wire::{Budget, InnerPacket};
 
 use crate::advise;
@@ -42,6 +44,33 @@ impl Node {
             opens: advise::opens(&view, packet.bytes),
         })
     }
+}
+
+/// The same for all packets of a flow, and hardly for two flows. Fragments of a packet count as a flow without ports.
+pub(crate) fn flow_hash(packet: &[u8]) -> u32 {
+    let Ok(view) = InnerPacket::parse(packet) else {
+        return 0;
+    };
+    let addresses = match (view.source(), view.destination()) {
+        (IpAddr::V4(from), IpAddr::V4(to)) => {
+            u128::from(from.to_bits()) << 64 | u128::from(to.to_bits())
+        }
+        (IpAddr::V6(from), IpAddr::V6(to)) => from.to_bits() ^ to.to_bits().rotate_left(64),
+        _ => 0,
+    };
+    let (from, to) = view.ports().unwrap_or_default();
+    let rest = u64::from(from) << 32 | u64::from(to) << 16 | u64::from(view.protocol());
+    hash(&[addresses as u64, (addresses >> 64) as u64, rest])
+}
+
+/// Mixes words (the finish of splitmix64 after each).
+pub(crate) fn hash(words: &[u64]) -> u32 {
+    let mixed = words.iter().fold(0x9e37_79b9_7f4a_7c15_u64, |state, word| {
+        let state = (state ^ word).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        let state = (state ^ state >> 30).wrapping_mul(0x94d0_49bb_1331_11eb);
+        state ^ state >> 31
+    });
+    (mixed >> 32) as u32
 }
 
 /// The class of the first classifier that matches in all its given fields; else the first class.

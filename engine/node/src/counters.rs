@@ -58,6 +58,10 @@ impl Tally {
         self.drops[reason as usize] += 1;
     }
 
+    pub(crate) fn drop_many(&mut self, reason: DropReason, count: u64) {
+        self.drops[reason as usize] += count;
+    }
+
     pub(crate) fn drops(&self) -> &[u64] {
         &self.drops
     }

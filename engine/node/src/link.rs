@@ -9,9 +9,11 @@ use overlayd_wire::LinkProbe;
 
 use crate::liveness::{FAST, Liveness, SLOW};
 use crate::mtu::MtuSearch;
+use crate::pacer::Pacer;
 use crate::probe::Meter;
+use crate::rate::{Circumstances, RateControl, Sample};
 use crate::repair::{Policy, Protector, Recoverer};
-use crate::schedule::{Exit, Pacer};
+use crate::schedule::Exit;
 use crate::snapshot::{self, CLASSES_MAX};
 use crate::{Nanos, RepairReport};
 
@@ -40,6 +42,7 @@ pub(crate) struct Link {
     pub(crate) preference: u8,
     pub(crate) mtu: MtuSearch,
     pub(crate) meter: Meter,
+    rate: RateControl,
     pub(crate) liveness: Liveness,
     pub(crate) challenge: Option<Challenge>,
     /// Datagrams and bytes of UDP payload, of this link's sessions.
@@ -83,6 +86,7 @@ impl Link {
             preference: link.preference,
             mtu: MtuSearch::new(link.mtu),
             meter: Meter::new(),
+            rate: RateControl::default(),
             liveness: Liveness::new(),
             challenge: None,
             received: 0,
@@ -196,8 +200,22 @@ impl Link {
 
     /// Where the link is full: the share that it lost before it was. With a configured rate the queue stands here, and the network's is none of ours.
     pub(crate) fn full_loss(&self) -> Option<f64> {
-        let full = self.exit.pacer.rate_bps().is_none() && self.meter.is_full();
+        let full = !self.exit.pacer.has_configured_rate() && self.meter.is_full();
         full.then(|| self.meter.loss_ratio())
+    }
+
+    /// A probe was answered: the link is paced, or no longer, by what that says.
+    pub(crate) fn steer(&mut self, now: Nanos, sample: Sample) {
+        if self.exit.pacer.has_configured_rate() {
+            return;
+        }
+        let link = Circumstances {
+            limited: self.exit.pacer.take_limited(),
+            loss: self.meter.loss_ratio(),
+            rtt: self.rtt(),
+        };
+        let rate = self.rate.told(now, sample, link);
+        self.exit.pacer.set_measured(rate);
     }
 
     /// Round trip for timers of repair.
@@ -231,6 +249,8 @@ impl Link {
     /// The peer has started anew: numbers count from their start again, and nothing sent before will be asked for.
     pub(crate) fn peer_restarted(&mut self) {
         self.meter.peer_restarted();
+        self.rate = RateControl::default();
+        self.exit.pacer.set_measured(None);
         for sender in self.protectors.iter_mut().flatten() {
             sender.restart();
         }

@@ -3,9 +3,10 @@
 use overlayd_wire::envelope::{Kind, TAG_LEN};
 use overlayd_wire::{Frame, Protected};
 
-use crate::choose::Way;
+use crate::choose::{Leg, Way};
 use crate::egress::Source;
 use crate::node::{Datagram, Packet};
+use crate::queue::Load;
 use crate::session::{Layer, Scope, Via};
 use crate::transit::Leads;
 use crate::{DropReason, Nanos, Node};
@@ -30,30 +31,66 @@ impl Node {
         way: &Way,
         body: impl FnOnce(&mut Vec<u8>),
     ) -> Result<(), DropReason> {
-        let length = self.send(now, way, body)?;
-        if way.route.is_some() {
-            // Only now: what found no room in our own queue is no loss of the path.
-            self.peers[way.peer].sent = self.peers[way.peer].sent.wrapping_add(1);
+        let frame = self.frame(now, way, body)?; // sealed end to end, if routed
+        let counted = way.route.map(|_| self.peers[way.peer].id);
+        let flow = Load {
+            routed: way.route.is_some(),
+            flow: way.flow,
+            counted,
+        };
+        self.pass(now, &way.leg, flow, frame)
+    }
+
+    /// Ingress and transit: a frame waits for its turn, or leaves.
+    pub(crate) fn pass(
+        &mut self,
+        now: Nanos,
+        leg: &Leg,
+        load: Load,
+        frame: usize,
+    ) -> Result<(), DropReason> {
+        if self.must_wait(now, leg) {
+            return self.enqueue(now, leg, load, frame); // until `release`
         }
-        if let Some(set) = way.set {
-            self.routes.sets[set].frame_sent(now, length);
+        self.depart(now, leg, load, frame)
+    }
+
+    /// A frame's turn has come.
+    pub(crate) fn depart(
+        &mut self,
+        now: Nanos,
+        leg: &Leg,
+        load: Load,
+        frame: usize,
+    ) -> Result<(), DropReason> {
+        let length = self.output.bytes.len() - frame + TAG_LEN;
+        self.protect(now, leg, load.routed, frame)?; // numbered and kept
+        self.seal_hop(now, leg, frame)?;
+        self.add_repair(now, leg);
+        if let Some(place) = load.counted.and_then(|id| self.peer_place(id)) {
+            // Only now: what found no room in our own queue is no loss of the path.
+            self.peers[place].sent = self.peers[place].sent.wrapping_add(1);
+            if let Some(set) = self.routes.find(place, leg.class) {
+                self.routes.sets[set].frame_sent(now, length);
+            }
         }
         Ok(())
     }
 
-    /// Ingress: one body leaves, of traffic or a probe of a path. Bytes of its datagram.
+    /// Ingress: a body that is no traffic leaves at once: a probe of a path, a handshake.
     pub(crate) fn send(
         &mut self,
         now: Nanos,
         way: &Way,
         body: impl FnOnce(&mut Vec<u8>),
-    ) -> Result<usize, DropReason> {
-        let frame = self.frame(now, way, body)?; // sealed end to end, if routed
-        let length = self.output.bytes.len() - frame + TAG_LEN;
-        self.protect(now, &way.leg, way.route.is_some(), frame)?; // numbered and kept
-        self.seal_hop(now, &way.leg, frame)?; // and scheduled
-        self.add_repair(now, &way.leg);
-        Ok(length)
+    ) -> Result<(), DropReason> {
+        let frame = self.frame(now, way, body)?;
+        let load = Load {
+            routed: way.route.is_some(),
+            flow: 0,
+            counted: None,
+        };
+        self.depart(now, &way.leg, load, frame)
     }
 
     /// Transit and egress: from the underlay.

@@ -6,6 +6,7 @@ use overlayd_wire::{LinkProbe, LinkProbeReply};
 
 use crate::Nanos;
 use crate::congestion::StandingQueue;
+use crate::rate::Sample;
 
 /// Probes in flight whose state is remembered.
 const MARKS: usize = 128;
@@ -126,13 +127,15 @@ impl Meter {
     }
 
     /// The peer answered one of ours. The round trip, without the time that the peer held it.
-    /// `paced`: by a configured rate.
+    /// `paced`: by a configured rate. `headers`: bytes of those under a datagram.
+    /// With it what the probe says of the link's rate, but for a first one.
     pub(crate) fn replied(
         &mut self,
         now: Nanos,
         reply: &LinkProbeReply,
         paced: bool,
-    ) -> Option<Nanos> {
+        headers: usize,
+    ) -> Option<(Nanos, Option<Sample>)> {
         let rtt = now
             .checked_sub(reply.sent_ns)?
             .checked_sub(reply.hold_ns.into())?;
@@ -148,6 +151,7 @@ impl Meter {
             at: reply.received_ns,
             bytes: if mark.seq == reply.seq { mark.bytes } else { 0 },
         };
+        let mut sample = None;
         let before = self.out.last;
         self.queue.told(now, told.transit);
         if let Some((sent, received)) = self.out.advance(told, &mut interval.out) {
@@ -160,9 +164,17 @@ impl Meter {
                 let share = (f64::from(received) / f64::from(sent)).min(1.0);
                 let arrived = (told.bytes - before.bytes) as f64 * share;
                 self.rate.add(arrived, elapsed);
+                let bytes = told.bytes - before.bytes + u64::from(sent) * headers as u64;
+                sample = Some(Sample {
+                    sent_at: reply.sent_ns,
+                    transit: told.transit,
+                    bits: bytes as f64 * 8.0,
+                    arrived: share,
+                    elapsed,
+                });
             }
         }
-        Some(rtt)
+        Some((rtt, sample))
     }
 
     /// Whether a queue stands in the network towards the peer: what is lost now is lost for want of room.

@@ -1,9 +1,10 @@
 //! Sending a frame over a hop: end-to-end seal, number, a copy for repair, hop seal, repair symbols. Pure.
 
-use overlayd_wire::{Protected, Repair, ecn, envelope};
+use overlayd_wire::{Body, Protected, Repair, ecn, envelope, route};
 
 use crate::choose::{Leg, Way};
 use crate::link::Link;
+use crate::queue::{Load, Waiting};
 use crate::repair::Policy;
 use crate::schedule::{Exit, Turn};
 use crate::session::Scope;
@@ -46,21 +47,18 @@ impl Node {
         let reason = match self.links[leg.link].as_deref_mut() {
             None => DropReason::NoSession,
             Some(link) if length > link.datagram_bytes() => DropReason::TooBig,
-            Some(link) if !link.exit.pacer.admits(length) => DropReason::QueueFull,
             Some(link) => {
                 let frame = &mut output.bytes[start + envelope::HEADER_LEN..];
-                let wait = link.exit.pacer.wait();
-                let budget = leg.budget.less(wait);
                 link.mtu.frames_sent(now, link.exit.packet_size(length), 1);
                 let protector = link.protector(leg.class, policy(&self.policies, leg.class));
                 let header = Protected {
                     routed,
                     class: leg.class,
                     seq: protector.next_seq(),
-                    budget,
+                    budget: leg.budget,
                 };
                 frame[..Protected::LEN].copy_from_slice(&header.to_bytes());
-                protector.sent(now, wait, leg.budget, frame);
+                protector.sent(now, 0, leg.budget, frame);
                 return Ok(());
             }
         };
@@ -68,7 +66,63 @@ impl Node {
         Err(reason)
     }
 
-    /// Seals the datagram that starts at `start` for its link, and hands it to the pacer.
+    /// Whether a frame has to wait for its link's rate.
+    pub(crate) fn must_wait(&mut self, now: Nanos, leg: &Leg) -> bool {
+        let link = self.links[leg.link].as_deref_mut();
+        link.is_some_and(|link| !link.exit.pacer.admits(now))
+    }
+
+    /// Takes the frame whose datagram starts at `start` out of the output, into the queue of its link.
+    pub(crate) fn enqueue(
+        &mut self,
+        now: Nanos,
+        leg: &Leg,
+        load: Load,
+        start: usize,
+    ) -> Result<(), DropReason> {
+        let bytes = &mut self.output.bytes;
+        let link = self.links[leg.link].as_deref_mut();
+        if let Some(link) = link {
+            let waiting = Waiting {
+                leg: *leg,
+                load,
+                size: link.exit.size_of(bytes, start),
+            };
+            let frame = &bytes[start + envelope::HEADER_LEN..];
+            let pushed_out = link.exit.pacer.push(now, waiting, frame);
+            self.tally.drop_many(DropReason::QueueFull, pushed_out);
+        }
+        bytes.truncate(start);
+        self.touch(leg.link);
+        Ok(())
+    }
+
+    /// Sends the frames of a link's queue whose turn has come.
+    pub(crate) fn release(&mut self, now: Nanos, place: usize) {
+        while let Some(link) = self.links[place].as_deref_mut() {
+            let start = Exit::begin(&mut self.output.bytes);
+            let mut late = 0;
+            let leaving = link.exit.pacer.pop(now, &mut self.output.bytes, &mut late);
+            self.tally.drop_many(DropReason::QueueLate, late);
+            let Some(leaving) = leaving else {
+                self.output.bytes.truncate(start);
+                return;
+            };
+            let Waiting { mut leg, load, .. } = leaving.waiting;
+            leg.budget = leg.budget.less(leaving.waited);
+            if leaving.marked {
+                mark(
+                    &mut self.output.bytes[start + envelope::HEADER_LEN..],
+                    load.routed,
+                );
+            }
+            if let Err(reason) = self.depart(now, &leg, load, start) {
+                self.tally.drop(reason);
+            }
+        }
+    }
+
+    /// Seals the datagram that starts at `start` for its link, and sends it.
     pub(crate) fn seal_hop(
         &mut self,
         now: Nanos,
@@ -78,12 +132,8 @@ impl Node {
         let link = self.links[leg.link]
             .as_deref_mut()
             .ok_or(DropReason::NoSession)?;
-        let ecn = match link.exit.pacer.is_congested() {
-            true => ecn::marked(leg.ecn),
-            false => leg.ecn,
-        };
         let scope = Scope::Hop(leg.link as u16);
-        let fate = (start, ecn, Turn::Paced);
+        let fate = (start, leg.ecn, Turn::AtOnce);
         link.exit
             .finish(now, &mut self.sessions, scope, &mut self.output, fate)?;
         self.touch(leg.link);
@@ -121,7 +171,7 @@ impl Node {
         let start = Exit::begin(&mut self.output.bytes);
         repair.emit(&mut self.output.bytes);
         let scope = Scope::Hop(leg.link as u16);
-        let fate = (start, 0, Turn::Paced);
+        let fate = (start, 0, Turn::AtOnce);
         let sent = exit.finish(now, &mut self.sessions, scope, &mut self.output, fate);
         if let Err(reason) = sent {
             self.tally.drop(reason);
@@ -145,6 +195,24 @@ impl Node {
         link.exit
             .finish(now, &mut self.sessions, scope, &mut self.output, fate)
     }
+}
+
+/// Marks congestion on a frame whose flow understands it: on the packet, or on the route where that is sealed.
+fn mark(frame: &mut [u8], routed: bool) {
+    let Some(rest) = frame.get_mut(Protected::LEN..) else {
+        return;
+    };
+    if routed {
+        return route::set_ce(rest);
+    }
+    let packet = match Body::parse(rest) {
+        Ok(Body::Packet { packet, .. }) => packet.len(),
+        Ok(Body::Run(run)) => run.packet.len(),
+        Ok(Body::Piece(piece)) if !piece.second => piece.bytes.len(),
+        _ => return,
+    };
+    let start = rest.len() - packet;
+    ecn::mark_ce(&mut rest[start..]);
 }
 
 static NO_REPAIR: Policy = Policy::NONE;

@@ -73,8 +73,10 @@ reasons! {
     NoSession = "no_session",
     /// Longer than two pieces, or at a relay than the next link carries.
     TooBig = "too_big",
-    /// The pacing queue of a link was full.
+    /// The pacing queue of a link was full: the oldest of the flow that had most in it, or what came.
     QueueFull = "queue_full",
+    /// In the pacing queue of a link for too long, of a flow that does not understand marks.
+    QueueLate = "queue_late",
     /// A protected frame that arrived before.
     DuplicateFrame = "duplicate_frame",
     /// A protected frame too far behind to be told from a duplicate.

@@ -171,7 +171,7 @@ impl Node {
                     .bytes
                     .extend_from_slice(&Tail { class, next }.to_bytes());
                 // Behind the frames that it asks about: what still waits here is not missing there.
-                exit.finish(now, sessions, scope, output, (start, 0, Turn::Paced))?;
+                exit.finish(now, sessions, scope, output, (start, 0, Turn::Ahead))?;
             }
         }
         self.touch(place);

@@ -158,11 +158,15 @@ impl Node {
         let link = self.links[arrival.link]
             .as_deref_mut()
             .ok_or(DropReason::NoSession)?;
-        let paced = link.exit.pacer.rate_bps().is_some();
-        let rtt = link
+        let paced = link.exit.pacer.has_configured_rate();
+        let headers = link.exit.ip_and_udp();
+        let (rtt, sample) = link
             .meter
-            .replied(now, reply, paced)
+            .replied(now, reply, paced, headers)
             .ok_or(DropReason::BadValue)?;
+        if let Some(sample) = sample {
+            link.steer(now, sample);
+        }
         if usize::from(reply.received_size) > PROBE_BYTES {
             let size = link.exit.packet_size(reply.received_size.into());
             link.mtu.answered(now, reply.seq, size);
@@ -243,6 +247,7 @@ impl Node {
             return;
         };
         link.exit.release(now, &mut self.output);
+        self.release(now, place);
         if let Err(reason) = self
             .send_feedback(now, place)
             .and_then(|()| self.probe(now, place))

@@ -4,7 +4,9 @@ use overlayd_wire::envelope::Kind;
 use overlayd_wire::{Protected, RouteRepr, RouteView, route};
 
 use crate::choose::Leg;
+use crate::classify::hash;
 use crate::pipeline::Arrival;
+use crate::queue::Load;
 use crate::schedule::Exit;
 use crate::{DropReason, Nanos, Node};
 
@@ -54,11 +56,19 @@ impl Node {
         let link = self.peers[peer].best.ok_or(DropReason::NoNextHop)?;
         if let Some(link) = self.links[link].as_deref_mut() {
             link.needed(now);
-            if link.exit.pacer.is_congested() {
-                route::set_ce(rest);
-            }
         }
         route::advance(rest);
+        // What is sealed end to end: flows of a session cannot be told apart here.
+        let session = rest
+            .get(next.route_len + 4..)
+            .and_then(<[u8]>::first_chunk::<4>)
+            .copied()
+            .unwrap_or_default();
+        let load = Load {
+            routed: true,
+            flow: hash(&[arrival.peer as u64, u32::from_be_bytes(session).into()]),
+            counted: None,
+        };
         let leg = Leg {
             link,
             class: header.class,
@@ -69,9 +79,7 @@ impl Node {
         let start = Exit::begin(bytes);
         bytes.extend_from_slice(&[0; Protected::LEN]);
         bytes.extend_from_slice(rest);
-        self.protect(now, &leg, true, start)?;
-        self.seal_hop(now, &leg, start)?;
-        self.add_repair(now, &leg);
+        self.pass(now, &leg, load, start)?;
         self.tally.relayed += 1;
         Ok(())
     }

@@ -8,7 +8,6 @@ use crate::event::Event;
 use crate::link::Link;
 use crate::liveness::{FAST, SLOW, Turn};
 use crate::path::{Path, Switched, Watch};
-use crate::schedule;
 use crate::session::Scope;
 use crate::{DropReason, Nanos, Node};
 
@@ -159,16 +158,12 @@ impl Node {
             peer,
             route: Some(route),
             room: usize::MAX,
-            set: None,
+            flow: 0,
         };
-        // It waits for its turn among the traffic, whose count it tells; that is no delay of the path.
-        let wait = self.links[link]
-            .as_deref()
-            .map_or(0, |link| link.exit.pacer.wait());
         let mut probe = PathProbe {
             slot,
             seq: 0,
-            sent_ns: now + wait,
+            sent_ns: now,
             sent: self.peers[peer].sent,
         };
         if let Some(size) = padded {
@@ -251,7 +246,7 @@ impl Node {
             peer,
             route: Some(back),
             room: usize::MAX,
-            set: None,
+            flow: 0,
         })
     }
 
@@ -261,13 +256,9 @@ impl Node {
         peer: usize,
         reply: &PathProbeReply,
     ) -> Result<(), DropReason> {
-        // It may have left sooner than was foreseen, after this host was late; then the round trip is not known.
-        let early = reply.sent_ns.saturating_sub(now);
-        if early > schedule::LATE {
-            return Err(DropReason::BadValue);
-        }
         let rtt = now
-            .saturating_sub(reply.sent_ns)
+            .checked_sub(reply.sent_ns)
+            .ok_or(DropReason::BadValue)?
             .saturating_sub(reply.hold_ns.into());
         let destination = self.peers[peer].id;
         let Some((place, path)) = self.routes.named(destination, reply.slot) else {
