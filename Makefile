@@ -75,6 +75,11 @@ bench-dataplane: setup ## we, the peers, raw veth and a bare loop, measured inte
 bench-shards: setup ## engines of 1 to 4 shards, measured interleaved (ROUNDS=5, 2 minutes each; root)
 	$(BIN)/python -m tests.bench.shards --rounds $(ROUNDS)
 
+.PHONY: bench-overload
+bench-overload: setup ## more offered than a bottleneck, or the engine, carries (5 minutes; root)
+	$(CARGO) build --release --locked --quiet --package overlayd-io --examples
+	$(BIN)/python -m tests.bench.overload
+
 .PHONY: lock
 lock: setup ## renew the exact versions in tools/constraints.txt
 	@tools/lock

@@ -55,7 +55,7 @@ class Bench:
 
     def measure(self, metrics: Collection[str] = METRICS) -> Figures:
         """Measure these; the others are None. Raises `LabError` where packets do not pass."""
-        self._wait_until_up()
+        self.wait_until_up()
         measured: dict[str, Callable[[], float]] = {
             "rtt_us": self._rtt_us,
             "tcp1_gbps": lambda: self._tcp_gbps(1),
@@ -68,7 +68,7 @@ class Bench:
         found = {metric: take() for metric, take in measured.items() if metric in metrics}
         return {metric: found.get(metric) for metric in METRICS}
 
-    def _wait_until_up(self) -> None:
+    def wait_until_up(self) -> None:
         deadline = time.monotonic() + UP_S
         while True:
             try:
@@ -117,7 +117,7 @@ class Bench:
             raise LabError(f"iperf3: {report['error']}")
         return report["intervals"]
 
-    def _flood(self, size: int, time_ms: int, rate: int = 0) -> float:
+    def flood(self, size: int, time_ms: int, rate: int = 0) -> float:
         """Datagrams received a second while as many are sent as can be, or so many."""
         sending_ms = FLOOD_WARM_UP_MS + time_ms + 200
         _, _, window = self._load(size, sending_ms, rate, FLOOD_WARM_UP_MS, time_ms)
@@ -128,9 +128,9 @@ class Bench:
 
         A flood's sender takes from the cores that the tunnel needs, so more may arrive where less is sent.
         """
-        best = self._flood(size, FLOOD_MS)
+        best = self.flood(size, FLOOD_MS)
         for _ in range(CLIMBS):
-            paced = self._flood(size, FLOOD_MS, int(best * CLIMB))
+            paced = self.flood(size, FLOOD_MS, int(best * CLIMB))
             if paced <= best:
                 break
             best = paced
@@ -141,7 +141,7 @@ class Bench:
 
         A rate has two tries: the machine is shared, and a stall of its own is no loss of the tunnel.
         """
-        flood = self._flood(LARGE, STEP_MS)
+        flood = self.flood(LARGE, STEP_MS)
         low, high, best = 0.0, 1.5 * flood, 0.0
         for _ in range(STEPS):
             rate = (low + high) / 2

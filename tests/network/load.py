@@ -1,7 +1,8 @@
 """Programs that load a tunnel and time what comes out: ``python -m tests.network.load ROLE …``.
 
-Each role is a process of its own, so that neither slows the other down: ``flood`` sends as much UDP as it is told, ``push`` as much TCP as is taken, ``sink``
-counts what arrives of both, ``tick`` sends small numbered packets, ``watch`` times them. Started by `narrow` in the namespaces of its hosts. I/O.
+Each role is a process of its own, so that none slows another down: ``flood`` sends as much UDP as it is told,
+``push`` as much TCP as is taken, ``sink`` counts what arrives of both, ``tick`` sends small numbered packets,
+``watch`` times them. Started by `narrow` in the namespaces of its hosts. I/O.
 """
 
 import json
