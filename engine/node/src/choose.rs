@@ -50,6 +50,8 @@ pub(crate) struct Way {
     pub(crate) route: Option<RouteRepr>,
     /// Bytes that a body may have.
     pub(crate) room: usize,
+    /// Place of the set whose path in use is taken; `None`: direct, or not by the choice of a set.
+    pub(crate) set: Option<usize>,
     /// Hash of the packet's flow, where the link is paced.
     pub(crate) flow: u32,
 }
@@ -81,7 +83,8 @@ impl Node {
     }
 
     pub(crate) fn way(&mut self, now: Nanos, flow: &Flow) -> Option<Way> {
-        let (first_hop, route, path_bytes) = match self.routes.find(flow.peer, flow.class) {
+        let found = self.routes.find(flow.peer, flow.class);
+        let (first_hop, route, path_bytes) = match found {
             Some(place) => {
                 let set = &mut self.routes.sets[place];
                 if set.used(now) {
@@ -127,6 +130,7 @@ impl Node {
             peer: flow.peer,
             route,
             room,
+            set: found.filter(|_| route.is_some()),
             flow: 0,
         })
     }

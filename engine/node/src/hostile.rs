@@ -146,6 +146,7 @@ fn a_hostile_peer_stops_nothing_and_speaks_for_nobody_else() {
                     peer,
                     route,
                     room: usize::MAX,
+                    set: None,
                     flow: 0,
                 };
                 node.out(now, &way, |bytes| bytes.extend_from_slice(&body))

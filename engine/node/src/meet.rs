@@ -197,6 +197,7 @@ impl Node {
             peer: place,
             route: Some(route),
             room: usize::MAX,
+            set: None,
             flow: 0,
         })
     }

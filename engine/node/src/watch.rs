@@ -158,6 +158,7 @@ impl Node {
             peer,
             route: Some(route),
             room: usize::MAX,
+            set: None,
             flow: 0,
         };
         let mut probe = PathProbe {
@@ -246,6 +247,7 @@ impl Node {
             peer,
             route: Some(back),
             room: usize::MAX,
+            set: None,
             flow: 0,
         })
     }
