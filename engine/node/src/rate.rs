@@ -77,8 +77,6 @@ pub(crate) struct RateControl {
     base: Least,
     window: Window,
     step: f64,
-    /// Decisions in a row that saw a queue while not paced.
-    alarms: u32,
     /// Of the last decision, and in how many it grew.
     queue: i64,
     grows: u32,
@@ -154,9 +152,9 @@ impl RateControl {
         let share = 1.0 - (queue - TARGET) as f64 / (HORIZON + 2 * link.rtt) as f64;
         let wanted = (delivered * share.max(least)).max(RATE_MIN);
         let Some(rate) = self.rate else {
-            self.alarms = if queue > ALARM { self.alarms + 1 } else { 0 };
-            if delivered > RATE_MIN && (self.alarms > 1 || (self.alarms > 0 && overflows)) {
-                self.begin(now, queue, severe);
+            // A rise alone may be a longer way.
+            if delivered > RATE_MIN && queue > ALARM && severe {
+                self.begin(now, queue);
                 self.rate = Some(wanted);
             }
             return;
@@ -187,14 +185,14 @@ impl RateControl {
         }
     }
 
-    fn begin(&mut self, now: Nanos, queue: i64, severe: bool) {
+    fn begin(&mut self, now: Nanos, queue: i64) {
         self.step = 0.0;
-        (self.alarms, self.breath_of) = (0, None);
+        self.breath_of = None;
         (self.limited_at, self.breathe_at) = (now, now + BREATHE);
         self.long = Some(LongQueue {
             was: queue,
             strikes: 0,
-            severe,
+            severe: true,
             rate: None,
         });
     }
