@@ -328,6 +328,43 @@ fn a_partial_checksum_arrives_as_one() {
 }
 
 #[test]
+fn a_mark_on_one_packet_of_a_run_splits_it_and_one_on_all_does_not() {
+    for (place, expected) in [
+        (Some(4), vec![(4, 2), (1, 3), (5, 2)]),
+        (Some(0), vec![(1, 3), (9, 2)]),
+        (None, vec![(10, 3)]),
+    ] {
+        let (mut packet, offload) = super_packet(false, 10_000, 1000);
+        packet[1] |= 2;
+        let mut mesh = Mesh::pair(1, delay(5));
+        mesh.run_for(SECOND);
+        mesh.batch = true;
+        (mesh.mark_ce, mesh.mark_place) = (true, place);
+        mesh.send_with(1, &packet, offload);
+        mesh.run_for(SECOND);
+        let delivered = &mesh.hosts[&2].delivered;
+        let came: Vec<(usize, u8)> = delivered
+            .iter()
+            .map(|packet| (packet.bytes.len() / 1000, packet.bytes[1] & 3))
+            .collect();
+        assert_eq!(came, expected);
+        for packet in delivered {
+            let words = packet.bytes[..20].chunks(2);
+            let sum: u32 = words
+                .map(|pair| u32::from(pair[0]) << 8 | u32::from(pair[1]))
+                .sum();
+            assert_eq!((sum & 0xffff) + (sum >> 16), 0xffff, "header checksum");
+        }
+        let marked: usize = expected
+            .iter()
+            .filter(|one| one.1 == 3)
+            .map(|one| one.0)
+            .sum();
+        assert_eq!(mesh.node(2).counters().congestion_marks, marked as u64);
+    }
+}
+
+#[test]
 fn congestion_of_the_underlay_reaches_an_ecn_capable_packet() {
     let mut mesh = Mesh::pair(1, delay(5));
     mesh.run_for(SECOND);

@@ -39,6 +39,8 @@ pub struct Mesh {
     pub batch: bool,
     /// Routers mark ECN-capable datagrams.
     pub mark_ce: bool,
+    /// Only the one at this place among those that arrive together.
+    pub mark_place: Option<usize>,
 }
 
 pub struct Host {
@@ -195,6 +197,7 @@ impl Mesh {
             record: None,
             batch: false,
             mark_ce: false,
+            mark_place: None,
         }
     }
 
@@ -398,19 +401,19 @@ impl Mesh {
             (!host.dead).then_some((*id, uplink as u8))
         });
         let Some((id, uplink)) = found else { return };
-        let (rewritten, mark) = (&self.rewritten, self.mark_ce);
+        let (rewritten, mark, only) = (&self.rewritten, self.mark_ce, self.mark_place);
         let mut datagrams: Vec<Datagram<'_>> = arriving
             .iter_mut()
-            .map(
-                |Flying {
-                     from, ecn, bytes, ..
-                 }| Datagram {
-                    uplink,
-                    remote: rewritten.get(from).copied().unwrap_or(*from),
-                    ecn: if mark && *ecn != 0 { 3 } else { *ecn },
-                    bytes,
+            .enumerate()
+            .map(|(place, flying)| Datagram {
+                uplink,
+                remote: rewritten.get(&flying.from).copied().unwrap_or(flying.from),
+                ecn: match mark && flying.ecn != 0 && only.is_none_or(|only| only == place) {
+                    true => 3,
+                    false => flying.ecn,
                 },
-            )
+                bytes: &mut flying.bytes,
+            })
             .collect();
         self.hosts
             .get_mut(&id)
