@@ -172,6 +172,18 @@ impl Flow {
         self.packet(id, &udp)
     }
 
+    /// Changes a payload of UDP so that its checksum comes out as zero.
+    pub fn make_checksum_zero(&self, payload: &mut [u8]) {
+        if payload.len() < 2 {
+            return;
+        }
+        put(payload, 0, 0);
+        let length = 8 + payload.len();
+        let headers = u64::from(self.ports.0) + u64::from(self.ports.1) + length as u64;
+        let pseudo = u64::from(self.pseudo_header(UDP, length));
+        put(payload, 0, !fold(headers + pseudo + sum(payload)));
+    }
+
     pub fn other(&self, id: u16, payload: &[u8]) -> Vec<u8> {
         self.packet(id, payload)
     }

@@ -172,7 +172,10 @@ fn udp(rng: &mut Rng, flow: &mut Flow, sent: &mut Vec<Sent>) {
         }
         _ => {
             let payload = rng.below(SINGLE_MAX - flow.headers_len() as u64 - 8);
-            let payload = bytes(rng, payload as usize);
+            let mut payload = bytes(rng, payload as usize);
+            if rng.chance(0.2) {
+                flow.make_checksum_zero(&mut payload); // which has to be written as another number
+            }
             let id = flow.next_ids(1);
             let plain = flow.udp(id, &payload);
             sent.push(single(rng, flow, plain, 6));
