@@ -64,9 +64,15 @@ fn repair_symbols_that_nothing_needs_change_nothing() {
 }
 
 #[test]
-fn with_loss_all_that_is_delivered_was_sent_once_and_unaltered() {
+fn with_loss_and_in_disorder_all_that_is_delivered_was_sent_once_and_unaltered() {
     for paths in [DIRECT, RELAYED] {
-        let mut mesh = repaired(ground(paths, lossy(1, 0.03)));
+        let rough = Settings {
+            jitter_ns: 4 * MS,
+            reorder: true,
+            duplicate_ratio: 0.02,
+            ..lossy(5, 0.03)
+        };
+        let mut mesh = repaired(ground(paths, rough));
         let (mut sent, mut delivered) = (0, 0);
         for seed in 5_000_000..5_000_000 + TRAINS / 2 {
             let train = train(&mut Rng::new(seed, 0));
