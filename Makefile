@@ -80,6 +80,11 @@ bench-overload: setup ## more offered than a bottleneck, or the engine, carries 
 	$(CARGO) build --release --locked --quiet --package overlayd-io --examples
 	$(BIN)/python -m tests.bench.overload
 
+GB ?= 20
+.PHONY: soak
+soak: setup ## all kinds of traffic between two engines, compared byte for byte (GB=20 each way; root)
+	$(BIN)/python -m tests.soak --gb $(GB)
+
 .PHONY: lock
 lock: setup ## renew the exact versions in tools/constraints.txt
 	@tools/lock
