@@ -95,7 +95,7 @@ pub(crate) fn send(remote: SocketAddr, job: &Job) -> io::Result<()> {
     let (mut next, mut confirmed) = (0, 0);
     let mut heard = Instant::now();
     let mut missing = Vec::new();
-    while confirmed < count || !missing.is_empty() {
+    loop {
         for number in missing.drain(..) {
             let sizes = burst(job, v6, number >> PLACE_BITS);
             let size = sizes[(number as u16) as usize] as usize;
@@ -112,12 +112,17 @@ pub(crate) fn send(remote: SocketAddr, job: &Job) -> io::Result<()> {
             Ok(length) => {
                 let mut words = buffer[..length].as_chunks::<8>().0.iter();
                 let answered = words.next().map_or(0, |word| u64::from_be_bytes(*word));
+                if answered == count && length == HEADER as usize {
+                    return Ok(());
+                }
                 if answered >= confirmed {
                     confirmed = answered;
                     missing.extend(words.map(|word| u64::from_be_bytes(*word)));
                 }
                 heard = Instant::now();
             }
+            // The receiver has ended, and says itself how.
+            Err(error) if error.kind() == ErrorKind::ConnectionRefused => return Ok(()),
             Err(error) if is_silence(&error) && heard.elapsed() < PATIENCE => {
                 set(&socket, libc::SOL_UDP, UDP_SEGMENT, 0)?;
                 give(&socket, &(QUESTION | next).to_be_bytes())?;
@@ -125,7 +130,6 @@ pub(crate) fn send(remote: SocketAddr, job: &Job) -> io::Result<()> {
             Err(error) => return Err(error),
         }
     }
-    Ok(())
 }
 
 fn send_burst(
@@ -152,10 +156,17 @@ fn send_burst(
     Ok(())
 }
 
-/// What a full queue refuses is sent again later.
+/// What a full queue refuses is sent again later; what nobody takes any more is found out by who waits for the answer.
 fn give(socket: &UdpSocket, bytes: &[u8]) -> io::Result<()> {
     match socket.send(bytes) {
-        Err(error) if error.raw_os_error() != Some(libc::ENOBUFS) => Err(error),
+        Err(error)
+            if !matches!(
+                error.raw_os_error(),
+                Some(libc::ENOBUFS | libc::ECONNREFUSED)
+            ) =>
+        {
+            Err(error)
+        }
         _ => Ok(()),
     }
 }

@@ -1,7 +1,8 @@
 //! Senders and receivers for `make soak`: every byte that arrives is compared with what a seeded generator says.
 //!
 //! `soak_load receive ADDRESS KIND SEED BYTES` prints `ready PORT`, takes one transfer, and prints what it was as JSON.
-//! `soak_load send ADDRESS:PORT KIND SEED BYTES` sends it. Whatever is not as it was sent ends the receiver with an error that tells where. Kinds:
+//! `soak_load send ADDRESS:PORT KIND SEED BYTES` sends it, and prints how many segments of TCP the receiver found
+//! marked as congested. Whatever is not as it was sent ends the receiver with an error that tells where. Kinds:
 //! `stream`, `segments` (TCP, the latter in small segments), `urgent` (TCP with urgent bytes), `connections` (many, some reset), `datagrams`,
 //! `trains` (UDP with UDP_SEGMENT and UDP_GRO), `fragments` (UDP beyond any MTU). Nothing here knows of the tunnel. I/O.
 
@@ -40,9 +41,8 @@ struct Found {
     resets: u64,
     /// Urgent bytes whose place was known when they were read.
     urgent: u64,
-    /// TCP connections that use ECN, and those that saw a mark of congestion.
+    /// TCP connections that use ECN.
     ecn: u64,
-    marked: u64,
     datagrams: u64,
     /// Datagrams behind a later one, and those that had to be sent again.
     late: u64,
@@ -72,10 +72,12 @@ fn main() -> io::Result<()> {
         }
         "send" => {
             let remote: SocketAddr = parsed(place)?;
-            match job.kind.is_tcp() {
-                true => streams::send(remote, &job),
-                false => datagrams::send(remote, &job),
-            }
+            let marked = match job.kind.is_tcp() {
+                true => streams::send(remote, &job)?,
+                false => datagrams::send(remote, &job).map(|()| 0)?,
+            };
+            println!("{{\"marked\": {marked}}}");
+            Ok(())
         }
         _ => Err(wrong(*role)),
     }
@@ -108,14 +110,13 @@ impl Found {
             resets,
             urgent,
             ecn,
-            marked,
             datagrams,
             late,
             resent,
         } = self;
         format!(
             "{{\"bytes\": {bytes}, \"connections\": {connections}, \"resets\": {resets}, \"urgent\": {urgent}, \"ecn\": {ecn}, \
-             \"marked\": {marked}, \"datagrams\": {datagrams}, \"late\": {late}, \"resent\": {resent}}}"
+             \"datagrams\": {datagrams}, \"late\": {late}, \"resent\": {resent}}}"
         )
     }
 }

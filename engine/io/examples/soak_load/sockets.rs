@@ -7,10 +7,10 @@ use std::ptr;
 
 pub(crate) const UDP_SEGMENT: libc::c_int = 103;
 pub(crate) const UDP_GRO: libc::c_int = 104;
-/// `tcpi_options` in `struct tcp_info`, and the bits of ECN in it.
+/// Offsets in `struct tcp_info`: `tcpi_options`, with the bit of ECN, and `tcpi_delivered_ce`.
 const INFO_OPTIONS: usize = 5;
 const INFO_ECN: u8 = 8;
-const INFO_ECN_SEEN: u8 = 16;
+const INFO_DELIVERED_CE: usize = 196;
 
 pub(crate) fn set(socket: &impl AsRawFd, level: i32, name: i32, value: i32) -> io::Result<()> {
     set_any(socket, level, name, &value)
@@ -40,8 +40,8 @@ fn set_any<T>(socket: &impl AsRawFd, level: i32, name: i32, value: &T) -> io::Re
     checked(done as isize).map(drop)
 }
 
-/// Whether a TCP connection uses ECN, and whether it has seen a mark.
-pub(crate) fn ecn(socket: &impl AsRawFd) -> (bool, bool) {
+/// Whether a TCP connection uses ECN, and how many segments of ours the other end found marked as congested.
+pub(crate) fn ecn(socket: &impl AsRawFd) -> (bool, u32) {
     let mut info = [0u8; 256];
     let mut length = info.len() as libc::socklen_t;
     // SAFETY: at most `length` bytes are written to the live buffer.
@@ -54,8 +54,14 @@ pub(crate) fn ecn(socket: &impl AsRawFd) -> (bool, bool) {
             &raw mut length,
         )
     };
-    let options = if done == 0 { info[INFO_OPTIONS] } else { 0 };
-    (options & INFO_ECN != 0, options & INFO_ECN_SEEN != 0)
+    if done != 0 {
+        return (false, 0);
+    }
+    let (_, rest) = info.split_at(INFO_DELIVERED_CE);
+    let marked = rest
+        .first_chunk()
+        .map_or(0, |word| u32::from_ne_bytes(*word));
+    (info[INFO_OPTIONS] & INFO_ECN != 0, marked)
 }
 
 /// Waits for something to read, and tells whether the next byte is an urgent one.

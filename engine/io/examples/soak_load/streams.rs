@@ -39,8 +39,11 @@ pub(crate) fn receive(address: IpAddr, job: &Job) -> io::Result<Found> {
     Ok(found)
 }
 
-pub(crate) fn send(remote: SocketAddr, job: &Job) -> io::Result<()> {
-    plans(job).try_for_each(|plan| send_one(remote, job, &plan))
+/// How many segments arrived marked as congested.
+pub(crate) fn send(remote: SocketAddr, job: &Job) -> io::Result<u64> {
+    plans(job).try_fold(0, |marked, plan| {
+        Ok(marked + u64::from(send_one(remote, job, &plan)?))
+    })
 }
 
 /// A connection to be.
@@ -99,7 +102,7 @@ fn receive_one(
     }
     let mut places = urgent_places(job).peekable();
     let (mut buffer, mut scratch) = (vec![0; BUFFER], Vec::new());
-    let (mut at, mut in_use) = (0, (false, false));
+    let (mut at, mut uses_ecn) = (0, false);
     let end = loop {
         if urgent && at_mark(&connection)? {
             while places.next_if(|place| *place < at).is_some() {}
@@ -114,10 +117,10 @@ fn receive_one(
                 if let Some(at) = difference(plan.seed, at, &buffer[..length], &mut scratch) {
                     return Err(wrong(format!("{job:?}: other bytes from {at} on")));
                 }
-                at += length as u64;
-                if at == length as u64 || in_use.0 && !in_use.1 {
-                    in_use = ecn(&connection);
+                if at == 0 {
+                    (uses_ecn, _) = ecn(&connection);
                 }
+                at += length as u64;
             }
             Err(error) if error.kind() == ErrorKind::Interrupted => {}
             Err(error) => break Some(error),
@@ -137,12 +140,11 @@ fn receive_one(
     found.bytes += at;
     found.connections += 1;
     found.resets += u64::from(plan.reset);
-    found.ecn += u64::from(in_use.0);
-    found.marked += u64::from(in_use.1);
+    found.ecn += u64::from(uses_ecn);
     Ok(())
 }
 
-fn send_one(remote: SocketAddr, job: &Job, plan: &Plan) -> io::Result<()> {
+fn send_one(remote: SocketAddr, job: &Job, plan: &Plan) -> io::Result<u32> {
     let mut connection = TcpStream::connect(remote)?;
     connection.set_write_timeout(Some(PATIENCE))?;
     // One that heeds marks of congestion, and says so.
@@ -175,8 +177,9 @@ fn send_one(remote: SocketAddr, job: &Job, plan: &Plan) -> io::Result<()> {
         connection.write_all(piece)?;
         at += length;
     }
+    let (_, marked) = ecn(&connection);
     if plan.reset {
         end_by_reset(&connection)?;
     }
-    Ok(())
+    Ok(marked)
 }
