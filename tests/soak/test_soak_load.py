@@ -55,6 +55,8 @@ def transfer(
         with closing(socket.socket(type=socket.SOCK_STREAM if tcp else socket.SOCK_DGRAM)) as middle:
             middle.bind((LOCAL, 0))
             middle.settimeout(TURN_S)
+            if tcp:
+                middle.listen()
             over = threading.Event()
             pass_on = _pass_on_stream if tcp else _pass_on_datagrams
             thread = threading.Thread(target=pass_on, args=(middle, port, alter, over))
@@ -71,7 +73,6 @@ def transfer(
 
 
 def _pass_on_stream(middle: socket.socket, port: int, alter: Alter, over: threading.Event) -> None:
-    middle.listen()
     middle.settimeout(WAIT_S)
     at = 0
     incoming, _ = middle.accept()
