@@ -133,17 +133,23 @@ impl World {
             [one] => one.first().map(|first| first >> 4),
             _ => None,
         };
-        let mut datagrams: Vec<_> = datagrams
-            .iter_mut()
-            .map(|bytes| Datagram {
-                uplink,
-                remote,
-                ecn,
-                bytes,
+        let mut received = Vec::new();
+        let like = |range| Datagram {
+            uplink,
+            remote,
+            ecn,
+            range,
+        };
+        let datagrams: Vec<_> = datagrams
+            .iter()
+            .map(|bytes| {
+                let start = received.len();
+                received.extend_from_slice(bytes);
+                like(start..received.len())
             })
             .collect();
         let before = self.drops_of(place);
-        let (outcome, left, took) = self.observe(place, remote, &mut datagrams);
+        let (outcome, left, took) = self.observe(place, remote, &mut received, &datagrams);
         if outcome != Outcome::Panicked {
             let after = self.hosts[place].node.drops();
             self.coverage.note_drops(group.by(), &before, after);
@@ -175,9 +181,9 @@ impl World {
             uplink,
             remote,
             ecn: 0,
-            bytes,
+            range: 0..bytes.len(),
         };
-        let (outcome, ..) = self.observe(place, remote, &mut [datagram]);
+        let (outcome, ..) = self.observe(place, remote, bytes, &[datagram]);
         self.coverage.note_handshake("hop", kind, outcome);
     }
 
@@ -186,15 +192,17 @@ impl World {
         &mut self,
         place: usize,
         remote: SocketAddr,
-        datagrams: &mut [Datagram<'_>],
+        received: &mut [u8],
+        datagrams: &[Datagram],
     ) -> (Outcome, Left, u64) {
         let (now, clock) = (self.now, self.clock_ns);
         let before = self.drops_of(place);
         let mut took = 0;
         let left = self.call(place, Some(remote), |node| {
             let started = clock();
-            node.handle_datagrams(now, datagrams);
+            node.handle_datagrams(now, received, datagrams);
             took = clock().saturating_sub(started);
+            node.output().keep(received);
         });
         let Some(left) = left else {
             return (Outcome::Panicked, Left::default(), took);
@@ -288,7 +296,7 @@ impl World {
                         count.datagrams, count.frames
                     )
                 };
-                let bytes = &output.packet_bytes[delivery.range.clone()];
+                let bytes = output.packet(delivery, &[]).next().unwrap_or_default();
                 self.oracle.judge(id, bytes, &delivery.offload, story);
             }
         }

@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 
-use overlayd_node::{Delivery, Node, Transmit};
+use overlayd_node::{Delivery, Node, Piece, Transmit};
 
 use crate::mesh::{ELDER, HOSTILE};
 use crate::packets;
@@ -81,10 +81,13 @@ fn deliver(node: &mut Node) {
     let mut packet = Vec::new();
     let offload = packets::write(&mut packet, 1, ELDER, u32::MAX);
     let output = node.output();
-    let start = output.packet_bytes.len();
+    let (start, place) = (output.packet_bytes.len(), output.pieces.len());
     output.packet_bytes.extend_from_slice(&packet);
+    output
+        .pieces
+        .push(Piece::Made(start..output.packet_bytes.len()));
     output.packets.push(Delivery {
-        range: start..output.packet_bytes.len(),
+        pieces: place..place + 1,
         offload,
     });
 }

@@ -217,23 +217,24 @@ impl World {
             }
         }
         let is_sealed = |flying: &mut Flying| Kind::of(&flying.bytes) == Ok(Kind::Sealed);
-        let mut sealed: Vec<Flying> = arriving.extract_if(.., is_sealed).collect();
-        let mut datagrams: Vec<Datagram<'_>> = sealed
-            .iter_mut()
-            .map(
-                |Flying {
-                     from, ecn, bytes, ..
-                 }| Datagram {
-                    uplink,
-                    remote: *from,
-                    ecn: *ecn,
-                    bytes,
-                },
-            )
-            .collect();
+        let (mut received, mut datagrams) = (Vec::new(), Vec::new());
+        for Flying {
+            from, ecn, bytes, ..
+        } in arriving.extract_if(.., is_sealed)
+        {
+            let start = received.len();
+            received.extend_from_slice(&bytes);
+            datagrams.push(Datagram {
+                uplink,
+                remote: from,
+                ecn,
+                range: start..received.len(),
+            });
+        }
         if !datagrams.is_empty() {
             self.call(place, None, |node| {
-                node.handle_datagrams(now, &mut datagrams)
+                node.handle_datagrams(now, &mut received, &datagrams);
+                node.output().keep(&received);
             });
         }
         for flying in &mut arriving {

@@ -8,7 +8,7 @@ use std::mem;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use overlayd_node::{Delivery, Packet};
+use overlayd_node::{self as node, Packet};
 
 use crate::sys::Waker;
 
@@ -25,7 +25,7 @@ pub(crate) struct Handover {
 #[derive(Debug, Default)]
 pub(crate) struct Handed {
     bytes: Vec<u8>,
-    packets: Vec<Delivery>,
+    packets: Vec<node::Handed>,
 }
 
 impl Handover {
@@ -37,7 +37,7 @@ impl Handover {
     }
 
     /// Appends packets, whose ranges are of `bytes`. Answers how many found no room and are gone.
-    pub(crate) fn give(&self, bytes: &[u8], packets: &[Delivery]) -> u64 {
+    pub(crate) fn give(&self, bytes: &[u8], packets: &[node::Handed]) -> u64 {
         let mut waiting = self.lock();
         if waiting.packets.is_empty() {
             self.waker.wake();
@@ -51,7 +51,7 @@ impl Handover {
             waiting
                 .bytes
                 .extend_from_slice(&bytes[packet.range.clone()]);
-            waiting.packets.push(Delivery {
+            waiting.packets.push(node::Handed {
                 range: start..start + packet.range.len(),
                 offload: packet.offload,
             });
@@ -96,13 +96,13 @@ mod tests {
 
     use super::*;
 
-    fn packets(sizes: &[usize]) -> (Vec<u8>, Vec<Delivery>) {
+    fn packets(sizes: &[usize]) -> (Vec<u8>, Vec<node::Handed>) {
         let mut end = 0;
-        let packets: Vec<Delivery> = sizes
+        let packets: Vec<node::Handed> = sizes
             .iter()
             .map(|size| {
                 end += size;
-                Delivery {
+                node::Handed {
                     range: end - size..end,
                     offload: Offload::default(),
                 }

@@ -9,7 +9,7 @@ use overlayd_wire::{InnerPacket, Run};
 use crate::checksum::{self, TCP};
 use crate::choose::Way;
 use crate::node::Packet;
-use crate::output::{Delivery, Offload};
+use crate::output::{Offload, Piece};
 use crate::{Nanos, Node};
 
 /// To one peer's senders no more often.
@@ -41,10 +41,10 @@ impl Node {
         if too_big(packet, fits, bytes) {
             self.peers[way.peer].advised_at = now;
             self.tally.advised += 1;
-            self.output.packets.push(Delivery {
-                range: start..self.output.packet_bytes.len(),
-                offload: Offload::default(),
-            });
+            let place = self.output.pieces.len();
+            let piece = Piece::Made(start..self.output.packet_bytes.len());
+            self.output.pieces.push(piece);
+            self.output.push_packet(place, Offload::default());
         }
     }
 

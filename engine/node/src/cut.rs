@@ -201,7 +201,7 @@ impl<'a> Cut<'a> {
         out.extend_from_slice(payload);
         let packet = &mut out[start..];
         let whole = self.header.len() + self.payload.len() - self.transport;
-        set_lengths(packet, self.transport, self.protocol, whole);
+        set_lengths(packet, packet.len(), self.transport, self.protocol, whole);
         if packet[0] >> 4 == 4 {
             let id = u16::from_be_bytes([packet[4], packet[5]]).wrapping_add(index as u16);
             packet[4..6].copy_from_slice(&id.to_be_bytes());
@@ -221,15 +221,21 @@ impl<'a> Cut<'a> {
     }
 }
 
-/// Writes the length fields of a packet whose bytes are final in number, and adapts its partial checksum, which is of a transport length of `before`.
-/// The IPv4 header checksum is left.
-pub(crate) fn set_lengths(packet: &mut [u8], transport: usize, protocol: u8, before: usize) {
-    let transport_length = packet.len() - transport;
+/// Writes the length fields of a packet of `length` bytes, of which the headers are at hand, and adapts its partial checksum, which is of a
+/// transport length of `before`. The IPv4 header checksum is left.
+pub(crate) fn set_lengths(
+    packet: &mut [u8],
+    length: usize,
+    transport: usize,
+    protocol: u8,
+    before: usize,
+) {
+    let transport_length = length - transport;
     if packet[0] >> 4 == 4 {
-        let total = (packet.len() as u16).to_be_bytes();
+        let total = (length as u16).to_be_bytes();
         packet[2..4].copy_from_slice(&total);
     } else {
-        let payload = ((packet.len() - 40) as u16).to_be_bytes();
+        let payload = ((length - 40) as u16).to_be_bytes();
         packet[4..6].copy_from_slice(&payload);
     }
     if protocol == UDP {

@@ -1,13 +1,14 @@
 //! Egress, last stage: an inner packet goes to the TUN, if its source is the peer's and its destination lives here.
 //!
-//! Packets that were cut from one super-packet and arrive in order in one batch are joined again; a gap only splits the run. Pure.
+//! Packets that were cut from one super-packet and arrive in order in one batch are joined again; a gap only splits the run. What was received
+//! stays where it is: a super-packet is a header of its own and the payloads, each where it lies. Pure.
 
 use overlayd_wire::{InnerPacket, Run, ecn};
 
 use crate::checksum::{self, TCP};
 use crate::cut;
 use crate::marks::Marks;
-use crate::output::{Delivery, Offload, Segment, SegmentKind};
+use crate::output::{Offload, Piece, Segment, SegmentKind};
 use crate::tables::Owner;
 use crate::{DropReason, Node};
 
@@ -21,12 +22,16 @@ const TCP_LENGTH: usize = 12;
 const V6_ECN: u8 = ecn::MASK << 4;
 /// A super-packet's length has to fit its header.
 const SUPER_MAX: usize = 65_535;
+/// As many as an ingress cuts one into.
+const PACKETS_MAX: usize = 256;
 
 /// Where a packet comes from, and what happened to it on the way.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Origin {
     pub(crate) peer: u16,
     pub(crate) marks: Marks,
+    /// Where the packet lies in what was received. `None`: it has to be copied, as what it lies in is used again.
+    pub(crate) at: Option<usize>,
 }
 
 /// The super-packet at the end of the output that the next packet of its run may still join.
@@ -35,11 +40,12 @@ pub(crate) struct OpenRun {
     peer: u16,
     run: u8,
     next_index: u8,
-    /// Place in `Output::packets`.
-    delivery: usize,
+    /// Place of its header in `Output::packet_bytes`.
+    start: usize,
     transport: usize,
     header: usize,
     size: usize,
+    length: usize,
     next_seq: u32,
     count: usize,
     ecn: u8,
@@ -56,34 +62,34 @@ impl Node {
         let view = self.admit(origin, packet)?;
         let ecn = self.mark(origin, &view)?;
         let partial_checksum = checksum_place(&view, packet.len(), partial_checksum)?;
-        self.push(
-            packet,
-            (view.ecn(), ecn),
-            Offload {
-                partial_checksum,
-                segment: None,
-            },
-        );
+        let offload = Offload {
+            partial_checksum,
+            segment: None,
+        };
+        self.push(origin.at, packet, (view.ecn(), ecn), offload);
         Ok(())
     }
 
     pub(crate) fn deliver_run(&mut self, origin: Origin, run: &Run<'_>) -> Result<(), DropReason> {
         let view = self.admit(origin, run.packet)?;
         let ecn = self.mark(origin, &view)?;
-        if self.join(origin.peer, run, &view, ecn) {
+        if self.join(origin, run, &view, ecn) {
             return Ok(());
         }
         self.end_run();
         let partial_checksum = checksum_place(&view, run.packet.len(), run.partial_checksum)?;
-        self.push(
-            run.packet,
-            (view.ecn(), ecn),
-            Offload {
-                partial_checksum,
-                segment: None,
-            },
-        );
-        self.open_run = self.start(origin.peer, run, &view, ecn);
+        let offload = Offload {
+            partial_checksum,
+            segment: None,
+        };
+        match self.start(origin.peer, run, &view, ecn) {
+            Some(open) => {
+                let marks = (view.ecn(), ecn);
+                self.push_open(origin.at, run.packet, marks, open.header, offload);
+                self.open_run = Some(open);
+            }
+            None => self.push(origin.at, run.packet, (view.ecn(), ecn), offload),
+        }
         Ok(())
     }
 
@@ -92,19 +98,16 @@ impl Node {
         let Some(run) = self.open_run.take().filter(|run| run.count > 1) else {
             return;
         };
-        let Some(delivery) = self.output.packets.get_mut(run.delivery) else {
+        let Some(delivery) = self.output.packets.last_mut() else {
             return;
         };
-        let packet = &mut self.output.packet_bytes[delivery.range.clone()];
-        cut::set_lengths(
-            packet,
-            run.transport,
-            TCP,
-            run.header + run.size - run.transport,
-        );
-        let v4 = packet[0] >> 4 == 4;
+        delivery.pieces.end = self.output.pieces.len();
+        let header = &mut self.output.packet_bytes[run.start..][..run.header];
+        let before = run.header + run.size - run.transport;
+        cut::set_lengths(header, run.length, run.transport, TCP, before);
+        let v4 = header[0] >> 4 == 4;
         if v4 {
-            checksum::set_v4_header(packet);
+            checksum::set_v4_header(header);
         }
         delivery.offload = Offload {
             partial_checksum: Some((run.transport as u16, 16)),
@@ -141,18 +144,40 @@ impl Node {
         Ok(ecn)
     }
 
-    /// `congestion`: what the packet bears, and what it shall.
-    fn push(&mut self, packet: &[u8], congestion: (u8, u8), offload: Offload) {
-        let bytes = &mut self.output.packet_bytes;
-        let start = bytes.len();
-        bytes.extend_from_slice(packet);
-        if congestion.0 != congestion.1 {
-            ecn::set(&mut bytes[start..], congestion.1);
+    /// `congestion`: what the packet bears, and what it shall. `at`: where it lies in what was received.
+    fn push(&mut self, at: Option<usize>, packet: &[u8], congestion: (u8, u8), offload: Offload) {
+        let stays = congestion.0 == congestion.1;
+        let output = &mut self.output;
+        let (start, made) = (output.pieces.len(), output.packet_bytes.len());
+        let piece = match at.filter(|_| stays) {
+            Some(at) => Piece::Received(at..at + packet.len()),
+            None => output.copy(packet),
+        };
+        if !stays {
+            ecn::set(&mut output.packet_bytes[made..], congestion.1);
         }
-        self.output.packets.push(Delivery {
-            range: start..bytes.len(),
-            offload,
-        });
+        output.pieces.push(piece);
+        output.push_packet(start, offload);
+    }
+
+    /// The header is copied, as that of a super-packet will differ.
+    fn push_open(
+        &mut self,
+        at: Option<usize>,
+        packet: &[u8],
+        congestion: (u8, u8),
+        header: usize,
+        offload: Offload,
+    ) {
+        let output = &mut self.output;
+        let (start, made) = (output.pieces.len(), output.packet_bytes.len());
+        let piece = output.copy(&packet[..header]);
+        if congestion.0 != congestion.1 {
+            ecn::set(&mut output.packet_bytes[made..], congestion.1);
+        }
+        output.pieces.push(piece);
+        output.push_payload(at, packet, header);
+        output.push_packet(start, offload);
     }
 
     /// Only TCP with partial checksums is joined: what a kernel's segmentation would make of the result is known to be the same packets.
@@ -178,10 +203,11 @@ impl Node {
             peer,
             run: run.run,
             next_index: run.index.wrapping_add(1),
-            delivery: self.output.packets.len() - 1,
+            start: self.output.packet_bytes.len(),
             transport,
             header,
             size,
+            length: run.packet.len(),
             next_seq: tcp_seq(tcp).wrapping_add(size as u32),
             count: 1,
             ecn,
@@ -189,37 +215,36 @@ impl Node {
     }
 
     /// Appends the payload of the next packet of the open run. False: it is not the next.
-    fn join(&mut self, peer: u16, run: &Run<'_>, view: &InnerPacket<'_>, ecn: u8) -> bool {
+    fn join(&mut self, origin: Origin, run: &Run<'_>, view: &InnerPacket<'_>, ecn: u8) -> bool {
         let Some(open) = &mut self.open_run else {
             return false;
         };
-        let Some(delivery) = self.output.packets.get_mut(open.delivery) else {
+        let (packet, output) = (run.packet, &mut self.output);
+        let Some(first) = output.packet_bytes.get_mut(open.start..) else {
             return false;
         };
-        let (packet, bytes) = (run.packet, &mut self.output.packet_bytes);
-        let first = &bytes[delivery.range.clone()];
         let fits = open.ecn == ecn
-            && (open.peer, open.run, open.next_index) == (peer, run.run, run.index)
+            && (open.peer, open.run, open.next_index) == (origin.peer, run.run, run.index)
             && run.partial_checksum
             && view.transport_offset() == open.transport
             && packet.len() > open.header
             && packet.len() - open.header <= open.size
-            && first.len() + packet.len() - open.header <= SUPER_MAX
+            && open.length + packet.len() - open.header <= SUPER_MAX
+            && open.count < PACKETS_MAX
             && same_flow(first, packet, open.transport, open.header)
             && tcp_seq(&packet[open.transport..]) == open.next_seq;
         if !fits {
             return false;
         }
-        let payload = &packet[open.header..];
+        let payload = packet.len() - open.header;
         let flags = packet[open.transport + TCP_FLAGS];
-        let first_flags = delivery.range.start + open.transport + TCP_FLAGS;
-        bytes[first_flags] |= flags & (FIN | PSH);
-        bytes.extend_from_slice(payload);
-        delivery.range.end = bytes.len();
+        first[open.transport + TCP_FLAGS] |= flags & (FIN | PSH);
+        output.push_payload(origin.at, packet, open.header);
+        open.length += payload;
         open.next_index = open.next_index.wrapping_add(1);
-        open.next_seq = open.next_seq.wrapping_add(payload.len() as u32);
+        open.next_seq = open.next_seq.wrapping_add(payload as u32);
         open.count += 1;
-        if run.last || payload.len() < open.size || flags & (FIN | PSH) != 0 {
+        if run.last || payload < open.size || flags & (FIN | PSH) != 0 {
             self.end_run();
         }
         true

@@ -20,6 +20,8 @@ pub(crate) struct Source {
     /// `None`: direct.
     pub(crate) route: Option<RouteRepr>,
     pub(crate) class: u8,
+    /// Where the body lies in what was received. `None`: elsewhere.
+    pub(crate) body_at: Option<usize>,
 }
 
 impl Node {
@@ -73,7 +75,17 @@ impl Node {
             relay: source.route.is_some_and(|route| route.ce),
         };
         let id = self.peers[peer].id;
-        let origin = Origin { peer: id, marks };
+        let origin = Origin {
+            peer: id,
+            marks,
+            at: None,
+        };
+        let end = source.body_at.map(|at| at + body.len());
+        // For bodies that end with their packet.
+        let lying = |packet: &[u8]| Origin {
+            at: end.map(|end| end - packet.len()),
+            ..origin
+        };
         let body = Body::parse(body)?;
         let is_traffic = !matches!(body, Body::PathProbe(_) | Body::PathProbeReply(_));
         if is_traffic && source.route.is_some() {
@@ -83,7 +95,7 @@ impl Node {
             Body::Packet {
                 partial_checksum,
                 packet,
-            } => self.deliver(origin, packet, partial_checksum),
+            } => self.deliver(lying(packet), packet, partial_checksum),
             Body::Bundle(bundle) => {
                 for packet in bundle.packets() {
                     if let Err(reason) = self.deliver(origin, packet, false) {
@@ -92,13 +104,13 @@ impl Node {
                 }
                 Ok(())
             }
-            Body::Run(run) => self.deliver_run(origin, &run),
+            Body::Run(run) => self.deliver_run(lying(run.packet), &run),
             Body::Piece(piece) => {
                 let mut whole = std::mem::take(&mut self.scratch);
                 whole.clear();
                 let joined = self.peers[peer].pieces.take(now, piece, marks, &mut whole);
                 let result = match joined {
-                    Joined::Whole(marks) => self.deliver(Origin { peer: id, marks }, &whole, false),
+                    Joined::Whole(marks) => self.deliver(Origin { marks, ..origin }, &whole, false),
                     Joined::Waits => Ok(()),
                     Joined::Refused(reason) => Err(reason),
                 };

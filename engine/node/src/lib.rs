@@ -62,7 +62,7 @@ pub use counters::Counters;
 pub use cut::Cut;
 pub use event::{Event, LinkReport, LinkState, PathReport, RepairReport, SwitchReason};
 pub use node::{Datagram, Node, NodeConfig, Packet};
-pub use output::{Delivery, Offload, Output, Segment, SegmentKind, Transmit};
+pub use output::{Delivery, Handed, Offload, Output, Piece, Segment, SegmentKind, Transmit};
 pub use reason::DropReason;
 pub use snapshot::{Snapshot, SnapshotError};
 

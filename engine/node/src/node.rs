@@ -1,6 +1,7 @@
 //! The node: what a shell may call. The order of a packet's stages is in `pipeline`; state lives in the parts named here. Pure.
 
 use std::net::SocketAddr;
+use std::ops::Range;
 
 use crate::choose::Routes;
 use crate::counters::Tally;
@@ -38,13 +39,15 @@ pub struct Packet<'a> {
     pub offload: Offload,
 }
 
-/// A datagram from a UDP socket. It is opened in place.
-pub struct Datagram<'a> {
+/// A datagram from a UDP socket. It is opened where it lies.
+#[derive(Clone, Debug)]
+pub struct Datagram {
     pub uplink: u8,
     pub remote: SocketAddr,
     /// The two ECN bits of the outer header.
     pub ecn: u8,
-    pub bytes: &'a mut [u8],
+    /// In the bytes that were received.
+    pub range: Range<usize>,
 }
 
 /// The packet engine of one node; the crate's page says how to drive it.
@@ -164,11 +167,13 @@ impl Node {
         self.settle(now);
     }
 
-    /// Transit and egress: a run of datagrams from the underlay.
-    pub fn handle_datagrams(&mut self, now: Nanos, datagrams: &mut [Datagram<'_>]) {
+    /// Transit and egress: a run of datagrams from the underlay, which lie in `received`. Packets for the TUN are not copied out of it: the
+    /// output names where they lie, until the next call.
+    pub fn handle_datagrams(&mut self, now: Nanos, received: &mut [u8], datagrams: &[Datagram]) {
         for datagram in datagrams {
             self.tally.datagrams_in += 1;
-            if let Err(reason) = self.arrive(now, datagram) {
+            let bytes = received.get_mut(datagram.range.clone()).unwrap_or_default();
+            if let Err(reason) = self.arrive(now, datagram, bytes) {
                 self.tally.drop(reason);
             }
         }

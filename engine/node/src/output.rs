@@ -12,11 +12,13 @@ pub struct Output {
     pub bytes: Vec<u8>,
     pub datagrams: Vec<Transmit>,
     /// Inner packets for the TUN.
-    pub packet_bytes: Vec<u8>,
     pub packets: Vec<Delivery>,
     /// Packets from the TUN that shard 0 is to carry.
     pub handed_bytes: Vec<u8>,
-    pub handed: Vec<Delivery>,
+    pub handed: Vec<Handed>,
+    pub pieces: Vec<Piece>,
+    /// Of packets, what is not as it was received.
+    pub packet_bytes: Vec<u8>,
     pub events: Vec<Event>,
     /// Datagrams and packets that the node's counters have seen.
     pub(crate) counted: (u64, u64),
@@ -33,12 +35,29 @@ pub struct Transmit {
     pub range: Range<usize>,
 }
 
-/// One inner packet to write to the TUN.
+/// One inner packet to write to the TUN, in pieces that follow each other.
 #[derive(Clone, Debug)]
 pub struct Delivery {
-    /// In `Output::packet_bytes`.
+    /// In `Output::pieces`; one, unless it is a super-packet or might have become one.
+    pub pieces: Range<usize>,
+    pub offload: Offload,
+}
+
+/// One packet for shard 0.
+#[derive(Clone, Debug)]
+pub struct Handed {
+    /// In `Output::handed_bytes`.
     pub range: Range<usize>,
     pub offload: Offload,
+}
+
+/// Where a part of a packet lies.
+#[derive(Clone, Debug)]
+pub enum Piece {
+    /// In the bytes that the last call was given.
+    Received(Range<usize>),
+    /// In `Output::packet_bytes`.
+    Made(Range<usize>),
 }
 
 /// What the kernel still has to do for a packet (or did not yet do, on the way in): the meaning of a virtio network header.
@@ -70,10 +89,11 @@ impl Output {
     pub fn clear(&mut self) {
         self.bytes.clear();
         self.datagrams.clear();
-        self.packet_bytes.clear();
         self.packets.clear();
         self.handed_bytes.clear();
         self.handed.clear();
+        self.pieces.clear();
+        self.packet_bytes.clear();
         self.events.clear();
         self.counted = (0, 0);
     }
@@ -85,7 +105,7 @@ impl Output {
     pub(crate) fn hand_over(&mut self, packet: &Packet<'_>) {
         let start = self.handed_bytes.len();
         self.handed_bytes.extend_from_slice(packet.bytes);
-        self.handed.push(Delivery {
+        self.handed.push(Handed {
             range: start..self.handed_bytes.len(),
             offload: packet.offload,
         });
@@ -100,6 +120,62 @@ impl Output {
             ecn,
             range,
         });
+    }
+
+    /// The bytes of a packet, piece by piece. `received`: what the last call was given; nothing, if that was no datagrams.
+    pub fn packet<'a>(
+        &'a self,
+        delivery: &Delivery,
+        received: &'a [u8],
+    ) -> impl Iterator<Item = &'a [u8]> + Clone {
+        self.pieces[delivery.pieces.clone()]
+            .iter()
+            .map(move |piece| match piece {
+                Piece::Received(range) => &received[range.clone()],
+                Piece::Made(range) => &self.packet_bytes[range.clone()],
+            })
+    }
+
+    /// Copies every packet into `packet_bytes`, as one piece: for who takes the output when what was received is gone.
+    pub fn keep(&mut self, received: &[u8]) {
+        let pieces = std::mem::take(&mut self.pieces);
+        for delivery in &mut self.packets {
+            let start = self.packet_bytes.len();
+            for piece in &pieces[delivery.pieces.clone()] {
+                match piece.clone() {
+                    Piece::Received(range) => {
+                        self.packet_bytes.extend_from_slice(&received[range]);
+                    }
+                    Piece::Made(range) => self.packet_bytes.extend_from_within(range),
+                }
+            }
+            let place = self.pieces.len();
+            delivery.pieces = place..place + 1;
+            self.pieces
+                .push(Piece::Made(start..self.packet_bytes.len()));
+        }
+    }
+
+    /// A piece with a copy of `bytes`.
+    pub(crate) fn copy(&mut self, bytes: &[u8]) -> Piece {
+        let start = self.packet_bytes.len();
+        self.packet_bytes.extend_from_slice(bytes);
+        Piece::Made(start..self.packet_bytes.len())
+    }
+
+    /// A piece with what follows the header of a packet, which lies `at` in what was received, or is copied.
+    pub(crate) fn push_payload(&mut self, at: Option<usize>, packet: &[u8], header: usize) {
+        let piece = match at {
+            Some(at) => Piece::Received(at + header..at + packet.len()),
+            None => self.copy(&packet[header..]),
+        };
+        self.pieces.push(piece);
+    }
+
+    /// A packet of the pieces from `start` on.
+    pub(crate) fn push_packet(&mut self, start: usize, offload: Offload) {
+        let pieces = start..self.pieces.len();
+        self.packets.push(Delivery { pieces, offload });
     }
 
     pub fn is_empty(&self) -> bool {

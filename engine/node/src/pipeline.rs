@@ -97,22 +97,24 @@ impl Node {
     pub(crate) fn arrive(
         &mut self,
         now: Nanos,
-        datagram: &mut Datagram<'_>,
+        datagram: &Datagram,
+        bytes: &mut [u8],
     ) -> Result<(), DropReason> {
-        if Kind::of(datagram.bytes)? != Kind::Sealed {
+        if Kind::of(bytes)? != Kind::Sealed {
             let via = Via::Underlay {
                 uplink: datagram.uplink,
                 remote: datagram.remote,
             };
-            return self.handshake(now, via, datagram.bytes);
+            return self.handshake(now, via, bytes);
         }
-        let opened = self.sessions.open(now, Layer::Hop, datagram.bytes)?;
+        let opened = self.sessions.open(now, Layer::Hop, bytes)?;
         self.meet(now); // a first datagram may make its session the one to send on: before anything is sent
         let Scope::Hop(place) = opened.scope else {
             return Err(DropReason::WrongPeer);
         };
-        let arrival = self.note_arrival(now, place.into(), datagram)?;
-        let frame = &mut datagram.bytes[opened.plaintext];
+        let frame_at = datagram.range.start + opened.plaintext.start;
+        let arrival = self.note_arrival(now, place.into(), datagram, frame_at)?;
+        let frame = &mut bytes[opened.plaintext];
         match Frame::parse(frame)? {
             Frame::Direct(header, _) | Frame::Routed(header, _) => {
                 self.recover(now, &arrival, header, frame)?; // first copies go `onward`
@@ -138,11 +140,13 @@ impl Node {
         frame: &mut [u8],
     ) -> Result<(), DropReason> {
         let rest = &mut frame[Protected::LEN..];
+        let rest_at = arrival.frame_at.map(|at| at + Protected::LEN);
         if !header.routed {
             let source = Source {
                 peer: arrival.peer,
                 route: None,
                 class: header.class,
+                body_at: rest_at,
             };
             return self.egress(now, arrival, &source, rest);
         }
@@ -158,6 +162,7 @@ impl Node {
             peer,
             route: Some(route),
             class: header.class,
+            body_at: rest_at.map(|at| at + body.start),
         };
         self.egress(now, arrival, &source, &rest[body])
     }
@@ -176,4 +181,6 @@ pub(crate) struct Arrival {
     pub(crate) size: usize,
     /// Of the outer header.
     pub(crate) ecn: u8,
+    /// Where the frame lies in what was received. `None`: it was restored, and lies elsewhere.
+    pub(crate) frame_at: Option<usize>,
 }

@@ -59,6 +59,10 @@ impl Node {
                 restored.frames.push((header, start));
             }
         });
+        let arrival = &Arrival {
+            frame_at: None,
+            ..*arrival
+        };
         for place in 0..restored.frames.len() {
             let (header, start) = restored.frames[place];
             let end = restored

@@ -21,12 +21,13 @@ impl Node {
         &mut self,
         now: Nanos,
         place: usize,
-        datagram: &Datagram<'_>,
+        datagram: &Datagram,
+        frame_at: usize,
     ) -> Result<Arrival, DropReason> {
         let link = self.links.get_mut(place).and_then(Option::as_deref_mut);
         let link = link.ok_or(DropReason::NoSession)?;
         link.received += 1;
-        link.received_bytes += datagram.bytes.len() as u64;
+        link.received_bytes += datagram.range.len() as u64;
         let (uplink, remote) = (datagram.uplink, datagram.remote);
         let moved = (link.exit.uplink, link.exit.remote) != (uplink, Some(remote));
         let id = link.peer;
@@ -38,8 +39,9 @@ impl Node {
             peer: self.peer_place(id).ok_or(DropReason::WrongPeer)?,
             uplink,
             remote,
-            size: datagram.bytes.len(),
+            size: datagram.range.len(),
             ecn: datagram.ecn,
+            frame_at: Some(frame_at),
         })
     }
 

@@ -24,25 +24,18 @@ fn counted(call: impl FnOnce()) -> u64 {
 fn pass(from: &mut Node, to: &mut Node, remote: u16, now: u64) -> u64 {
     let output = from.output();
     let mut bytes = output.bytes.clone();
-    let ranges: Vec<_> = output
+    let datagrams: Vec<Datagram> = output
         .datagrams
         .iter()
-        .map(|datagram| datagram.range.clone())
-        .collect();
-    output.clear();
-    let mut rest = bytes.as_mut_slice();
-    let mut datagrams = Vec::new();
-    for range in ranges {
-        let (datagram, after) = rest.split_at_mut(range.len());
-        rest = after;
-        datagrams.push(Datagram {
+        .map(|datagram| Datagram {
             uplink: 0,
             remote: address(remote, 0),
             ecn: 0,
-            bytes: datagram,
-        });
-    }
-    counted(|| to.handle_datagrams(now, &mut datagrams))
+            range: datagram.range.clone(),
+        })
+        .collect();
+    output.clear();
+    counted(|| to.handle_datagrams(now, &mut bytes, &datagrams))
 }
 
 /// What the ingress is given, so much in one call.

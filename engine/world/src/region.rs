@@ -150,15 +150,14 @@ impl Region {
             mut bytes,
         } = arrival;
         if let Some(node) = self.host(host).and_then(|host| host.node.as_mut()) {
-            node.handle_datagrams(
-                now,
-                &mut [Datagram {
-                    uplink,
-                    remote,
-                    ecn,
-                    bytes: &mut bytes,
-                }],
-            );
+            let datagram = Datagram {
+                uplink,
+                remote,
+                ecn,
+                range: 0..bytes.len(),
+            };
+            node.handle_datagrams(now, &mut bytes, &[datagram]);
+            node.output().keep(&bytes);
             self.drain(host)?;
         }
         self.spare.push(bytes);
@@ -236,7 +235,8 @@ impl Region {
         };
         let output = node.output();
         for delivery in &output.packets {
-            let bytes = &output.packet_bytes[delivery.range.clone()];
+            // Kept in one piece.
+            let bytes = output.packet(delivery, &[]).next().unwrap_or_default();
             digest.record(1, &[now, index as u64], bytes);
             if let Some(read) = packet::read(bytes) {
                 self.came.push((now, index, read.ok()));

@@ -1,70 +1,112 @@
 //! Writing to the TUN: super-packets whole, neighbours of a UDP flow joined, and step-down where the kernel fails at either. I/O.
 
 use std::io;
-use std::mem;
+use std::iter;
+use std::mem::{self, MaybeUninit};
 use std::os::fd::AsRawFd;
 
-use overlayd_node::{Cut, Delivery, Offload, Segment, SegmentKind, complete_checksum};
+use overlayd_node::{Cut, Delivery, Offload, Output, Segment, SegmentKind, complete_checksum};
 
 use super::{TunQueue, join, offload};
 use crate::counters::ShellCounters;
 use crate::sys::check_len;
 
-/// Of a joined super-packet: offload header, headers, payloads.
-const PIECES: usize = 2 + join::PACKETS_MAX;
+/// Of one write: offload header, headers, and payloads of as many packets as a node joins.
+const PIECES_MAX: usize = 2 + 256;
+
+/// Packets, and where their pieces lie.
+#[derive(Clone, Copy)]
+struct Packets<'a> {
+    output: &'a Output,
+    received: &'a [u8],
+    list: &'a [Delivery],
+}
+
+impl<'a> Packets<'a> {
+    fn pieces(self, index: usize) -> impl Iterator<Item = &'a [u8]> + Clone {
+        self.output.packet(&self.list[index], self.received)
+    }
+
+    /// The packet's bytes if they lie in one place; else nothing.
+    fn whole(self, index: usize) -> &'a [u8] {
+        let mut pieces = self.pieces(index);
+        let first = pieces.next().unwrap_or_default();
+        pieces.next().map_or(first, |_| &[])
+    }
+
+    fn split_at(self, count: usize) -> (Self, Self) {
+        let (now, later) = self.list.split_at(count);
+        (
+            Self { list: now, ..self },
+            Self {
+                list: later,
+                ..self
+            },
+        )
+    }
+}
 
 impl TunQueue {
-    /// Writes packets and super-packets, whose ranges are of `bytes`, in order. What the kernel refuses is counted and gone.
+    /// Writes the packets and super-packets of an output, in order. What the kernel refuses is counted and gone. `received`: what the output
+    /// was made of.
     pub(crate) fn deliver(
         &mut self,
-        bytes: &[u8],
-        packets: &[Delivery],
+        output: &Output,
+        received: &[u8],
         counters: &mut ShellCounters,
     ) {
-        let mut rest = packets;
-        while !rest.is_empty() {
+        let list = &output.packets;
+        let mut rest = Packets {
+            output,
+            received,
+            list,
+        };
+        while !rest.list.is_empty() {
             let count = match self.offloads.udp_segmentation {
-                true => join::count(bytes, rest),
+                true => join::count(
+                    (0..rest.list.len()).map(|index| (rest.whole(index), rest.list[index].offload)),
+                ),
                 false => 1,
             };
             let (now, later) = rest.split_at(count);
-            match now {
-                [packet] => {
-                    self.deliver_one(&bytes[packet.range.clone()], packet.offload, counters)
-                }
-                _ => self.deliver_joined(bytes, now, counters),
+            match count {
+                1 => self.deliver_one(now, 0, counters),
+                _ => self.deliver_joined(now, counters),
             }
             rest = later;
         }
     }
 
     /// Writes neighbours of a flow as one super-packet; singly, if the kernel refuses it, and so all after them if that helped.
-    fn deliver_joined(&mut self, bytes: &[u8], packets: &[Delivery], counters: &mut ShellCounters) {
-        let Err(error) = self.write_joined(bytes, packets) else {
+    fn deliver_joined(&mut self, packets: Packets<'_>, counters: &mut ShellCounters) {
+        let Err(error) = self.write_joined(packets) else {
             return;
         };
         let refused = counters.tun_refused;
-        for packet in packets {
-            self.deliver_one(&bytes[packet.range.clone()], packet.offload, counters);
+        let count = packets.list.len();
+        for index in 0..count {
+            self.deliver_one(packets, index, counters);
         }
-        let passed = counters.tun_refused - refused < packets.len() as u64;
+        let passed = counters.tun_refused - refused < count as u64;
         if passed && is_of_offload(&error) {
             self.give_up(SegmentKind::Udp, counters);
         }
     }
 
     /// Writes one packet or super-packet. A super-packet that the kernel refuses is cut here, and so are all after it if that helped.
-    fn deliver_one(&mut self, packet: &[u8], offload: Offload, counters: &mut ShellCounters) {
+    fn deliver_one(&mut self, packets: Packets<'_>, index: usize, counters: &mut ShellCounters) {
+        let offload = packets.list[index].offload;
+        let pieces = packets.pieces(index);
         let error = match offload.segment {
             Some(segment) if !self.segments(segment.kind) => {
-                self.write_cut(packet, offload, segment, counters);
+                self.write_cut(pieces, offload, segment, counters);
                 return;
             }
             None if offload.partial_checksum.is_some() && !self.offloads.checksum => {
-                self.write_completed(packet, offload, counters);
+                self.write_completed(pieces, offload, counters);
                 return;
             }
-            _ => match self.write(packet, offload) {
+            _ => match self.write(pieces.clone(), offload) {
                 Ok(()) => return,
                 Err(error) => error,
             },
@@ -73,7 +115,7 @@ impl TunQueue {
             counters.tun_refused += 1;
             return;
         };
-        let passed = self.write_cut(packet, offload, segment, counters);
+        let passed = self.write_cut(pieces, offload, segment, counters);
         if passed && is_of_offload(&error) {
             self.give_up(segment.kind, counters);
         }
@@ -100,30 +142,38 @@ impl TunQueue {
     }
 
     /// Writes the packets that a super-packet means. Whether the kernel took any.
-    fn write_cut(
+    fn write_cut<'a>(
         &mut self,
-        packet: &[u8],
+        pieces: impl Iterator<Item = &'a [u8]>,
         offload: Offload,
         segment: Segment,
         counters: &mut ShellCounters,
     ) -> bool {
-        let Some(cut) = Cut::new(packet, segment) else {
-            counters.tun_refused += 1;
-            return false;
-        };
+        let mut whole = mem::take(&mut self.whole);
+        gather(&mut whole, pieces);
         let mut passed = false;
-        for index in 0..cut.count() {
-            self.single.clear();
-            cut.emit(index, &mut self.single);
-            passed |= self.write_scratch(offload, counters);
+        match Cut::new(&whole, segment) {
+            Some(cut) => {
+                for index in 0..cut.count() {
+                    self.single.clear();
+                    cut.emit(index, &mut self.single);
+                    passed |= self.write_scratch(offload, counters);
+                }
+            }
+            None => counters.tun_refused += 1,
         }
+        self.whole = whole;
         passed
     }
 
     /// Writes a packet whose checksum the kernel is not to complete.
-    fn write_completed(&mut self, packet: &[u8], offload: Offload, counters: &mut ShellCounters) {
-        self.single.clear();
-        self.single.extend_from_slice(packet);
+    fn write_completed<'a>(
+        &mut self,
+        pieces: impl Iterator<Item = &'a [u8]>,
+        offload: Offload,
+        counters: &mut ShellCounters,
+    ) {
+        gather(&mut self.single, pieces);
         self.write_scratch(offload, counters);
     }
 
@@ -139,49 +189,59 @@ impl TunQueue {
             complete_checksum(&mut self.single, place);
         }
         let single = mem::take(&mut self.single);
-        let taken = self.write(&single, left).is_ok();
+        let taken = self.write(iter::once(&*single), left).is_ok();
         self.single = single;
         counters.tun_refused += u64::from(!taken);
         taken
     }
 
-    fn write(&mut self, packet: &[u8], offload: Offload) -> io::Result<()> {
+    fn write<'a>(
+        &mut self,
+        packet: impl Iterator<Item = &'a [u8]>,
+        offload: Offload,
+    ) -> io::Result<()> {
         if offload.segment.is_some() {
             self.fault.strike(libc::EINVAL)?;
         }
         let header = offload::encode(offload).to_bytes();
-        self.write_pieces(&[piece(&header), piece(packet)])
+        self.write_pieces(&header, packet)
     }
 
     /// `packets`: at least one, which `join` found to be one super-packet.
-    fn write_joined(&mut self, bytes: &[u8], packets: &[Delivery]) -> io::Result<()> {
+    fn write_joined(&mut self, packets: Packets<'_>) -> io::Result<()> {
         self.fault.strike(libc::EINVAL)?;
-        let first = &bytes[packets[0].range.clone()];
-        let transport = packets[0]
+        let first = packets.whole(0);
+        let transport = packets.list[0]
             .offload
             .partial_checksum
             .map_or(0, |(start, _)| start.into());
         let headers_len = transport + join::UDP_HEADER;
-        let payloads = || {
-            packets
-                .iter()
-                .map(|packet| &bytes[packet.range.clone()][headers_len..])
-        };
+        let payloads = || (0..packets.list.len()).map(|index| &packets.whole(index)[headers_len..]);
         let total = payloads().map(<[u8]>::len).sum();
         let headers = join::Headers::new(first, transport, total);
-        let offload = offload::encode(headers.offload()).to_bytes();
-        let mut pieces = [piece(&[]); PIECES];
-        let begin = [&offload[..], headers.bytes()].into_iter();
-        for (slot, bytes) in pieces.iter_mut().zip(begin.chain(payloads())) {
-            *slot = piece(bytes);
-        }
-        self.write_pieces(&pieces[..2 + packets.len()])
+        let header = offload::encode(headers.offload()).to_bytes();
+        self.write_pieces(&header, iter::once(headers.bytes()).chain(payloads()))
     }
 
-    fn write_pieces(&self, pieces: &[libc::iovec]) -> io::Result<()> {
-        let (fd, count) = (self.fd.as_raw_fd(), pieces.len() as libc::c_int);
-        // SAFETY: every piece was made of a slice that outlives this call, and is only read from.
-        check_len(unsafe { libc::writev(fd, pieces.as_ptr(), count) }).map(drop)
+    fn write_pieces<'a>(
+        &self,
+        header: &[u8],
+        mut rest: impl Iterator<Item = &'a [u8]>,
+    ) -> io::Result<()> {
+        let mut places = [const { MaybeUninit::uninit() }; PIECES_MAX];
+        places[0].write(piece(header));
+        let mut count = 1;
+        for (place, bytes) in places[1..].iter_mut().zip(rest.by_ref()) {
+            place.write(piece(bytes));
+            count += 1;
+        }
+        if count == PIECES_MAX && rest.next().is_some() {
+            return Err(io::Error::from_raw_os_error(libc::EINVAL));
+        }
+        let fd = self.fd.as_raw_fd();
+        // SAFETY: the first `count` places were made of slices that outlive this call, and are only read from.
+        let written = unsafe { libc::writev(fd, places.as_ptr().cast(), count as libc::c_int) };
+        check_len(written).map(drop)
     }
 }
 
@@ -189,6 +249,13 @@ fn piece(bytes: &[u8]) -> libc::iovec {
     libc::iovec {
         iov_base: bytes.as_ptr().cast_mut().cast(),
         iov_len: bytes.len(),
+    }
+}
+
+fn gather<'a>(whole: &mut Vec<u8>, pieces: impl Iterator<Item = &'a [u8]>) {
+    whole.clear();
+    for piece in pieces {
+        whole.extend_from_slice(piece);
     }
 }
 

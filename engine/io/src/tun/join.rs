@@ -3,7 +3,7 @@
 //! The kernel cuts it again only where somebody wants single packets. What it then makes of it are the same packets: their checksums are
 //! partial, their sizes equal (the last may be shorter), and their headers differ in nothing that segmentation does not count on. Pure.
 
-use overlayd_node::{Delivery, Offload, Segment, SegmentKind};
+use overlayd_node::{Offload, Segment, SegmentKind};
 
 /// Of one super-packet; what kernels take of a sender, too.
 pub(super) const PACKETS_MAX: usize = 64;
@@ -25,12 +25,9 @@ pub(super) struct Headers {
     size: usize,
 }
 
-/// How many of `packets`, from the first on, may be one super-packet. `bytes` holds what their ranges name.
-pub(super) fn count(bytes: &[u8], packets: &[Delivery]) -> usize {
-    let mut rest = packets
-        .iter()
-        .map(|packet| (&bytes[packet.range.clone()], packet.offload));
-    let Some((first, offload)) = rest.next() else {
+/// How many of the packets, from the first on, may be one super-packet.
+pub(super) fn count<'a>(mut packets: impl Iterator<Item = (&'a [u8], Offload)>) -> usize {
+    let Some((first, offload)) = packets.next() else {
         return 0;
     };
     let Some(transport) = plain_udp(first, offload) else {
@@ -39,7 +36,7 @@ pub(super) fn count(bytes: &[u8], packets: &[Delivery]) -> usize {
     let headers = transport + UDP_HEADER;
     let size = first.len() - headers;
     let (mut count, mut total) = (1, first.len());
-    for (next, offload) in rest.take(PACKETS_MAX - 1) {
+    for (next, offload) in packets.take(PACKETS_MAX - 1) {
         let payload = next.len().saturating_sub(headers);
         let fits = plain_udp(next, offload) == Some(transport)
             && payload <= size
@@ -192,22 +189,8 @@ mod tests {
         }
     }
 
-    fn laid_out(v6: bool, packets: &[Vec<u8>]) -> (Vec<u8>, Vec<Delivery>) {
-        let (mut bytes, mut deliveries) = (Vec::new(), Vec::new());
-        for packet in packets {
-            let range = bytes.len()..bytes.len() + packet.len();
-            bytes.extend_from_slice(packet);
-            deliveries.push(Delivery {
-                range,
-                offload: offload(v6),
-            });
-        }
-        (bytes, deliveries)
-    }
-
     fn joined(v6: bool, packets: &[Vec<u8>]) -> usize {
-        let (bytes, deliveries) = laid_out(v6, packets);
-        count(&bytes, &deliveries)
+        count(packets.iter().map(|packet| (&**packet, offload(v6))))
     }
 
     #[test]
@@ -298,10 +281,10 @@ mod tests {
             joined(false, &[first.clone(), shorter, packet(false, 9, &[3; 63])]),
             2
         );
-        let (bytes, mut deliveries) = laid_out(false, &[first, with(0, 0x45)]);
-        deliveries[1].offload.partial_checksum = None;
-        assert_eq!(count(&bytes, &deliveries), 1, "checksum complete");
-        assert_eq!(count(&bytes, &[]), 0);
+        let second = with(0, 0x45);
+        let complete = [(&*first, offload(false)), (&*second, Offload::default())];
+        assert_eq!(count(complete.into_iter()), 1, "checksum complete");
+        assert_eq!(count([].into_iter()), 0);
     }
 
     #[test]

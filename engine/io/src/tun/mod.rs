@@ -24,9 +24,9 @@ use crate::vnet::{self, VnetHeader};
 const CLONE_DEVICE: &std::ffi::CStr = c"/dev/net/tun";
 /// Longest packet with its header that a read can give.
 const SLOT: usize = 65_535 + vnet::LEN;
-/// Packets lie close to each other, so that many small ones, or four super-packets, fit: fewer cost wake-ups, more do not stay in the
+/// Packets lie close to each other, so that many small ones, or one or two super-packets, fit: what is read is used while it is in the
 /// processor's own cache.
-const ARENA: usize = 4 * SLOT;
+const ARENA: usize = 2 * SLOT;
 /// Small packets a batch: two full segmented sends.
 const BATCH: usize = 126;
 
@@ -76,6 +76,8 @@ pub(crate) struct TunQueue {
     fault: Fault,
     /// Scratch for a packet that is cut or completed here because the kernel does not.
     single: Vec<u8>,
+    /// Scratch for a super-packet that is cut here.
+    whole: Vec<u8>,
 }
 
 impl TunQueue {
@@ -121,6 +123,7 @@ impl TunQueue {
             offloads,
             fault,
             single: Vec::new(),
+            whole: Vec::new(),
         })
     }
 
@@ -186,6 +189,13 @@ impl PacketBatch {
 
     pub(crate) fn is_empty(&self) -> bool {
         self.items.is_empty()
+    }
+
+    /// Whether the next packet might have found no room.
+    pub(crate) fn is_full(&self) -> bool {
+        self.items
+            .last()
+            .is_some_and(|(range, _)| range.end + SLOT > self.arena.len())
     }
 
     pub(crate) fn packets(&self) -> impl Iterator<Item = Packet<'_>> {

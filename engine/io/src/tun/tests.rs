@@ -10,7 +10,7 @@ use std::process::Command;
 use std::thread;
 use std::time::Duration;
 
-use overlayd_node::{Delivery, Offload, Segment, SegmentKind};
+use overlayd_node::{Delivery, Offload, Output, Piece, Segment, SegmentKind};
 
 use super::{PacketBatch, TunOffloads, TunQueue, open_tun};
 use crate::counters::ShellCounters;
@@ -37,22 +37,20 @@ struct Tun {
 
 impl Tun {
     fn deliver(&mut self, packet: &[u8], offload: Offload) {
-        let range = 0..packet.len();
-        let delivery = Delivery { range, offload };
-        self.queue.deliver(packet, &[delivery], &mut self.counters);
+        self.deliver_all(&[packet.to_vec()], offload);
     }
 
     fn deliver_all(&mut self, packets: &[Vec<u8>], offload: Offload) {
-        let mut bytes = Vec::new();
-        let place = |packet: &Vec<u8>| {
-            bytes.extend_from_slice(packet);
-            Delivery {
-                range: bytes.len() - packet.len()..bytes.len(),
-                offload,
-            }
-        };
-        let deliveries: Vec<Delivery> = packets.iter().map(place).collect();
-        self.queue.deliver(&bytes, &deliveries, &mut self.counters);
+        let mut output = Output::default();
+        let mut received = Vec::new();
+        for (index, packet) in packets.iter().enumerate() {
+            let start = received.len();
+            received.extend_from_slice(packet);
+            output.pieces.push(Piece::Received(start..received.len()));
+            let pieces = index..index + 1;
+            output.packets.push(Delivery { pieces, offload });
+        }
+        self.queue.deliver(&output, &received, &mut self.counters);
     }
 }
 

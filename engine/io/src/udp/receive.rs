@@ -1,7 +1,6 @@
 //! Receiving: many datagrams a call, and runs that the kernel joined (UDP_GRO) cut again at its own marks. I/O.
 
 use std::io;
-use std::net::SocketAddr;
 use std::os::fd::AsRawFd;
 use std::ptr;
 
@@ -27,7 +26,7 @@ const ECN: u8 = 0b11;
 /// Memory for what one call receives.
 pub(crate) struct DatagramBatch {
     slots: Vec<u8>,
-    messages: Vec<Message>,
+    datagrams: Vec<Datagram>,
     /// Messages that the next call asks for: each takes a little time to set up.
     wanted: usize,
     names: Box<[Name]>,
@@ -39,17 +38,6 @@ pub(crate) struct DatagramBatch {
 
 // SAFETY: the pointers in it are to its own allocations, and go with it.
 unsafe impl Send for DatagramBatch {}
-
-/// What lies in a slot: datagrams of `segment` bytes, the last may be shorter.
-#[derive(Debug)]
-struct Message {
-    slot: usize,
-    length: usize,
-    segment: usize,
-    remote: SocketAddr,
-    ecn: u8,
-    uplink: u8,
-}
 
 /// What the kernel told beside the bytes.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -63,7 +51,7 @@ impl DatagramBatch {
     pub(crate) fn new() -> Self {
         let mut batch = Self {
             slots: vec![0; BATCH * STRIDE],
-            messages: Vec::with_capacity(BATCH),
+            datagrams: Vec::new(),
             wanted: BATCH_MIN,
             names: Box::new([address::empty(); BATCH]),
             controls: Box::new([NO_CONTROL; BATCH]),
@@ -80,7 +68,7 @@ impl DatagramBatch {
 
     /// Sets up what the last call used: the kernel writes lengths where it read room.
     fn prepare(&mut self) {
-        self.messages.clear();
+        self.datagrams.clear();
         for index in 0..self.wanted {
             let header = &mut self.headers[index].msg_hdr;
             header.msg_name = (&raw mut self.names[index]).cast();
@@ -99,26 +87,26 @@ impl DatagramBatch {
     }
 
     pub(crate) fn is_empty(&self) -> bool {
-        self.messages.is_empty()
+        self.datagrams.is_empty()
     }
 
-    pub(crate) fn datagrams(&mut self) -> impl Iterator<Item = Datagram<'_>> {
-        let mut slots = self.slots.chunks_exact_mut(STRIDE).enumerate();
-        self.messages.iter().flat_map(move |message| {
-            let slot = slots
-                .find(|(index, _)| *index == message.slot)
-                .map(|(_, slot)| slot);
-            let bytes = slot
-                .unwrap_or_default()
-                .get_mut(..message.length)
-                .unwrap_or_default();
-            bytes.chunks_mut(message.segment).map(|bytes| Datagram {
-                uplink: message.uplink,
-                remote: message.remote,
-                ecn: message.ecn,
-                bytes,
-            })
-        })
+    /// The bytes received, and where the datagrams lie in them.
+    pub(crate) fn parts(&mut self) -> (&mut [u8], &[Datagram]) {
+        (&mut self.slots, &self.datagrams)
+    }
+
+    pub(crate) fn bytes(&self) -> &[u8] {
+        &self.slots
+    }
+
+    /// What lies in a slot: datagrams of `segment` bytes, the last may be shorter.
+    fn push(&mut self, slot: usize, length: usize, segment: usize, like: &Datagram) {
+        let (start, end) = (slot * STRIDE, slot * STRIDE + length);
+        let starts = (start..end).step_by(segment);
+        self.datagrams.extend(starts.map(|start| Datagram {
+            range: start..end.min(start + segment),
+            ..like.clone()
+        }));
     }
 }
 
@@ -145,9 +133,10 @@ impl Uplink {
             Err(error) if is_empty_handed(&error) => return Ok(()),
             other => other? as usize,
         };
-        let headers = &batch.headers[..given];
-        let bytes = headers.iter().map(|header| header.msg_len as usize).sum();
-        for (slot, header) in headers.iter().enumerate() {
+        let mut bytes = 0;
+        for slot in 0..given {
+            let header = batch.headers[slot];
+            bytes += header.msg_len as usize;
             let notes = read_notes(&header.msg_hdr);
             if let Some(overflow) = notes.overflow {
                 counters.udp_receive_overflow += u64::from(overflow.wrapping_sub(self.overflow));
@@ -162,14 +151,13 @@ impl Uplink {
                 continue;
             }
             let segment = notes.segment.filter(|size| *size > 0).unwrap_or(length);
-            batch.messages.push(Message {
-                slot,
-                length,
-                segment,
+            let like = Datagram {
+                uplink: self.index,
                 remote,
                 ecn: notes.ecn,
-                uplink: self.index,
-            });
+                range: 0..0,
+            };
+            batch.push(slot, length, segment, &like);
         }
         batch.foresee(given, bytes);
         Ok(())

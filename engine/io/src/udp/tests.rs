@@ -92,8 +92,9 @@ impl End {
             self.uplink
                 .receive(&mut self.batch, &mut self.counters)
                 .unwrap();
-            arrivals.extend(self.batch.datagrams().map(|datagram| Arrival {
-                bytes: datagram.bytes.to_vec(),
+            let (received, datagrams) = self.batch.parts();
+            arrivals.extend(datagrams.iter().map(|datagram| Arrival {
+                bytes: received[datagram.range.clone()].to_vec(),
                 remote: datagram.remote,
                 ecn: datagram.ecn,
             }));
@@ -250,7 +251,7 @@ impl End {
             if self.batch.is_empty() {
                 return count;
             }
-            count += self.batch.datagrams().count();
+            count += self.batch.parts().1.len();
         }
     }
 }

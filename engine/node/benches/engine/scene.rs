@@ -207,20 +207,21 @@ impl Scene {
         let (now, clock_ns) = (self.now, self.clock_ns);
         let host = &mut self.hosts[place];
         let mut inbox = std::mem::take(&mut host.inbox);
-        let mut rest = inbox.bytes.as_mut_slice();
         let mut batch = Vec::with_capacity(inbox.datagrams.len());
+        let mut end = 0;
         for (remote, length, ecn) in inbox.datagrams.drain(..) {
-            let (bytes, after) = rest.split_at_mut(length);
-            rest = after;
+            let start = end;
+            end += length;
             batch.push(Datagram {
                 uplink: 0,
                 remote,
                 ecn,
-                bytes,
+                range: start..end,
             });
         }
-        host.call(now, clock_ns, |node| node.handle_datagrams(now, &mut batch));
-        drop(batch);
+        host.call(now, clock_ns, |node| {
+            node.handle_datagrams(now, &mut inbox.bytes, &batch)
+        });
         inbox.bytes.clear();
         host.inbox = inbox;
     }

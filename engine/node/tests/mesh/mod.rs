@@ -14,7 +14,7 @@ use std::net::{IpAddr, SocketAddr};
 
 use overlayd_netem::{Link as Wire, Loss, Settings};
 use overlayd_node::snapshot::{Class, Link, Local, Network, Peer, Route, Suite};
-use overlayd_node::{Datagram, Delivery, Event, Node, NodeConfig, Offload, Packet, Snapshot};
+use overlayd_node::{Datagram, Event, Node, NodeConfig, Offload, Packet, Snapshot};
 
 pub const MS: u64 = 1_000_000;
 pub const SECOND: u64 = 1_000_000_000;
@@ -351,9 +351,10 @@ impl Mesh {
             uplink: 0,
             remote,
             ecn: 0,
-            bytes: &mut bytes,
+            range: 0..bytes.len(),
         };
-        host.node.handle_datagrams(now, &mut [datagram]);
+        host.node.handle_datagrams(now, &mut bytes, &[datagram]);
+        host.node.output().keep(&bytes);
         self.drain(to);
     }
 
@@ -402,24 +403,24 @@ impl Mesh {
         });
         let Some((id, uplink)) = found else { return };
         let (rewritten, mark, only) = (&self.rewritten, self.mark_ce, self.mark_place);
-        let mut datagrams: Vec<Datagram<'_>> = arriving
-            .iter_mut()
-            .enumerate()
-            .map(|(place, flying)| Datagram {
+        let mut received = Vec::new();
+        let mut datagrams = Vec::new();
+        for (place, flying) in arriving.iter().enumerate() {
+            let start = received.len();
+            received.extend_from_slice(&flying.bytes);
+            datagrams.push(Datagram {
                 uplink,
                 remote: rewritten.get(&flying.from).copied().unwrap_or(flying.from),
                 ecn: match mark && flying.ecn != 0 && only.is_none_or(|only| only == place) {
                     true => 3,
                     false => flying.ecn,
                 },
-                bytes: &mut flying.bytes,
-            })
-            .collect();
-        self.hosts
-            .get_mut(&id)
-            .unwrap()
-            .node
-            .handle_datagrams(self.now, &mut datagrams);
+                range: start..received.len(),
+            });
+        }
+        let node = &mut self.hosts.get_mut(&id).unwrap().node;
+        node.handle_datagrams(self.now, &mut received, &datagrams);
+        node.output().keep(&received);
         self.drain(id);
     }
 
@@ -441,12 +442,12 @@ impl Mesh {
         let now = self.now;
         let host = self.hosts.get_mut(&id).unwrap();
         let output = host.node.output();
-        for Delivery { range, offload } in &output.packets {
-            let bytes = output.packet_bytes[range.clone()].to_vec();
+        for delivery in &output.packets {
+            let pieces: Vec<&[u8]> = output.packet(delivery, &[]).collect();
             host.delivered.push(Delivered {
                 at: now,
-                bytes,
-                offload: *offload,
+                bytes: pieces.concat(),
+                offload: delivery.offload,
             });
         }
         host.events
