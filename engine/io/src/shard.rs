@@ -136,23 +136,28 @@ impl Shard {
         let due = due.min(from + TICK);
         let awake_until = due.min(from + self.spin.length(from));
         let mut now = from;
-        let mut crowded = false;
-        while now < awake_until && !crowded {
+        let (mut awake, mut away) = (now < awake_until, 0);
+        while awake {
             self.poller.wait(0, &mut self.ready)?;
             if !self.ready.is_empty() {
+                if away > 0 {
+                    self.spin.rewarded();
+                }
+                self.spin.waited(now - from);
+                return Ok(());
+            }
+            if away > CROWDED {
+                // Whoever had the core was not the one that is waited for.
+                self.spin.crowded(now);
                 break;
             }
-            let before = sys::monotonic_ns();
+            let before = now;
             sys::yield_now();
             now = sys::monotonic_ns();
-            crowded = now - before > CROWDED;
-            if crowded {
-                self.spin.crowded(now);
-            }
+            away = now - before;
+            awake = now < awake_until || away > CROWDED;
         }
-        if now >= awake_until || crowded {
-            self.poller.wait(due.saturating_sub(now), &mut self.ready)?;
-        }
+        self.poller.wait(due.saturating_sub(now), &mut self.ready)?;
         self.spin.waited(sys::monotonic_ns() - from);
         Ok(())
     }

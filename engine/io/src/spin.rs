@@ -12,8 +12,10 @@ const BULK_BYTES: usize = 4096;
 const SHARE: u64 = 8;
 const GAP_MAX: u64 = 4;
 
-/// Where somebody else waits for the core, spinning only puts off the turn of both: not again for so long.
-const REST: Nanos = 1_000_000_000;
+/// Where somebody else waits for the core, spinning only puts off the turn of both: not again for so long. Each time for twice as long, up to
+/// the most; half as long after a spin that was worth it.
+const REST_MIN: Nanos = 10_000_000;
+const REST_MAX: Nanos = 1_000_000_000;
 
 /// Where the last packets came from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -28,6 +30,7 @@ pub(crate) struct Spin {
     /// The time that passes until more comes, after packets of each source.
     expected: [Nanos; 2],
     last: Option<Source>,
+    rest: Nanos,
     rests_until: Nanos,
 }
 
@@ -38,6 +41,7 @@ impl Spin {
             most,
             expected: [GAP_MAX * most; 2],
             last: None,
+            rest: 0,
             rests_until: 0,
         }
     }
@@ -53,7 +57,7 @@ impl Spin {
             Some(source)
                 if now >= self.rests_until
                     && self.most > 0
-                    && 2 * self.expected[source as usize] <= self.most =>
+                    && self.expected[source as usize] <= self.most =>
             {
                 self.most
             }
@@ -63,7 +67,13 @@ impl Spin {
 
     /// Somebody else wants the core.
     pub(crate) fn crowded(&mut self, now: Nanos) {
-        self.rests_until = now + REST;
+        self.rest = (2 * self.rest).clamp(REST_MIN, REST_MAX);
+        self.rests_until = now + self.rest;
+    }
+
+    /// What was spun for came.
+    pub(crate) fn rewarded(&mut self) {
+        self.rest /= 2;
     }
 
     /// Something came, or was due, after so long.
@@ -131,8 +141,41 @@ mod tests {
         }
         spin.served(Source::Tun, 100);
         spin.crowded(0);
-        assert_eq!(spin.length(REST - 1), 0);
-        assert_eq!(spin.length(REST), 200 * US);
+        assert_eq!(spin.length(REST_MIN - 1), 0);
+        assert_eq!(spin.length(REST_MIN), 200 * US);
+        let mut now = REST_MIN;
+        for _ in 0..20 {
+            spin.crowded(now);
+            now = spin.rests_until;
+        }
+        spin.crowded(now);
+        assert_eq!(
+            spin.length(now + REST_MAX - 1),
+            0,
+            "the longer, the oftener"
+        );
+        for _ in 0..20 {
+            spin.rewarded();
+        }
+        spin.crowded(now);
+        assert_eq!(
+            spin.length(now + REST_MIN),
+            200 * US,
+            "where it is worth it"
+        );
+    }
+
+    #[test]
+    fn what_comes_within_the_time_to_spin_is_spun_for_and_what_comes_later_is_not() {
+        for (gap, length) in [(190, 200), (210, 0)] {
+            let mut spin = Spin::new(200 * US);
+            for _ in 0..50 {
+                spin.served(Source::Tun, 100);
+                spin.waited(gap * US);
+            }
+            spin.served(Source::Tun, 100);
+            assert_eq!(spin.length(0), length * US);
+        }
     }
 
     #[test]
