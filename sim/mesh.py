@@ -45,8 +45,8 @@ STEP_NS = 100_000_000
 """How finely events reach the agents; engines themselves run in exact virtual time."""
 SECOND_NS = 1_000_000_000
 CONTROL_DELAY_NS = 30_000_000
-DECISION_NS = SECOND_NS
-"""What a round of the planner takes."""
+DECISION_NS = 2 * SECOND_NS
+"""What a round of the planner takes, generously: virtual time that the engines run on meanwhile."""
 _EVENT = msgspec.json.Decoder(engine.FromEngine)
 _RECORD = msgspec.json.Decoder(NodeRecord)
 

@@ -6,8 +6,9 @@ use std::sync::mpsc::{Receiver, Sender, TryRecvError, channel};
 use overlayd_node::Nanos;
 use overlayd_world::{Region, Runner, WorldError};
 
-/// Looked for so often: first at once, then giving way to others that want the core. Then sleeping begins, from which to wake takes longer still.
-const LOOKS: u32 = 300;
+/// Looked for so often: first at once, then giving way to others that want the core. Then sleeping begins; to wake a core that sleeps takes longer than
+/// most turns.
+const LOOKS: u32 = 4_000;
 const LOOKS_AT_ONCE: u32 = 100;
 
 /// A region, and the end of its time; then what came of it.
@@ -59,7 +60,8 @@ impl Runner for Worker {
     }
 }
 
-fn take<T>(from: &Receiver<T>) -> Option<T> {
+/// What comes next; `None`: nobody is left to send it.
+pub(crate) fn take<T>(from: &Receiver<T>) -> Option<T> {
     for look in 0..LOOKS {
         match from.try_recv() {
             Ok(what) => return Some(what),

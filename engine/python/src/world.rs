@@ -13,7 +13,7 @@ use pyo3::exceptions::{PyKeyError, PyRuntimeError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::PyBytes;
 
-use crate::worker::Worker;
+use crate::worker::{Worker, take};
 
 /// Adds this file's classes to the native module.
 pub(crate) fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
@@ -55,7 +55,7 @@ impl Stepper {
         let (done, stepped) = channel();
         std::thread::spawn(move || {
             let mut worker = Worker::new();
-            for mut step in todo {
+            while let Some(mut step) = take(&todo) {
                 let ran = step
                     .tables
                     .into_iter()
@@ -188,7 +188,7 @@ impl SimulatedWorld {
         }
         let stepped = &self.stepper.stepped;
         let (world, ran) = py
-            .detach(|| stepped.lock().ok()?.recv().ok())
+            .detach(|| take(&*stepped.lock().ok()?))
             .ok_or_else(panicked)?;
         self.world = Some(world);
         Ok(ran
