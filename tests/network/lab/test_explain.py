@@ -30,7 +30,8 @@ def moved(triangle: Mesh) -> Iterator[Mesh]:
         triangle.probe(SOURCE, TARGET, count=100)
         said = triangle.document(SOURCE, "explain", TARGET)
         best = [answer["candidates"][0]["path"] for answer in (said, _of_controller(triangle))]
-        return said["decider"] == "controller" and best == [[VIA, TARGET]] * 2
+        agreed = said["decider"] == "controller" and best == [[VIA, TARGET]] * 2
+        return agreed and candidate(said, VIA, TARGET)["in_use"]  # of which the engine tells each second
 
     try:
         wait_until(agreed)
