@@ -27,6 +27,7 @@ impl Unreached {
 }
 
 const SPENT: &str = "a session is renewed after 2^26 datagrams and ends after 2^28: more than a run has. The session's own tests skip there";
+const LATE: &str = "a packet that waited too long is found out when its turn comes, which is seldom while a datagram is taken; it is met meanwhile";
 const LOCAL: &str = "of packets that this host's own programs hand over; the campaign has unsound ones of these too";
 
 pub const UNREACHED: &[Unreached] = &[
@@ -48,6 +49,7 @@ pub const UNREACHED: &[Unreached] = &[
             SpoofedSource,
             ForeignDestination,
             PieceMismatch,
+            CongestionMarked,
         ],
         why: "is found behind the tag, which no changed datagram passes",
         never: true,
@@ -56,6 +58,18 @@ pub const UNREACHED: &[Unreached] = &[
         by: By::Wire,
         reasons: &[TooBig, QueueFull, NoSession, NoRoute, NoNextHop, BadOffload],
         why: "of packets that waited here for a session: a handshake that was changed where nothing covers it (its mac2) lets them go",
+        never: false,
+    },
+    Unreached {
+        by: By::Wire,
+        reasons: &[QueueLate],
+        why: LATE,
+        never: false,
+    },
+    Unreached {
+        by: By::Peer,
+        reasons: &[QueueLate],
+        why: LATE,
         never: false,
     },
     Unreached {
