@@ -18,8 +18,10 @@ const RETRY: Nanos = 100_000_000;
 const WATCH_BUSY: Nanos = 200_000_000;
 /// And larger ones that failed are tried again.
 const AGAIN: Nanos = 60_000_000_000;
-/// Probes of one size that are remembered: more than any verdict needs.
-const ASKED: usize = 16;
+/// Probes of one size that are remembered: more than any verdict needs, but where nearly everything is lost.
+const ASKED: usize = 64;
+/// So often may loss alone pass for a size that does not fit.
+const FALSE_ALARM: f64 = 1e-6;
 /// Small probes in flight that are remembered: a round trip of 0.6 s at the fast pace.
 const MARKS: usize = 32;
 
@@ -48,6 +50,8 @@ struct Question {
     /// Numbers of the padded probes that asked, at `count % ASKED`.
     asked: [u32; ASKED],
     count: usize,
+    /// Small probes that were answered since.
+    heard: usize,
 }
 
 /// What had been sent when a probe left, and how much of it was received.
@@ -139,13 +143,16 @@ impl MtuSearch {
                 },
             );
         }
-        let Some(question) = self.question else {
+        let Some(question) = &mut self.question else {
             return false;
         };
-        if question.unanswered(seq) < proofs {
+        question.heard += 1;
+        let unanswered = question.unanswered(seq);
+        if unanswered < proofs || question.may_be_loss(unanswered) {
             return false;
         }
-        self.give_up(now, question.size)
+        let size = question.size;
+        self.give_up(now, size)
     }
 
     fn told(&mut self, now: Nanos, told: Told) {
@@ -252,6 +259,7 @@ impl Question {
             size,
             asked: [0; ASKED],
             count: 0,
+            heard: 0,
         }
     }
 
@@ -271,6 +279,12 @@ impl Question {
     /// Padded probes that left before this small one, which was answered.
     fn unanswered(&self, small: u32) -> usize {
         self.all().iter().filter(|asked| **asked < small).count()
+    }
+
+    /// Whether so many padded probes may have gone where the small ones behind them went that were not heard of, in a queue that overflows.
+    fn may_be_loss(&self, unanswered: usize) -> bool {
+        let heard = self.heard.min(unanswered) as f64 / unanswered.max(1) as f64;
+        unanswered < ASKED && (1.0 - heard).powi(unanswered as i32) > FALSE_ALARM
     }
 }
 
