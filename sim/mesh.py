@@ -4,10 +4,10 @@ Here lives the glue that the processes have in real life: engine events to agent
 messages between agents and controller after their delay. Not here: what happens when (``sim.scenario``). A
 run is a function of its seed and its scenario.
 
-Time goes in steps. While the engines run one in a thread of their own, agents and controller answer what
-the engines said in the step before; what they answer takes effect when both are done. So an agent is a step
-behind its engine, as a process of its own would be, and two cores share the work. The controller's planner
-has a thread too, and its answer comes after a fixed virtual time.
+Time goes in steps. While the engines run one, half of them in a thread each, agents and controller answer
+what the engines said in the step before; what they answer takes effect when both are done. So an agent is
+a step behind its engine, as a process of its own would be, and two cores share the work. The controller's
+planner has a thread too, and its answer comes after a fixed virtual time.
 
 What is not simulated: TLS, enrolment and signatures (records are taken as they come), and the time that
 Python itself takes.

@@ -84,6 +84,9 @@ def summed(reports: Iterable[engine.CountersReport]) -> engine.CountersReport:
             datagrams_out=total.datagrams_out + report.datagrams_out,
             relayed=total.relayed + report.relayed,
             drops=drops,
+            stranded=total.stranded + report.stranded,
+            congestion_marks=total.congestion_marks + report.congestion_marks,
+            advised=total.advised + report.advised,
         )
     return total
 

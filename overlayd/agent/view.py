@@ -5,6 +5,7 @@ Pure; reads the machine, changes nothing.
 
 from dataclasses import dataclass
 
+from overlayd.agent.lanes import summed
 from overlayd.agent.machine import Agent
 from overlayd.agent.selector import Figures, Verdict
 from overlayd.model.ids import NodeId, Path
@@ -279,17 +280,20 @@ class View:
             return local.EngineStatus(connected=False, problem="no engine answers on its socket")
         refusal = agent.refusal
         problem = refusal and f"snapshot {refusal.generation} refused at {refusal.field}: {refusal.problem}"
-        counted = agent.counters.drops if agent.counters else {}
+        counted = agent.counters or summed(())
         return local.EngineStatus(
             connected=True,
             version=agent.engine.version,
             interface=agent.engine.interface,
             generation=agent.applied or 0,
             problem=problem,
-            drops={reason: count for reason, count in counted.items() if count},
+            drops={reason: count for reason, count in counted.drops.items() if count},
+            stranded=counted.stranded,
+            congestion_marks=counted.congestion_marks,
+            advised=counted.advised,
             shards=tuple(
-                local.ShardStatus(counted.packets_in, counted.packets_out)
-                for counted in agent.lanes.of_shards().values()
+                local.ShardStatus(shard.packets_in, shard.packets_out)
+                for shard in agent.lanes.of_shards().values()
             ),
         )
 

@@ -142,6 +142,9 @@ def _show_status(known: Document) -> None:
         say(f"shards      {len(shards)}, packets in/out {carried}")
     if engine.get("drops"):
         say(f"dropped     {', '.join(f'{count} {reason}' for reason, count in engine['drops'].items())}")
+    told = {name: engine.get(name) for name in ("stranded", "congestion_marks", "advised")}
+    if any(told.values()):
+        say(f"counted     {', '.join(f'{count} {name}' for name, count in told.items() if count)}")
     if controller["url"] is not None:
         verb = "connected" if controller["connected"] else "away"
         since = f"{verb} for {duration(controller['since_s'])}, mesh {controller['generation']}"

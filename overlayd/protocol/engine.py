@@ -232,12 +232,20 @@ class Paths(msgspec.Struct, frozen=True, tag_field="type", tag="paths"):
 
 
 class CountersReport(msgspec.Struct, frozen=True):
+    """Totals since the engine's start. ``stranded``: packets sent although no path was alive;
+    ``congestion_marks``: packets that bear a mark to their destination; ``advised``: senders that were told
+    by ICMP what fits.
+    """
+
     packets_in: int
     packets_out: int
     datagrams_in: int
     datagrams_out: int
     relayed: int
     drops: dict[str, int]
+    stranded: int = 0
+    congestion_marks: int = 0
+    advised: int = 0
 
 
 class Counters(msgspec.Struct, frozen=True, tag_field="type", tag="counters"):

@@ -58,8 +58,9 @@ class ShardStatus(msgspec.Struct, frozen=True):
 
 class EngineStatus(msgspec.Struct, frozen=True):
     """``generation`` is the snapshot in force (0: none); ``problem`` why the newest one was refused or the
-    engine is away. ``drops``: what it dropped since its start, by reason; told every five seconds, as are
-    ``shards``.
+    engine is away. What follows counts since its start and is told every five seconds: ``drops`` by reason,
+    ``stranded`` packets (sent although no path was alive), ``congestion_marks`` carried to destinations,
+    ``advised`` senders (told by ICMP what fits), ``shards``.
     """
 
     connected: bool
@@ -68,6 +69,9 @@ class EngineStatus(msgspec.Struct, frozen=True):
     generation: int = 0
     problem: str | None = None
     drops: dict[str, int] = {}
+    stranded: int = 0
+    congestion_marks: int = 0
+    advised: int = 0
     shards: tuple[ShardStatus, ...] = ()
 
 

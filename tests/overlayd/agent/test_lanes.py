@@ -120,9 +120,9 @@ def test_a_path_that_is_dead_in_another_lane_alone_is_not_dead():
 def test_counters_are_summed_and_kept_by_shard():
     lanes = Lanes()
     for lane in (1, 0):
-        report = engine.CountersReport(1 + lane, 2, 3, 4, 5, {"bad_tag": 1, f"r{lane}": 1})
+        report = engine.CountersReport(1 + lane, 2, 3, 4, 5, {"bad_tag": 1, f"r{lane}": 1}, 1, lane, 2)
         total = lanes.counters(engine.Counters(0, 1, report, lane))
-    assert total == engine.CountersReport(3, 4, 6, 8, 10, {"bad_tag": 2, "r0": 1, "r1": 1})
+    assert total == engine.CountersReport(3, 4, 6, 8, 10, {"bad_tag": 2, "r0": 1, "r1": 1}, 2, 1, 4)
     assert [report.packets_in for report in lanes.of_shards().values()] == [1, 2]
 
 
