@@ -10,7 +10,7 @@ import argparse
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from overlayd.model.duration import seconds_of
 
@@ -46,16 +46,28 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action=_Version, nargs=0, help="show the version and exit")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    state = argparse.ArgumentParser(add_help=False)
-    state.add_argument(
-        "--state", type=Path, default=Path(DEFAULT_STATE), metavar="DIR", help=f"default {DEFAULT_STATE}"
-    )
-    shown = argparse.ArgumentParser(add_help=False)
-    shown.add_argument("-o", "--output", choices=("table", "json"), default="table", help="default table")
+    _add_init(commands)
+    serve = commands.add_parser("serve", parents=[_STATE], help="run the controller")
+    serve.set_defaults(run=_serve)
+    _add_token(commands)
+    _add_node(commands)
+    return parser
 
+
+_Commands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"  # pyright: ignore[reportPrivateUsage]
+
+_STATE = argparse.ArgumentParser(add_help=False)
+_STATE.add_argument(
+    "--state", type=Path, default=Path(DEFAULT_STATE), metavar="DIR", help=f"default {DEFAULT_STATE}"
+)
+_SHOWN = argparse.ArgumentParser(add_help=False)
+_SHOWN.add_argument("-o", "--output", choices=("table", "json"), default="table", help="default table")
+
+
+def _add_init(commands: _Commands) -> None:
     init = commands.add_parser(
         "init",
-        parents=[state, shown],
+        parents=[_STATE, _SHOWN],
         help="make a new network's controller",
         epilog="example: overlayd-controller init --network demo --listen 192.0.2.1:7443",
     )
@@ -82,15 +94,14 @@ def _parser() -> argparse.ArgumentParser:
     init.add_argument("--suite", choices=("aes256-gcm", "chacha20-poly1305"), default="aes256-gcm")
     init.set_defaults(run=_init)
 
-    serve = commands.add_parser("serve", parents=[state], help="run the controller")
-    serve.set_defaults(run=_serve)
 
+def _add_token(commands: _Commands) -> None:
     token = commands.add_parser("token", help="one-time join tokens").add_subparsers(
         required=True, metavar="VERB"
     )
     create = token.add_parser(
         "create",
-        parents=[state, shown],
+        parents=[_STATE, _SHOWN],
         help="make a token; it is shown once",
         epilog="example: overlayd-controller token create --name paris --relay --prefix 192.168.7.0/24",
     )
@@ -110,19 +121,20 @@ def _parser() -> argparse.ArgumentParser:
         "--ttl", type=seconds_of, default="15m", metavar="TIME", help="90s, 15m, 2h, 7d; default 15m"
     )
     create.set_defaults(run=_token_create)
-    listing = token.add_parser("list", parents=[state, shown], help="all tokens (never their secrets)")
+    listing = token.add_parser("list", parents=[_STATE, _SHOWN], help="all tokens (never their secrets)")
     listing.set_defaults(run=_token_list)
 
+
+def _add_node(commands: _Commands) -> None:
     node = commands.add_parser("node", help="members of the network").add_subparsers(
         required=True, metavar="VERB"
     )
-    nodes = node.add_parser("list", parents=[state, shown], help="all nodes")
+    nodes = node.add_parser("list", parents=[_STATE, _SHOWN], help="all nodes")
     nodes.set_defaults(run=_node_list)
-    remove = node.add_parser("remove", parents=[state, shown], help="revoke a node; its name becomes free")
+    remove = node.add_parser("remove", parents=[_STATE, _SHOWN], help="revoke a node; its name becomes free")
     remove.add_argument("name")
     remove.add_argument("--reason", default="removed by the operator")
     remove.set_defaults(run=_node_remove)
-    return parser
 
 
 def _init(arguments: argparse.Namespace) -> int:
