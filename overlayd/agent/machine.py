@@ -7,6 +7,7 @@ selector, prober, reporter) and compiles the next snapshot when its tables chang
 of a monotonic clock; no decision looks at the wall clock.
 """
 
+from collections import Counter
 from dataclasses import dataclass, replace
 
 import msgspec
@@ -71,7 +72,10 @@ class Refusal:
 
 
 class Agent:
-    """One node's agent. The attributes are for reading; only :meth:`handle` changes anything."""
+    """One node's agent. The attributes are for reading; only :meth:`handle` changes anything.
+
+    ``moves`` counts changes of the path in use that were made here, by decider and kind of reason.
+    """
 
     def __init__(self, me: Self, authentic: Authentic, saved: Saved | None = None, now: int = 0) -> None:
         self.me = me
@@ -81,6 +85,7 @@ class Agent:
         self.applied: int | None = None
         self.refusal: Refusal | None = None
         self.counters: engine.CountersReport | None = None
+        self.moves = Counter[tuple[str, str]]()
         self.connected = False
         self.connection_problem: str | None = None
         self.connection_changed_at = now
@@ -220,6 +225,7 @@ class Agent:
             return  # each shard leaves a dead path for itself
         destination = NodeId(event.destination)
         before, after = _path(event.from_), _path(event.to)
+        self.moves["engine", event.reason] += 1
         reason = "the path died" if event.reason == "dead" else "the better path has been healthy again"
         self._tell(controller.Switched(destination, event.class_, before, after, "engine", reason))
         self._log_move(destination, event.class_, before, after, reason, "engine")
@@ -365,6 +371,7 @@ class Agent:
             self._tell(
                 controller.Switched(destination, class_id, move.before, move.after, "agent", move.reason)
             )
+            self.moves["agent", move.kind] += 1
             self._log_move(destination, class_id, move.before, move.after, move.reason, "agent")
             self._reporter.alarm(move.before[0])
         if self.tables.held() != (self._saved.held if self._saved else ()):

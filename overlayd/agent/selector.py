@@ -23,7 +23,7 @@ The rules, for each destination and class:
 from collections.abc import Callable, Container, Iterable
 from dataclasses import dataclass
 from functools import cache
-from typing import TypeAlias
+from typing import Literal, TypeAlias
 
 from overlayd.agent.mesh import HeldPath
 from overlayd.model.ids import NodeId, Path
@@ -76,11 +76,12 @@ class Verdict:
 
 @dataclass(frozen=True, slots=True)
 class Move:
-    """The agent's own change of the first path."""
+    """The agent's own change of the first path: away from one that is outside its bound, or back to it."""
 
     before: Path
     after: Path
     reason: str
+    kind: Literal["bound", "recovered"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,7 +128,7 @@ class Selector:
         move = _leave(records, order, current, judge, now)
         if move is None and order[0] in released and order[0] != before[0]:
             healthy_s = records[order[0]].hold_ns // 1_000_000_000
-            move = Move(before[0], order[0], f"within its bound for {healthy_s} s again")
+            move = Move(before[0], order[0], f"within its bound for {healthy_s} s again", "recovered")
         return Choice(_order(route.paths, records), move)
 
     def hold(self, destination: NodeId, class_id: int, path: Path, now: int) -> Hold | None:
@@ -290,7 +291,7 @@ def _leave(records: _Records, order: tuple[Path, ...], current: Path, judge: Jud
     records[current].hold(verdict.reason, now)
     if (chosen := records.get(refuge)) and chosen.held_at is not None:
         chosen.release(now)
-    return Move(current, refuge, verdict.reason)
+    return Move(current, refuge, verdict.reason, "bound")
 
 
 def _lasting(records: _Records, judged: tuple[Path, ...], judge: Judge, now: int) -> dict[Path, Verdict]:

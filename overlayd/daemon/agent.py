@@ -14,7 +14,7 @@ import signal
 import time
 from collections.abc import Coroutine
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 import uvloop
@@ -53,6 +53,11 @@ from overlayd.model.node import NodeRecord, Uplink
 from overlayd.protocol import controller, engine, local
 from overlayd.protocol.signed import BadRecord
 from overlayd.protocol.trace import Question, Reply
+
+if TYPE_CHECKING:
+    from prometheus_client.core import Metric
+
+    from overlayd.daemon.metrics_server import MetricsServer
 
 LOG = logging.getLogger(__name__)
 TICK_S = 1.0
@@ -121,6 +126,7 @@ class AgentProcess:
         handlers = questions.handlers() | {"join": self._join, "leave": self._leave}
         api = LocalApi(self._configuration.agent_socket, handlers)
         await api.start()
+        metrics = await self._serve_metrics()
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._stop.set)
@@ -139,6 +145,8 @@ class AgentProcess:
                     self._cancel(name)
         finally:
             self._trace.close()
+            if metrics is not None:
+                await metrics.close()
             await api.close()
 
     # Events and commands
@@ -329,12 +337,37 @@ class AgentProcess:
     # For the local API and for other agents
 
     def _view(self) -> View | None:
+        member, outside = self._member, self._outside()
+        if member is None or outside is None:
+            return None
+        return View(member.machine, time.monotonic_ns(), outside)
+
+    def _outside(self) -> Outside | None:
         member = self._member
         if member is None:
             return None
         renewal = member.renewal
-        outside = Outside(member.membership.url, renewal.not_before, renewal.not_after, time.time())
-        return View(member.machine, time.monotonic_ns(), outside)
+        return Outside(member.membership.url, renewal.not_before, renewal.not_after, time.time())
+
+    async def _serve_metrics(self) -> "MetricsServer | None":
+        """Listen for Prometheus where the configuration says so. Raises :class:`StartError`."""
+        socket = self._configuration.metrics.socket
+        if socket is None:
+            return None
+        from overlayd.daemon.metrics_server import MetricsServer  # costs nothing where it is not wanted
+
+        server = MetricsServer(*socket, self._metrics)
+        await server.start()
+        return server
+
+    def _metrics(self) -> "list[Metric]":
+        from overlayd.daemon import metrics
+
+        member, outside = self._member, self._outside()
+        if member is None or outside is None:
+            engine_version = self._welcome.version if self._welcome else ""
+            return metrics.families(metrics.outsider_samples(version(), engine_version))
+        return metrics.families(metrics.member_samples(member.machine, outside, time.monotonic_ns()))
 
     def _outsider_status(self) -> local.Status:
         found = self._welcome

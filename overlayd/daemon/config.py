@@ -145,6 +145,22 @@ class AgentSection(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
                 raise ValueError(f"announce: {prefix!r} has to be written {str(right)!r}")
 
 
+class MetricsSection(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """``listen``: where Prometheus may read this host's metrics, as ``address:port``; "": nowhere."""
+
+    listen: str = ""
+
+    def __post_init__(self) -> None:
+        if self.listen:
+            check_endpoint(self.listen, "listen")
+
+    @property
+    def socket(self) -> tuple[str, int] | None:
+        """Address and port; None: nowhere."""
+        host, _, port = self.listen.rpartition(":")
+        return (host.strip("[]"), int(port)) if self.listen else None
+
+
 class LogSection(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """``format``: text for people, json for collectors."""
 
@@ -161,6 +177,7 @@ class Configuration(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     offload: OffloadSection = OffloadSection()
     fault: FaultSection = FaultSection()
     agent: AgentSection = AgentSection()
+    metrics: MetricsSection = MetricsSection()
     log: LogSection = LogSection()
 
     def __post_init__(self) -> None:
@@ -256,8 +273,8 @@ def parse_rate(text: str) -> int:
     return rate
 
 
-def check_endpoint(text: str) -> None:
-    """Raises ValueError unless ``text`` is ``address:port`` or ``[address]:port`` with a literal address."""
+def check_endpoint(text: str, key: str = "endpoint") -> None:
+    """Raises ValueError, which names ``key``, unless ``text`` is ``address:port`` or ``[address]:port``."""
     match = re.fullmatch(r"(?:\[([0-9a-fA-F:.]+)\]|([0-9.]+)):(\d{1,5})", text)
     try:
         if match is None or not 1 <= int(match[3]) <= 65535:
@@ -265,7 +282,7 @@ def check_endpoint(text: str) -> None:
         ipaddress.IPv6Address(match[1]) if match[1] else ipaddress.IPv4Address(match[2])
     except ValueError:
         raise ValueError(
-            f'endpoint: {text!r} is not an endpoint such as "198.51.100.7:51900" or "[2001:db8::7]:51900"'
+            f'{key}: {text!r} is not an endpoint such as "198.51.100.7:51900" or "[2001:db8::7]:51900"'
         ) from None
 
 

@@ -1,0 +1,207 @@
+"""What Prometheus reads from an edge host: the state of one agent and of its engine, as metric families.
+
+Reads the machine, changes nothing. Only this host's own links and traffic: the mesh as a whole is the
+controller's to tell. Names and labels are data (:data:`FAMILIES`), which `docs/metrics.md` repeats. Called by
+`overlayd.daemon.metrics_server`. Pure but for the library that writes the format.
+"""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import Literal, TypeAlias
+
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+
+from overlayd.agent.machine import Agent
+from overlayd.agent.view import Outside
+from overlayd.model.ids import LinkId, NodeId
+from overlayd.protocol import engine
+
+_NS_PER_S = 1e9
+_BITS = 8
+
+
+@dataclass(frozen=True, slots=True)
+class Family:
+    """One metric: its name (a counter's ends in ``_total``), kind, meaning and labels."""
+
+    name: str
+    kind: Literal["gauge", "counter"]
+    help: str
+    labels: tuple[str, ...] = ()
+
+
+_LINK = ("peer", "uplink", "remote")
+_LINK_CLASS = (*_LINK, "class")
+
+FAMILIES: tuple[Family, ...] = (
+    Family("overlayd_build_info", "gauge", "1; the versions are labels.", ("version", "engine_version")),
+    Family("overlayd_member", "gauge", "Whether this node is a member of a network."),
+    Family("overlayd_engine_connected", "gauge", "Whether the engine answers the agent."),
+    Family("overlayd_controller_connected", "gauge", "Whether the agent has its channel to the controller."),
+    Family("overlayd_cert_expiry_timestamp_seconds", "gauge", "When the node's certificate ends, Unix time."),
+    Family("overlayd_mesh_generation", "gauge", "Generation of the mesh that is held; 0: none."),
+    Family("overlayd_snapshot_generation", "gauge", "Generation of the engine's tables; 0: none."),
+    Family("overlayd_link_up", "gauge", "Whether the link answers probes.", _LINK),
+    Family("overlayd_link_rtt_seconds", "gauge", "Mean round trip of the last seconds.", _LINK),
+    Family("overlayd_link_jitter_seconds", "gauge", "Variation of the one-way delay.", (*_LINK, "direction")),
+    Family("overlayd_link_loss_ratio", "gauge", "Loss on the wire, before repair.", (*_LINK, "direction")),
+    Family("overlayd_link_residual_loss_ratio", "gauge", "Loss that repair left, incoming.", _LINK_CLASS),
+    Family("overlayd_link_delivered_bytes_per_second", "gauge", "What the peer received lately.", _LINK),
+    Family("overlayd_link_budget_bytes_per_second", "gauge", "What the link is held to be able to.", _LINK),
+    Family("overlayd_link_mtu_bytes", "gauge", "Largest IP packet that the link is known to carry.", _LINK),
+    Family("overlayd_link_sent_bytes_total", "counter", "Bytes of datagrams sent.", _LINK),
+    Family("overlayd_link_received_bytes_total", "counter", "Bytes of datagrams received.", _LINK),
+    Family("overlayd_link_source_packets_total", "counter", "Frames sent, each counted once.", _LINK_CLASS),
+    Family("overlayd_link_retransmitted_packets_total", "counter", "Frames sent again.", _LINK_CLASS),
+    Family("overlayd_fec_repair_packets_total", "counter", "Repair symbols sent.", _LINK_CLASS),
+    Family(
+        "overlayd_link_received_packets_total", "counter", "Frames that arrived by themselves.", _LINK_CLASS
+    ),
+    Family(
+        "overlayd_link_recovered_packets_total",
+        "counter",
+        "Frames that repair brought, by retransmission or by code.",
+        (*_LINK_CLASS, "by"),
+    ),
+    Family("overlayd_link_lost_packets_total", "counter", "Frames that repair gave up.", _LINK_CLASS),
+    Family("overlayd_path_alive", "gauge", "Whether the path in use answers.", ("destination", "class")),
+    Family("overlayd_path_hops", "gauge", "Links of the path in use.", ("destination", "class")),
+    Family("overlayd_path_rtt_seconds", "gauge", "Round trip of the path in use.", ("destination", "class")),
+    Family(
+        "overlayd_path_loss_ratio", "gauge", "Loss of the path in use after repair.", ("destination", "class")
+    ),
+    Family(
+        "overlayd_route_changes_total",
+        "counter",
+        "Changes of the path in use that were decided on this host.",
+        ("decider", "reason"),
+    ),
+    Family("overlayd_packets_total", "counter", "Packets of the interface.", ("shard", "direction")),
+    Family("overlayd_datagrams_total", "counter", "Datagrams of the underlay.", ("direction",)),
+    Family("overlayd_relayed_packets_total", "counter", "Packets passed on for others."),
+    Family("overlayd_stranded_packets_total", "counter", "Packets sent although no path was alive."),
+    Family("overlayd_congestion_marks_total", "counter", "Packets that bear a mark of congestion onwards."),
+    Family("overlayd_advised_senders_total", "counter", "ICMP messages about what fits."),
+    Family("overlayd_dropped_packets_total", "counter", "Packets dropped, by reason.", ("reason",)),
+)
+_BY_NAME = {family.name: family for family in FAMILIES}
+
+Sample: TypeAlias = tuple[str, tuple[str, ...], float | None]
+"""Name, values of the labels in the family's order, value; None: not measured, so not told."""
+
+
+def outsider_samples(version: str, engine_version: str) -> Iterator[Sample]:
+    """Yield what a host tells that is no member of a network."""
+    yield "overlayd_build_info", (version, engine_version), 1
+    yield "overlayd_member", (), 0
+    yield "overlayd_engine_connected", (), bool(engine_version)
+
+
+def member_samples(agent: Agent, outside: Outside, now: int) -> Iterator[Sample]:
+    """Yield all of a member at ``now`` (monotonic nanoseconds)."""
+    found = agent.engine
+    yield "overlayd_build_info", (agent.me.version, found.version if found else ""), 1
+    yield "overlayd_member", (), agent.revoked is None
+    yield "overlayd_engine_connected", (), found is not None
+    yield "overlayd_controller_connected", (), agent.connected
+    yield "overlayd_cert_expiry_timestamp_seconds", (), outside.certificate_not_after
+    yield "overlayd_mesh_generation", (), agent.mesh.generation
+    yield "overlayd_snapshot_generation", (), agent.applied or 0
+    for number, report in agent.estimator.links().items():
+        if number in agent.tables.keys:
+            yield from _link(agent, number, report, now)
+    for destination, class_id in agent.estimator.in_use(now):
+        yield from _path(agent, destination, class_id, now)
+    for key, count in sorted(agent.moves.items()):
+        yield "overlayd_route_changes_total", key, count
+    yield from _counters(agent)
+
+
+def families(samples: Iterable[Sample]) -> list[Metric]:
+    """Return ``samples`` as the library's families, in the order of :data:`FAMILIES`."""
+    made: dict[str, CounterMetricFamily | GaugeMetricFamily] = {}
+    for name, labels, value in samples:
+        if value is None:
+            continue
+        if name not in made:
+            family = _BY_NAME[name]
+            kind = CounterMetricFamily if family.kind == "counter" else GaugeMetricFamily
+            made[name] = kind(name, family.help, labels=family.labels)
+        made[name].add_metric(labels, value)
+    return [made[family.name] for family in FAMILIES if family.name in made]
+
+
+def _link(agent: Agent, number: LinkId, report: engine.LinkReport, now: int) -> Iterator[Sample]:
+    peer = agent.mesh.name(NodeId(report.peer))
+    key = agent.tables.keys[number]
+    link = (peer, key.uplink, key.remote or f"hidden-{key.lane}")
+    estimate = agent.estimator.link(number, now)
+    fresh = estimate is not None and report.samples > 0
+    yield "overlayd_link_up", link, agent.estimator.is_up(number)
+    if estimate is not None and estimate.rtt_short_ms is not None:
+        yield "overlayd_link_rtt_seconds", link, estimate.rtt_short_ms / 1e3
+    if fresh:
+        yield "overlayd_link_jitter_seconds", (*link, "out"), _seconds(report.jitter_out_ns)
+        yield "overlayd_link_jitter_seconds", (*link, "in"), _seconds(report.jitter_in_ns)
+        yield "overlayd_link_loss_ratio", (*link, "in"), report.loss_in_ratio
+    if estimate is not None:
+        yield "overlayd_link_loss_ratio", (*link, "out"), estimate.loss_long_ratio
+    yield "overlayd_link_delivered_bytes_per_second", link, report.delivered_bps / _BITS
+    if report.budget_bps is not None:
+        yield "overlayd_link_budget_bytes_per_second", link, report.budget_bps / _BITS
+    yield "overlayd_link_mtu_bytes", link, report.mtu
+    yield "overlayd_link_sent_bytes_total", link, report.sent_bytes
+    yield "overlayd_link_received_bytes_total", link, report.received_bytes
+    for repair in report.repair:
+        service = (*link, _class_name(agent, repair.class_))
+        figures = agent.estimator.repair(number, repair.class_, now)
+        yield "overlayd_link_residual_loss_ratio", service, figures.lost_ratio if figures else None
+        yield "overlayd_link_source_packets_total", service, repair.sent
+        yield "overlayd_link_retransmitted_packets_total", service, repair.retransmitted
+        yield "overlayd_fec_repair_packets_total", service, repair.repair_sent
+        yield "overlayd_link_received_packets_total", service, repair.received
+        by_code, again = repair.recovered_by_code, repair.recovered_by_retransmission
+        yield "overlayd_link_recovered_packets_total", (*service, "code"), by_code
+        yield "overlayd_link_recovered_packets_total", (*service, "retransmission"), again
+        yield "overlayd_link_lost_packets_total", service, repair.lost
+
+
+def _path(agent: Agent, destination: NodeId, class_id: int, now: int) -> Iterator[Sample]:
+    path = agent.estimator.active_path(destination, class_id, now)
+    report = agent.estimator.path_report(destination, class_id, path, now) if path else None
+    if path is None or report is None:
+        return
+    labels = (agent.mesh.name(destination), _class_name(agent, class_id))
+    yield "overlayd_path_alive", labels, report.alive
+    yield "overlayd_path_hops", labels, len(path)
+    estimate = agent.estimator.path(destination, class_id, path, now)
+    if estimate is not None:
+        rtt_ms = estimate.rtt_short_ms
+        yield "overlayd_path_rtt_seconds", labels, None if rtt_ms is None else rtt_ms / 1e3
+        yield "overlayd_path_loss_ratio", labels, estimate.loss_long_ratio
+
+
+def _counters(agent: Agent) -> Iterator[Sample]:
+    for shard, counted in agent.lanes.of_shards().items():
+        yield "overlayd_packets_total", (str(shard), "in"), counted.packets_in
+        yield "overlayd_packets_total", (str(shard), "out"), counted.packets_out
+    total = agent.counters
+    if total is None:
+        return
+    yield "overlayd_datagrams_total", ("in",), total.datagrams_in
+    yield "overlayd_datagrams_total", ("out",), total.datagrams_out
+    yield "overlayd_relayed_packets_total", (), total.relayed
+    yield "overlayd_stranded_packets_total", (), total.stranded
+    yield "overlayd_congestion_marks_total", (), total.congestion_marks
+    yield "overlayd_advised_senders_total", (), total.advised
+    for reason, count in sorted(total.drops.items()):
+        yield "overlayd_dropped_packets_total", (reason,), count
+
+
+def _class_name(agent: Agent, class_id: int) -> str:
+    classes = agent.classes
+    return classes[class_id].name if class_id < len(classes) else str(class_id)
+
+
+def _seconds(nanoseconds: int | None) -> float | None:
+    return None if nanoseconds is None else nanoseconds / _NS_PER_S
