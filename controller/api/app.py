@@ -1,6 +1,6 @@
 """The HTTP API: nodes, links, routes, explanations, tokens. I/O by FastAPI; runs on the service's loop.
 
-Everything under ``/v1`` asks for the admin token as a bearer; ``/healthz`` alone is open. Handlers are
+Everything asks for the admin token as a bearer; ``/healthz`` alone is open. Handlers are
 coroutines, so each sees the service between two events and never half-way through one.
 """
 
@@ -8,9 +8,11 @@ import hmac
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, FastAPI, HTTPException, Query, Request
-from fastapi.responses import JSONResponse
+from fastapi.responses import JSONResponse, PlainTextResponse, Response
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
+from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
 
+from controller.api.metrics import exposition
 from controller.api.models import (
     Explanation,
     Health,
@@ -67,6 +69,13 @@ def create_app(service: Service) -> FastAPI:
     async def healthz() -> Health:
         """Tell that the process answers."""
         return Health()
+
+    admin = [Depends(require_admin)]
+
+    @app.get("/metrics", response_class=PlainTextResponse, dependencies=admin, responses=_DENIED)
+    async def metrics() -> Response:
+        """The mesh as Prometheus reads it."""
+        return Response(exposition(service), media_type=CONTENT_TYPE_PLAIN_0_0_4)
 
     app.include_router(router)
     app.add_exception_handler(EnrolmentError, _on_enrolment_error)

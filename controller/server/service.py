@@ -20,6 +20,7 @@ from controller import registry
 from controller.core.controller import Controller, Settings
 from controller.core.decision import Decision
 from controller.core.messages import (
+    Command,
     Connected,
     Disconnected,
     Enrolled,
@@ -35,6 +36,7 @@ from controller.enrolment.authority import node_of
 from controller.enrolment.errors import NotAMember, Unavailable
 from controller.server import membership
 from controller.server.channel import Session
+from controller.server.meters import Meters
 from controller.server.outgoing import Outgoing
 from controller.server.systemd import notify
 from controller.state import DATABASE, State
@@ -78,6 +80,7 @@ class Service:
         self.core = Controller(network_config(state), last, settings)
         self.members: dict[NodeId, Member] = {}
         self.sessions: dict[NodeId, Session] = {}
+        self.meters = Meters()
         self._writer = Store.open(state.directory / DATABASE)
         self._outgoing = Outgoing(self._writer, self.sessions.get)
         self._wake = asyncio.Event()
@@ -99,8 +102,7 @@ class Service:
 
     def dispatch(self, event: Event) -> None:
         """Hand an event to the core and have done what it wants done."""
-        self._outgoing.put(self.core.handle(event, now()))
-        self._wake.set()
+        self._carry_out(self.core.handle(event, now()))
 
     async def _keep_time(self, deciding: asyncio.TaskGroup) -> None:
         while True:
@@ -117,14 +119,19 @@ class Service:
     async def _decide(self, decision: Decision) -> None:
         """Plan in another thread; agents are served meanwhile."""
         try:
-            decided = await asyncio.to_thread(decision.run)
+            with self.meters.deciding():
+                decided = await asyncio.to_thread(decision.run)
         except Exception:
             LOG.exception("no routes could be planned; those in force stay")
             self.core.abandon()
             return
-        self._outgoing.put(self.core.complete(decided, now()))
+        self._carry_out(self.core.complete(decided, now()))
         if decided.routes:
             LOG.info("published %d routes", len(decided.routes))
+
+    def _carry_out(self, commands: list[Command]) -> None:
+        self.meters.note(commands)
+        self._outgoing.put(commands)
         self._wake.set()
 
     async def _watch(self) -> None:

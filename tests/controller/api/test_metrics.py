@@ -1,0 +1,59 @@
+"""What Prometheus would read from a running controller, parsed again by Prometheus's own client."""
+
+import asyncio
+import re
+from pathlib import Path
+
+import httpx
+from prometheus_client.parser import text_string_to_metric_families
+
+from controller.api.metrics import FAMILIES
+from tests.controller.client import agent, sample
+from tests.controller.running import RunningController, controller
+
+Samples = dict[tuple[str, frozenset[tuple[str, str]]], float]
+
+
+async def read(mesh: RunningController) -> Samples:
+    bearer = {"Authorization": f"Bearer {mesh.state.admin_token}"}
+    async with httpx.AsyncClient(base_url=mesh.api, headers=bearer, trust_env=False) as client:
+        answer = await client.get("/metrics")
+    assert answer.headers["content-type"].startswith("text/plain; version=0.0.4")
+    families = text_string_to_metric_families(answer.text)
+    return {(s.name, frozenset(s.labels.items())): s.value for family in families for s in family.samples}
+
+
+def of(found: Samples, name: str, **labels: str) -> float:
+    return found[f"overlayd_controller_{name}", frozenset(labels.items())]
+
+
+def test_members_channels_links_and_routes_are_counted(tmp_path: Path) -> None:
+    async def story() -> Samples:
+        async with controller(tmp_path) as mesh:
+            paris, rome = await mesh.join("paris"), await mesh.join("rome")
+            async with agent(mesh.url, paris) as one, agent(mesh.url, rome) as two:
+                for end, peer in ((one, rome), (two, paris)):
+                    await end.hello()
+                    await end.report(sample(peer.id, 20.0))
+                for _ in range(100):
+                    found = await read(mesh)
+                    if of(found, "routes") >= 2:
+                        break
+                    await asyncio.sleep(0.1)
+                return found
+
+    found = asyncio.run(story())
+    assert of(found, "nodes") == 2
+    assert of(found, "node_connected", node="rome") == 1
+    assert of(found, "node_cert_expiry_timestamp_seconds", node="rome") > 1.7e9
+    assert of(found, "links", state="confirmed") == 2
+    assert of(found, "route_changes_total", decider="controller") >= 2
+    assert of(found, "decision_seconds_count") >= 1
+
+
+def test_the_documentation_names_each_metric_with_its_labels() -> None:
+    text = (Path(__file__).parents[3] / "docs/metrics.md").read_text()
+    part = text.split("## The controller")[1].split("\n## ")[0]
+    rows = re.findall(r"^\| `(\w+)` \| (\w+) \| ([^|]*) \|", part, re.MULTILINE)
+    documented = [(name, kind, tuple(re.findall(r"`(\w+)`", labels))) for name, kind, labels in rows]
+    assert documented == [(name, kind, labels) for name, kind, _, labels in FAMILIES]
