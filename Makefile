@@ -85,6 +85,13 @@ GB ?= 20
 soak: setup ## all kinds of traffic between two engines, compared byte for byte (GB=20 each way; root)
 	$(BIN)/python -m tests.soak --gb $(GB)
 
+HOSTS ?= 20
+MINUTES ?= 10
+.PHONY: test-prometheus
+test-prometheus: setup ## alert rules, metrics and dashboards with a real Prometheus over a lab (HOSTS=20, MINUTES=10; root)
+	@command -v promtool prometheus > /dev/null || apt-get install --yes --no-install-recommends prometheus
+	$(BIN)/python -m tests.prometheus --hosts $(HOSTS) --minutes $(MINUTES)
+
 .PHONY: lock
 lock: setup ## renew the exact versions in tools/constraints.txt
 	@tools/lock

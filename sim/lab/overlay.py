@@ -26,7 +26,7 @@ from sim.lab.topology import Topology
 _FILE_KEYS = ("controller", "edges")
 _CONTROLLER_KEYS = ("node", "listen")
 _ENDPOINT = re.compile(r"(?:[0-9.]+|\[[0-9a-fA-F:]+\]):[0-9]{1,5}")
-_EDGE_KEYS = ("relay", "uplink", "engine", "offload", "agent", "log")
+_EDGE_KEYS = ("relay", "uplink", "engine", "offload", "agent", "metrics", "log")
 
 
 @dataclass(frozen=True, slots=True)
