@@ -37,10 +37,17 @@ class DecisionSection(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     telemetry_interval: Seconds = 15.0
 
 
-class StoreSection(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """How long history is kept."""
+Days = Annotated[float, msgspec.Meta(gt=0)]
 
-    retention_days: Annotated[float, msgspec.Meta(gt=0)] = 7.0
+
+class StoreSection(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """How long history is kept: of links frame by frame, of routes and of links by five minutes, of links by
+    the hour.
+    """
+
+    frames_days: Days = 1.0
+    retention_days: Days = 7.0
+    hourly_days: Days = 90.0
 
 
 class LogSection(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -114,7 +121,9 @@ minimum_interval = {config.decisions.minimum_interval}       # at most this ofte
 telemetry_interval = {config.decisions.telemetry_interval}    # how often agents report
 
 [store]
-retention_days = {config.store.retention_days}         # of route history and link frames
+frames_days = {config.store.frames_days}            # of links as they were reported, and of what was decided
+retention_days = {config.store.retention_days}         # of route history, and of links by five minutes
+hourly_days = {config.store.hourly_days}           # of links by the hour
 
 [log]
 level = {_quoted(config.log.level)}

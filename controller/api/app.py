@@ -7,11 +7,12 @@ coroutines, so each sees the service between two events and never half-way throu
 import hmac
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Depends, FastAPI, HTTPException, Query, Request
+from fastapi import APIRouter, Depends, FastAPI, HTTPException, Request
 from fastapi.responses import JSONResponse, PlainTextResponse, Response
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
 
+from controller.api.asking import MISSING, ClassName, NodeName, OptionalName, find_class, find_node
 from controller.api.metrics import exposition
 from controller.api.models import (
     Explanation,
@@ -25,23 +26,18 @@ from controller.api.models import (
     TokenList,
     TokenRequest,
 )
+from controller.api.past import add_past
 from controller.api.views import View, node_model, token_models
 from controller.enrolment.errors import BadRequest, EnrolmentError, NotAMember, Unavailable
 from controller.registry import timestamp
 from controller.server import membership
 from controller.server.service import Service, now
-from overlayd.model.ids import NodeId
 
 API_VERSION = "1"
 _BEARER = HTTPBearer(auto_error=False, description="The admin token of the controller's state directory.")
 _REASON = "removed through the API"
 _DENIED: dict[int | str, dict[str, Any]] = {401: {"model": Problem}}
 _WRONG: dict[int | str, dict[str, Any]] = {400: {"model": Problem}}
-_MISSING: dict[int | str, dict[str, Any]] = {404: {"model": Problem}}
-
-ClassName = Annotated[str | None, Query(alias="class", description="Name or number of a class of service.")]
-NodeName = Annotated[str, Query(description="Name of a node.")]
-OptionalName = Annotated[str | None, Query(description="Name of a node.")]
 
 
 def create_app(service: Service) -> FastAPI:
@@ -64,6 +60,7 @@ def create_app(service: Service) -> FastAPI:
     _add_nodes(router, service)
     _add_mesh(router, service)
     _add_tokens(router, service)
+    add_past(router, service)
 
     @app.get("/healthz")
     async def healthz() -> Health:
@@ -89,15 +86,15 @@ def _add_nodes(router: APIRouter, service: Service) -> None:
         """All members, by id."""
         return NodeList(items=[node_model(member.node) for _, member in sorted(service.members.items())])
 
-    @router.get("/nodes/{name}", responses=_MISSING)
+    @router.get("/nodes/{name}", responses=MISSING)
     async def read_node(name: str) -> NodeModel:
         """One member."""
-        return node_model(service.members[_find(service, name)].node)
+        return node_model(service.members[find_node(service, name)].node)
 
-    @router.delete("/nodes/{name}", responses=_MISSING)
+    @router.delete("/nodes/{name}", responses=MISSING)
     async def remove_node(name: str) -> NodeModel:
         """Revoke a member: its certificate opens nothing from now on, its name is free."""
-        node = _find(service, name)
+        node = find_node(service, name)
         gone = service.members[node].node
         service.remove(node, _REASON)
         return node_model(gone)
@@ -109,24 +106,24 @@ def _add_mesh(router: APIRouter, service: Service) -> None:
         """All measured links, each direction apart, with forecast and newest sample."""
         return LinkList(items=View(service, now()).links())
 
-    @router.get("/routes", responses=_MISSING)
+    @router.get("/routes", responses=MISSING)
     async def list_routes(
         src: OptionalName = None, dst: OptionalName = None, class_: ClassName = None
     ) -> RouteList:
         """Routes in force."""
         return RouteList(
             items=View(service, now()).routes(
-                None if src is None else _find(service, src),
-                None if dst is None else _find(service, dst),
-                None if class_ is None else _find_class(service, class_),
+                None if src is None else find_node(service, src),
+                None if dst is None else find_node(service, dst),
+                None if class_ is None else find_class(service, class_),
             )
         )
 
-    @router.get("/explain", responses=_MISSING)
+    @router.get("/explain", responses=MISSING)
     async def explain(src: NodeName, dst: NodeName, class_: ClassName = None) -> Explanation:
         """Why traffic takes the path it takes: chosen and rejected paths, forecast beside measurement."""
-        number = 0 if class_ is None else _find_class(service, class_)
-        found = View(service, now()).explanation(_find(service, src), _find(service, dst), number)
+        number = 0 if class_ is None else find_class(service, class_)
+        found = View(service, now()).explanation(find_node(service, src), find_node(service, dst), number)
         if found is None:
             raise HTTPException(
                 404, f"there is no route from {src} to {dst} yet; traffic takes the direct path"
@@ -152,22 +149,6 @@ def _add_tokens(router: APIRouter, service: Service) -> None:
             ttl_s=wanted.ttl_seconds,
         )
         return NewTokenModel(token=made.text, name=made.grant.name, expires=timestamp(made.grant.expires_at))
-
-
-def _find(service: Service, name: str) -> NodeId:
-    for node, member in service.members.items():
-        if member.node.metadata.name == name:
-            return node
-    raise NotAMember(f"there is no node named {name!r}")
-
-
-def _find_class(service: Service, name: str) -> int:
-    names = [one.name for one in service.core.services]
-    if name in names:
-        return names.index(name)
-    if name.isdecimal() and int(name) < len(names):
-        return int(name)
-    raise HTTPException(404, f"there is no class {name!r}; there are {', '.join(names)}")
 
 
 async def _on_enrolment_error(_: Request, error: Exception) -> JSONResponse:

@@ -178,6 +178,39 @@ class Explanation(Model):
     history: list[RouteEventModel]
 
 
+class RouteChange(RouteEventModel):
+    """A change of the primary of one class."""
+
+    class_: str
+
+
+class RouteHistory(Model):
+    """The newest changes first."""
+
+    schema_: Literal["overlayd.route-history/1"] = "overlayd.route-history/1"
+    source: str
+    destination: str
+    items: list[RouteChange]
+
+
+class LinkMatrix(Model):
+    """One figure of all links at one moment: ``values`` [from][to] in the order of ``nodes``, null where
+    nothing was known.
+
+    ``at`` is the time of the frame that told it, the newest that is not later than the one asked for;
+    ``spanSeconds`` what it stands for: older history is rolled up. ``rtt`` is milliseconds (there and
+    back, the larger of what both ends measured), ``loss`` 0..1 on the way there before repair (the
+    larger of what both ends counted), ``residual`` the same after repair. Three digits are kept.
+    """
+
+    schema_: Literal["overlayd.link-matrix/1"] = "overlayd.link-matrix/1"
+    metric: Literal["rtt", "loss", "residual"]
+    at: str
+    span_seconds: float
+    nodes: list[str]
+    values: list[list[float | None]]
+
+
 class TokenModel(Model):
     """A token without its secret."""
 

@@ -108,7 +108,7 @@ class View:
             decider=route.decider,
             decided_at=timestamp(route.decided_at),
             candidates=[self._candidate(source, class_id, candidate) for candidate in route.candidates],
-            history=[self._event(event) for event in events],
+            history=[self.event(event) for event in events],
         )
 
     def _route(self, source: NodeId, route: Route) -> RouteModel:
@@ -144,7 +144,8 @@ class View:
             age_seconds=round((self._now.monotonic_ns - report.at.monotonic_ns) / 1e9, 3),
         )
 
-    def _event(self, event: RouteEvent) -> RouteEventModel:
+    def event(self, event: RouteEvent) -> RouteEventModel:
+        """Return a change with names."""
         return RouteEventModel(
             at=timestamp(event.at),
             decider=event.decider,

@@ -38,6 +38,7 @@ from controller.planner.table import RouteTable
 from controller.prediction.forecast import Forecast
 from controller.prediction.predictor import Predictor
 from controller.topology.links import Topology, Vertex
+from controller.topology.reports import Report
 from overlayd.model.ids import Generation, NodeId
 from overlayd.model.route import Route, Verdict
 from overlayd.protocol.controller import NetworkConfig, PathSample, PeerInfo, Switched, Telemetry
@@ -210,14 +211,14 @@ class Controller:
             commands += self._publish()
         return commands
 
-    def _receive(self, node: NodeId, message: Telemetry | Switched, now: Instant) -> list[Command]:
-        if isinstance(message, Telemetry):
+    def _receive(self, node: NodeId, message: Telemetry | Report | Switched, now: Instant) -> list[Command]:
+        if not isinstance(message, Switched):
             self._observe(node, message, now)
             return []
         self._hasten(now)
         return [Persist(self.publication.generation, events=(_switch(node, message, now),))]
 
-    def _observe(self, node: NodeId, telemetry: Telemetry, now: Instant) -> None:
+    def _observe(self, node: NodeId, telemetry: Telemetry | Report, now: Instant) -> None:
         self._settle()
         seen = self.topology.observe(node, telemetry, now.monotonic_ns)
         if seen is None:

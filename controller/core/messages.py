@@ -6,6 +6,7 @@ Commands are carried out in order: what is to be persisted stands before what is
 from dataclasses import dataclass
 from typing import TypeAlias
 
+from controller.topology.reports import Report
 from overlayd.model.ids import Generation, NodeId, Path
 from overlayd.model.node import NodeRecord, SignedRecord, SignedRevocation, Uplink
 from overlayd.model.route import Route
@@ -78,7 +79,7 @@ class Received:
     """A message about ``node`` itself, from its authenticated channel."""
 
     node: NodeId
-    message: Telemetry | Switched
+    message: Telemetry | Report | Switched
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,7 +23,9 @@ from websockets.exceptions import ConnectionClosed
 from websockets.http11 import Request, Response
 
 from controller.enrolment.errors import EnrolmentError, NotAMember
+from controller.topology.reports import BadReport, Decoder, Report
 from overlayd.model.ids import NodeId
+from overlayd.protocol import compact
 from overlayd.protocol.controller import (
     MAX_MESSAGE_BYTES,
     PROTOCOL,
@@ -44,6 +46,8 @@ from overlayd.protocol.controller import (
 LOG = logging.getLogger(__name__)
 
 SUBPROTOCOL = "overlayd.v1"
+SUBPROTOCOLS = (compact.SUBPROTOCOL, SUBPROTOCOL)
+"""The best one that the agent offers is spoken."""
 JOIN_PATH, AGENT_PATH, CA_PATH = "/v1/join", "/v1/agent", "/v1/ca"
 MAX_OPENING = 256
 """Channels that may be between TLS handshake and first answer at once; more are told to come back (503)."""
@@ -64,7 +68,7 @@ class Host(Protocol):
     def is_member(self, node: NodeId) -> bool: ...
     def join(self, request: JoinRequest) -> Joined: ...
     def opened(self, session: "Session", hello: Hello) -> None: ...
-    def received(self, session: "Session", message: Telemetry | Switched) -> None: ...
+    def received(self, session: "Session", message: Telemetry | Report | Switched) -> None: ...
     def renew(self, session: "Session", request: RenewRequest) -> Renewed: ...
     def left(self, session: "Session") -> None: ...
     def closed(self, session: "Session", problem: str) -> None: ...
@@ -125,7 +129,7 @@ class Channel:
         self._host = host
         self._opening: set[ServerConnection] = set()
         self._nodes: dict[ServerConnection, NodeId] = {}
-        self._decoder = msgspec.msgpack.Decoder(FromAgent)
+        self._decoder = msgspec.msgpack.Decoder(FromAgent | compact.CompactTelemetry)
         self._join_decoder = msgspec.msgpack.Decoder(JoinRequest)
 
     def process_request(self, connection: ServerConnection, request: Request) -> Response | None:
@@ -152,7 +156,7 @@ class Channel:
 
     async def handle(self, connection: ServerConnection) -> None:
         """Serve one channel until it closes."""
-        if connection.subprotocol != SUBPROTOCOL:
+        if connection.subprotocol not in SUBPROTOCOLS:
             await connection.close(1002, f"the subprotocol {SUBPROTOCOL} is needed")
         elif (node := self._nodes.get(connection)) is None:
             await self._join(connection)
@@ -218,10 +222,13 @@ class Channel:
 
     async def _converse(self, session: Session, connection: ServerConnection) -> str:
         pace = _Pace()
-        async for frame in connection:
-            match self._decode(frame):
+        columns = Decoder()
+        async for data in connection:
+            match self._decode(data):
                 case Telemetry() | Switched() as message:
                     self._host.received(session, message)
+                case compact.CompactTelemetry() as frame:
+                    self._host.received(session, _columns(columns, frame))
                 case RenewRequest() as request:
                     try:
                         session.send(self._host.renew(session, request))
@@ -245,7 +252,7 @@ class Channel:
         except ConnectionClosed:
             return
 
-    def _decode(self, frame: str | bytes) -> FromAgent:
+    def _decode(self, frame: str | bytes) -> FromAgent | compact.CompactTelemetry:
         try:
             return self._decoder.decode(_binary(frame))
         except (msgspec.DecodeError, ValueError) as error:
@@ -280,6 +287,13 @@ class _Pace:
         self._at = now
         if self._credit < 0:
             await asyncio.sleep(-self._credit / MESSAGES_PER_S)
+
+
+def _columns(decoder: Decoder, frame: compact.CompactTelemetry) -> Report:
+    try:
+        return decoder.decode(frame)
+    except BadReport as error:
+        raise _Refused("malformed", str(error)) from error
 
 
 def _peer_leaf(connection: ServerConnection) -> bytes | None:

@@ -18,7 +18,7 @@ from websockets.asyncio.server import Server, serve
 from websockets.typing import Subprotocol
 
 from controller.config import split_address
-from controller.server.channel import HELLO_TIMEOUT_S, SUBPROTOCOL, Channel
+from controller.server.channel import HELLO_TIMEOUT_S, SUBPROTOCOLS, Channel
 from controller.server.service import Service
 from controller.server.systemd import notify
 from controller.server.tls import ServerTls
@@ -172,7 +172,7 @@ async def _start_channel(service: Service, tls: ServerTls, listening: socket.soc
         channel.handle,
         sock=listening,
         ssl=tls.context,
-        subprotocols=[Subprotocol(SUBPROTOCOL)],
+        subprotocols=[Subprotocol(name) for name in SUBPROTOCOLS],
         process_request=channel.process_request,
         compression=None,  # what is secret and what others chose would share one stream
         max_size=MAX_UNAUTHENTICATED_BYTES,

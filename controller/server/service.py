@@ -7,7 +7,6 @@ second.
 """
 
 import asyncio
-import itertools
 import logging
 import sqlite3
 import time
@@ -35,13 +34,14 @@ from controller.core.messages import (
 from controller.enrolment.authority import node_of
 from controller.enrolment.errors import NotAMember, Unavailable
 from controller.server import membership
+from controller.server.archive import Archive
 from controller.server.channel import Session
 from controller.server.meters import Meters
 from controller.server.outgoing import Outgoing
 from controller.server.systemd import notify
 from controller.state import DATABASE, State
 from controller.store.store import Member, Store
-from controller.topology.frames import pack_frame
+from controller.topology.reports import Report
 from overlayd.model.ids import Generation, NodeId
 from overlayd.model.node import NodeRecord, SignedRevocation
 from overlayd.model.service import DEFAULT_CLASSES
@@ -62,8 +62,6 @@ LOG = logging.getLogger(__name__)
 
 WATCH_S = 1.0
 HOUSEKEEPING_S = 60.0
-FRAME_EVERY = 5
-"""Every so many rounds of housekeeping, the links of the moment go into history."""
 
 
 class Service:
@@ -82,6 +80,9 @@ class Service:
         self.sessions: dict[NodeId, Session] = {}
         self.meters = Meters()
         self._writer = Store.open(state.directory / DATABASE)
+        self.archive = Archive(
+            state.directory / DATABASE, state.config.store, state.config.decisions.telemetry_interval
+        )
         self._outgoing = Outgoing(self._writer, self.sessions.get)
         self._wake = asyncio.Event()
         self._data_version = store.data_version()
@@ -99,6 +100,7 @@ class Service:
             tasks.create_task(self._keep_time(tasks))
             tasks.create_task(self._watch())
             tasks.create_task(self._keep_house())
+            tasks.create_task(self._keep_history())
 
     def dispatch(self, event: Event) -> None:
         """Hand an event to the core and have done what it wants done."""
@@ -141,15 +143,23 @@ class Service:
             self._catch_up()
 
     async def _keep_house(self) -> None:
-        for minute in itertools.count(1):
+        while True:
             await asyncio.sleep(HOUSEKEEPING_S)
             store, moment = self.state.store, now()
-            frame = pack_frame(self.core.topology, self.core.forecast(moment))
             self._save(self.members[node].node for node in self.sessions)
             with _tolerating_store(), store.transaction():
-                if minute % FRAME_EVERY == 0:
-                    store.append_frame(moment.unix_s, frame)
                 store.prune(moment.unix_s - self.state.config.store.retention_days * 86400)
+            with _tolerating_store():
+                await asyncio.to_thread(self.archive.prune, moment.unix_s)
+
+    async def _keep_history(self) -> None:
+        interval_s = self.state.config.decisions.telemetry_interval
+        while True:
+            await asyncio.sleep(interval_s)
+            moment = now()
+            frame = self.core.topology.frame(moment.monotonic_ns)
+            with _tolerating_store():
+                await asyncio.to_thread(self.archive.record, moment.unix_s, frame)
 
     def close(self) -> None:
         """Write what is still to be written and let go of the store."""
@@ -157,6 +167,7 @@ class Service:
         nodes = (self.members[node].node for node in self.sessions)
         self._save(registry.disconnected(node, "the controller stopped", at) for node in nodes)
         self._writer.close()
+        self.archive.close()
         self.state.store.close()
 
     # Channel
@@ -200,7 +211,7 @@ class Service:
         self.dispatch(Connected(node, hello))
         LOG.info("agent of %s connected (%s)", known.metadata.name, hello.version)
 
-    def received(self, session: Session, message: Telemetry | Switched) -> None:
+    def received(self, session: Session, message: Telemetry | Report | Switched) -> None:
         if self.sessions.get(session.node) is not session:
             return
         member = self.members[session.node]

@@ -259,12 +259,22 @@ class Store:
             ),
         )
 
-    def history(self, source: NodeId, destination: NodeId, class_id: int, limit: int) -> Sequence[RouteEvent]:
-        """Return the newest changes of one route, newest first."""
+    def history(
+        self,
+        source: NodeId,
+        destination: NodeId,
+        class_id: int | None,
+        limit: int,
+        until: float | None = None,
+    ) -> Sequence[RouteEvent]:
+        """Return the newest changes of one route (None: of all classes), newest first; with ``until`` none
+        that came later.
+        """
         rows = self._sql.execute(
             "SELECT at, source, destination, class, decider, before, after, reason, route FROM route_history"
-            " WHERE source = ? AND destination = ? AND class = ? ORDER BY at DESC, id DESC LIMIT ?",
-            (source, destination, class_id, limit),
+            " WHERE source = ?1 AND destination = ?2 AND (?3 IS NULL OR class = ?3)"
+            " AND (?5 IS NULL OR at <= ?5) ORDER BY at DESC, id DESC LIMIT ?4",
+            (source, destination, class_id, limit, until),
         )
         return [
             RouteEvent(
@@ -276,21 +286,41 @@ class Store:
 
     # Link frames
 
-    def append_frame(self, unix_s: float, frame: bytes) -> None:
-        self._sql.execute("INSERT OR REPLACE INTO link_frames VALUES (?,?)", (unix_s, frame))
+    def append_frame(self, level: int, unix_s: float, base: float, frame: bytes) -> None:
+        """Keep a packed frame of ``level`` (seconds); ``base`` is when its differences begin."""
+        self._sql.execute("INSERT OR REPLACE INTO link_frames VALUES (?,?,?,?)", (level, unix_s, base, frame))
 
-    def frames(self, since: float, until: float) -> list[tuple[float, bytes]]:
-        """Return (time, compressed frame) within [since, until], oldest first."""
+    def frame_chain(self, level: int, until: float) -> list[tuple[float, bytes]]:
+        """Return the newest frame of ``level`` that is not later than ``until``, after those that it builds
+        on; nothing if there is none.
+        """
         return self._sql.execute(
-            "SELECT at, frame FROM link_frames WHERE at BETWEEN ? AND ? ORDER BY at", (since, until)
+            "SELECT at, frame FROM link_frames AS one, (SELECT at AS newest, base FROM link_frames"
+            " WHERE level = ?1 AND at <= ?2 ORDER BY at DESC LIMIT 1) AS last"
+            " WHERE level = ?1 AND at BETWEEN last.base AND last.newest ORDER BY at",
+            (level, until),
         ).fetchall()
 
+    def frames(self, level: int, after: float, until: float) -> list[tuple[float, bool, bytes]]:
+        """Return (time, complete, frame) of ``level`` later than ``after``, up to ``until``; oldest first."""
+        rows = self._sql.execute(
+            "SELECT at, base = at, frame FROM link_frames WHERE level = ? AND at > ? AND at <= ? ORDER BY at",
+            (level, after, until),
+        )
+        return [(at, bool(complete), frame) for at, complete, frame in rows]
+
+    def newest_frame(self, level: int) -> float | None:
+        """Return when the newest frame of ``level`` was made; None if there is none."""
+        (at,) = self._sql.execute("SELECT max(at) FROM link_frames WHERE level = ?", (level,)).fetchone()
+        return at
+
+    def prune_frames(self, level: int, before: float) -> None:
+        """Forget frames of ``level`` that build on one older than ``before``: a chain goes as a whole."""
+        self._sql.execute("DELETE FROM link_frames WHERE level = ? AND base < ?", (level, before))
+
     def prune(self, before: float) -> None:
-        """Forget history and frames older than ``before`` (Unix seconds), and tokens that can no longer
-        be used.
-        """
+        """Forget route history older than ``before`` (Unix seconds), and tokens that are of no use."""
         self._sql.execute("DELETE FROM route_history WHERE at < ?", (before,))
-        self._sql.execute("DELETE FROM link_frames WHERE at < ?", (before,))
         self._sql.execute("DELETE FROM tokens WHERE expires_at < ?", (int(before),))
 
     def _versioned(self, node: Node) -> Node:

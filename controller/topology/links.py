@@ -1,12 +1,12 @@
 """Samples of all directed links as dense arrays: node i's reports about node j stand at [i, j]. Pure.
 
-Two views of the same telemetry are kept: the *latest* fresh sample of each link, and a *history* of time
-bins, one per telemetry interval. Frames that fall into one bin (an urgent one before the regular one)
-are pooled by their sample counts, so that a burst of urgent frames does not push history out. A frame
-without a sample leaves nothing: what a dead peer last measured must not look like news.
+Three views of the same telemetry are kept: the *latest* fresh sample of each link, a *history* of time
+bins, one per telemetry interval, and the codes that make a *frame* for the archive. Frames that fall into
+one bin (an urgent one before the regular one) are pooled by their sample counts, so that a burst of urgent
+frames does not push history out. A frame without a sample leaves nothing: what a dead peer last measured
+must not look like news.
 """
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TypeAlias
@@ -14,10 +14,14 @@ from typing import TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from controller.topology.frames import FIGURES, LinkFrame, encode_figures
+from controller.topology.quantise import F32 as F32
+from controller.topology.quantise import Codes
+from controller.topology.reports import JITTER, LOSS_IN, LOSS_OUT, RTT_MEAN, RTT_MIN, Report, report_of
 from overlayd.model.ids import NodeId
 from overlayd.protocol.controller import Telemetry
+from overlayd.protocol.scales import UNKNOWN
 
-F32: TypeAlias = NDArray[np.float32]
 I64: TypeAlias = NDArray[np.int64]
 Bool: TypeAlias = NDArray[np.bool_]
 
@@ -25,6 +29,7 @@ NEVER = np.iinfo(np.int64).min // 2
 """A time before all times: every age against it is huge, and no subtraction overflows."""
 
 MAX_RTT_MS = 60_000.0
+_IDS = 0x10000
 DEFAULT_BIN_NS = 15_000_000_000
 DEFAULT_BINS = 20
 FRESH_BINS = 3
@@ -118,9 +123,13 @@ class Topology:
     index: dict[NodeId, int] = field(default_factory=dict[NodeId, int])
     latest: Latest = field(default_factory=lambda: Latest.empty(0))
     history: History = field(init=False)
+    _codes: Codes = field(init=False)
+    _index_of: I64 = field(init=False)
 
     def __post_init__(self) -> None:
         self.history = History.empty(0, self.bins)
+        self._codes = np.zeros((FIGURES, 0, 0), np.uint8)
+        self._index_of = np.full(_IDS, -1, np.int64)
 
     def __len__(self) -> int:
         return len(self.vertices)
@@ -145,6 +154,8 @@ class Topology:
         self.latest, self.history = Latest.empty(len(self)), History.empty(len(self), self.bins)
         for name in Latest.__slots__:
             getattr(self.latest, name)[:before, :before] = getattr(old_latest, name)
+        old_codes, self._codes = self._codes, np.zeros((FIGURES, len(self), len(self)), np.uint8)
+        self._codes[:, :before, :before] = old_codes
         if before:
             for name in ("rtt_ms", "jitter_ms", "loss_out", "loss_in", "count"):
                 getattr(self.history, name)[:before, :before] = getattr(old_history, name)
@@ -166,9 +177,10 @@ class Topology:
             array = np.delete(np.delete(getattr(self.history, name), gone, 0), gone, 1)
             setattr(self.history, name, array)
         self.history.bin_of = np.delete(self.history.bin_of, gone, 0)
+        self._codes = np.delete(np.delete(self._codes, gone, 1), gone, 2)
         return gone
 
-    def observe(self, node: NodeId, telemetry: Telemetry, now_ns: int) -> Observation | None:
+    def observe(self, node: NodeId, said: Telemetry | Report, now_ns: int) -> Observation | None:
         """Take in what ``node`` says of its links; None from a node that is not known.
 
         Entries about unknown peers or about itself, and figures that no link can have, are left out and
@@ -177,39 +189,33 @@ class Topology:
         reporter = self.index.get(node)
         if reporter is None:
             return None
+        report = said if isinstance(said, Report) else report_of(said)
         column = self._open_bin(reporter, now_ns)
-        rows = [
-            (
-                self.index.get(link.peer, reporter),
-                link.up,
-                link.samples,
-                _number(link.rtt_mean_ms),
-                _number(link.rtt_min_ms),
-                _number(link.jitter_ms),
-                _number(link.loss_out_ratio),
-                _number(link.loss_in_ratio),
-            )
-            for link in telemetry.links
-        ]
-        table = np.array(rows, np.float64).reshape(len(rows), 8)
-        table = table[table[:, 0] != reporter]
-        peers, says_up = table[:, 0].astype(np.intp), table[:, 1] != 0
+        everyone = self._index_of[report.peers]
+        stranger = (everyone < 0) | (everyone == reporter)
+        peers, says_up = everyone[~stranger], report.up[~stranger]
+        samples, figures = report.samples[~stranger], report.figures[:, ~stranger]
         was = self.latest.up[reporter, peers]
         self.latest.up[reporter, peers] = says_up
         self.latest.said_ns[reporter, peers] = now_ns
-        sampled = table[(table[:, 2] > 0) & ~np.isnan(table[:, 3])]
+        sampled = (samples > 0) & ~np.isnan(figures[RTT_MEAN])
         with np.errstate(invalid="ignore"):
-            rtts = sampled[:, 3:6]
-            possible = (rtts[:, 0] > 0) & ~((rtts < 0) | (rtts > MAX_RTT_MS)).any(axis=1)
-        good = sampled[possible]
-        first = self._take(reporter, column, good, now_ns)
+            rtts = figures[[RTT_MEAN, RTT_MIN, JITTER]]
+            possible = (rtts[0] > 0) & ~((rtts < 0) | (rtts > MAX_RTT_MS)).any(axis=0)
+        good = sampled & possible
+        first = self._take(reporter, column, peers[good], samples[good], figures[:, good], now_ns)
         return Observation(
             reporter,
             went_down=tuple(peers[(was == 1) & ~says_up].tolist()),
             came_up=tuple(peers[(was == 0) & says_up].tolist()),
             first_evidence=first,
-            refused=len(rows) - len(table) + len(sampled) - len(good),
+            refused=int(stranger.sum() + (sampled & ~possible).sum()),
         )
+
+    def frame(self, now_ns: int) -> LinkFrame:
+        """Return what is known of all links now, for history."""
+        codes = np.where(self.fresh(now_ns), self._codes, np.uint8(UNKNOWN))
+        return LinkFrame(tuple(vertex.id for vertex in self.vertices), codes)
 
     def fresh(self, now_ns: int) -> Bool:
         """Return for each [reporter, peer] whether the reporter has a sample that still counts."""
@@ -245,22 +251,30 @@ class Topology:
                 array[reporter, :, column] = np.nan
         return int(column)
 
-    def _take(self, reporter: int, column: int, good: NDArray[np.float64], now_ns: int) -> tuple[int, ...]:
-        """Make checked rows the latest samples and pool them into the open bin; return peers that are
+    def _take(
+        self,
+        reporter: int,
+        column: int,
+        peers: NDArray[np.intp],
+        count: I64,
+        figures: F32,
+        now_ns: int,
+    ) -> tuple[int, ...]:
+        """Make checked figures the latest samples and pool them into the open bin; return peers that are
         measured at last.
         """
         latest, history = self.latest, self.history
-        peers, count = good[:, 0].astype(np.intp), good[:, 2]
         first = peers[latest.at_ns[reporter, peers] == NEVER]
-        rtt, minimum, jitter = good[:, 3], good[:, 4], good[:, 5]
-        loss = np.clip(good[:, 6:8], 0.0, 1.0)
+        rtt, minimum = figures[RTT_MEAN], figures[RTT_MIN]
+        loss = np.clip(figures[[LOSS_OUT, LOSS_IN]], 0.0, 1.0)
         latest.at_ns[reporter, peers] = now_ns
         latest.rtt_ms[reporter, peers] = rtt
         latest.rtt_min_ms[reporter, peers] = np.where(np.isnan(minimum), rtt, minimum)
-        latest.jitter_ms[reporter, peers] = np.nan_to_num(jitter, nan=0.0)
-        latest.loss_out[reporter, peers] = loss[:, 0]
-        latest.loss_in[reporter, peers] = loss[:, 1]
+        latest.jitter_ms[reporter, peers] = np.nan_to_num(figures[JITTER], nan=0.0)
+        latest.loss_out[reporter, peers] = loss[0]
+        latest.loss_in[reporter, peers] = loss[1]
         latest.count[reporter, peers] = count
+        self._codes[:, reporter, peers] = encode_figures(figures, self._codes[:, reporter, peers])
         before = history.count[reporter, peers, column]
         history.count[reporter, peers, column] = before + count
         share = count / (before + count)
@@ -276,7 +290,5 @@ class Topology:
 
     def _reindex(self) -> None:
         self.index = {vertex.id: i for i, vertex in enumerate(self.vertices)}
-
-
-def _number(value: float | None) -> float:
-    return math.nan if value is None else value
+        self._index_of[:] = -1
+        self._index_of[[vertex.id for vertex in self.vertices]] = np.arange(len(self.vertices))

@@ -3,6 +3,7 @@
 Pure; fed and polled by the machine.
 """
 
+import math
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass
@@ -108,7 +109,10 @@ class Reporter:
         return Telemetry(
             urgent=False,
             frame_seconds=elapsed_s,
-            links=tuple(_link_sample(peer, reports) for peer, reports in sorted(links.items())),
+            links=tuple(
+                _link_sample(peer, reports, max(round(elapsed_s * _NS_PER_S), 1))
+                for peer, reports in sorted(links.items())
+            ),
             paths=tuple(_path_sample(*key, reports) for key, reports in sorted(paths.items())),
         )
 
@@ -158,12 +162,15 @@ class _Watch:
         return news
 
 
-def _link_sample(peer: NodeId, reports: Sequence[engine.LinkReport | None]) -> LinkSample:
-    """Sum up the reports of a frame; None: no link to ``peer`` was up."""
+def _link_sample(
+    peer: NodeId, reports: Sequence[engine.LinkReport | None], frame_ns: int = _NS_PER_S
+) -> LinkSample:
+    """Sum up the reports of a frame of that length; None: no link to ``peer`` was up."""
     seen = [report for report in reports if report is not None]
     fresh = [report for report in seen if report.samples > 0]
     weights = [report.samples for report in fresh]
     newest = reports[-1]
+    rtts = sorted(report.rtt_mean_ns for report in fresh if report.rtt_mean_ns is not None)
     least_ns = min((report.rtt_min_ns for report in fresh if report.rtt_min_ns is not None), default=None)
     return LinkSample(
         peer=peer,
@@ -175,7 +182,51 @@ def _link_sample(peer: NodeId, reports: Sequence[engine.LinkReport | None]) -> L
         loss_out_ratio=_mean([report.loss_out_ratio for report in fresh], weights),
         loss_in_ratio=_mean([report.loss_in_ratio for report in fresh], weights),
         delivered_bps=round(sum(report.delivered_bps for report in seen) / max(len(seen), 1)),
+        rtt_q50_ms=_ms(_quantile(rtts, 0.5)),
+        rtt_q90_ms=_ms(_quantile(rtts, 0.9)),
+        residual_in_ratio=_residual(seen),
+        capacity_bps=next((report.budget_bps for report in reversed(seen) if report.budget_bps), None),
+        load_bps=_load_bps(seen, frame_ns),
     )
+
+
+def _residual(reports: Sequence[engine.LinkReport]) -> float | None:
+    """Return what repair gave up of what was to come in; None: nothing was to come, or there was no repair.
+
+    Counters are the engine's since its start: ends are compared only within one link and one run.
+    """
+    if len(reports) < 2 or reports[0].link != reports[-1].link:
+        return None
+    before = {repair.class_: repair for repair in reports[0].repair}
+    lost = expected = 0
+    for now in reports[-1].repair:
+        then = before.get(now.class_, _NO_REPAIR)
+        if _received(now) < _received(then) or now.lost < then.lost:
+            return None
+        lost += now.lost - then.lost
+        expected += _received(now) - _received(then) + now.lost - then.lost
+    return lost / expected if expected > 0 else None
+
+
+def _received(repair: engine.RepairReport) -> int:
+    return repair.received + repair.recovered_by_retransmission + repair.recovered_by_code
+
+
+_NO_REPAIR = engine.RepairReport(0, 0, 0, 0, 0, 0, 0, 0)
+
+
+def _load_bps(reports: Sequence[engine.LinkReport], frame_ns: int) -> int | None:
+    """Return the mean rate of what was sent between the first and the last report of a frame."""
+    if len(reports) < 2 or reports[0].link != reports[-1].link:
+        return None
+    sent = reports[-1].sent_bytes - reports[0].sent_bytes
+    # A frame of k reports spans k - 1 of their intervals.
+    return sent * 8 * _NS_PER_S * len(reports) // (frame_ns * (len(reports) - 1)) if sent >= 0 else None
+
+
+def _quantile(ordered: Sequence[int], q: float) -> int | None:
+    """Return the ⌈q·n⌉-th smallest; None of nothing."""
+    return ordered[max(math.ceil(q * len(ordered)) - 1, 0)] if ordered else None
 
 
 def _path_sample(

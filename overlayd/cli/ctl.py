@@ -82,6 +82,7 @@ def _verb(verbs: _Verbs, name: str, handler: str, text: str, example: str) -> ar
     made.add_argument(
         "-o", "--output", choices=("table", "json", "jsonl"), default="table", help="form of the answer"
     )
+    made.add_argument("--json", dest="output", action="store_const", const="json", help="same as -o json")
     made.set_defaults(handler=f"overlayd.cli.{handler}")
     return made
 
@@ -119,6 +120,11 @@ def _takes_class(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--class", dest="service", metavar="CLASS", help="class of service; default: the first"
     )
+
+
+def _takes_moment(parser: argparse.ArgumentParser, option: str) -> None:
+    text = "2026-05-04T12:00:00Z, or how long ago: 90s, 15m, 2h, 1d; default: now"
+    parser.add_argument(option, metavar="TIME", help=text)
 
 
 def _version(verbs: _Verbs) -> None:
@@ -193,28 +199,37 @@ def _node(verbs: _Verbs) -> None:
 
 
 def _link(verbs: _Verbs) -> None:
-    made = _verb(
-        _noun(verbs, "link", "links of the underlay"),
-        "list",
-        "ctl_lists:links",
-        "links, as this node or a controller knows them",
-        "overlayctl link list",
-    )
+    link = _noun(verbs, "link", "links of the underlay")
+    text = "links, as this node or a controller knows them"
+    made = _verb(link, "list", "ctl_lists:links", text, "overlayctl link list")
     _asks_agent(made)
     _asks_controller(made)
+    text = "one figure of all links, from row to column, now or in the past (controller only)"
+    example = "overlayctl link matrix --metric loss --at 2h"
+    made = _verb(link, "matrix", "ctl_past:matrix", text, example)
+    _asks_controller(made)
+    _takes_moment(made, "--at")
+    made.add_argument(
+        "--metric", choices=("rtt", "loss", "residual"), default="rtt", help="residual: loss after repair"
+    )
 
 
 def _route(verbs: _Verbs) -> None:
-    made = _verb(
-        _noun(verbs, "route", "paths in use and back-ups"),
-        "list",
-        "ctl_lists:routes",
-        "routes of this node, or of any with a controller",
-        "overlayctl route list --controller http://127.0.0.1:7480 --source paris",
-    )
+    route = _noun(verbs, "route", "paths in use and back-ups")
+    text = "routes of this node, or of any with a controller"
+    example = "overlayctl route list --controller http://127.0.0.1:7480 --source paris"
+    made = _verb(route, "list", "ctl_lists:routes", text, example)
     _asks_agent(made)
     _asks_controller(made)
     made.add_argument("--source", metavar="NODE", help="whose routes (controller only)")
+    text = "changes of the path from SRC to DST, who made them and why (controller only)"
+    made = _verb(route, "history", "ctl_past:history", text, "overlayctl route history paris berlin")
+    _asks_controller(made)
+    made.add_argument("--class", dest="service", metavar="CLASS", help="class of service; default: all")
+    _takes_moment(made, "--until")
+    made.add_argument("--limit", type=int, default=100, metavar="N", help="newest changes; default 100")
+    made.add_argument("source", metavar="SRC")
+    made.add_argument("destination", metavar="DST")
 
 
 def _token(verbs: _Verbs) -> None:

@@ -23,11 +23,12 @@ from overlayd.agent.messages import ControllerConnected, ControllerLost
 from overlayd.daemon.log import fields
 from overlayd.daemon.state import AgentState
 from overlayd.daemon.tls import NotTheController, check_controller, joining_context, member_context
-from overlayd.protocol import controller
+from overlayd.protocol import compact, controller
 from overlayd.protocol.token import JoinToken
 
 LOG = logging.getLogger(__name__)
 SUBPROTOCOL = Subprotocol("overlayd.v1")
+COMPACT = Subprotocol(compact.SUBPROTOCOL)
 JOIN_PATH = "/v1/join"
 AGENT_PATH = "/v1/agent"
 OPEN_TIMEOUT_S = 10.0
@@ -136,11 +137,15 @@ class ControllerChannel:
 
     async def _send_all(self, connection: ClientConnection) -> None:
         encoder = msgspec.msgpack.Encoder()
+        columns = compact.Encoder() if connection.subprotocol == COMPACT else None
         with contextlib.suppress(WebSocketException, OSError):
             while True:
                 message = await self._queue.get()
                 try:
-                    await connection.send(encoder.encode(message))
+                    if columns is not None and isinstance(message, controller.Telemetry):
+                        await connection.send(encoder.encode(columns.encode(message)))
+                    else:
+                        await connection.send(encoder.encode(message))
                 finally:
                     self._queue.task_done()
 
@@ -176,7 +181,7 @@ def _connect(url: str, context: ssl.SSLContext) -> connect:
     return connect(
         url,
         ssl=context,
-        subprotocols=[SUBPROTOCOL],
+        subprotocols=[COMPACT, SUBPROTOCOL],
         max_size=controller.MAX_MESSAGE_BYTES,
         open_timeout=OPEN_TIMEOUT_S,
         close_timeout=CLOSE_TIMEOUT_S,

@@ -71,7 +71,14 @@ class Hello(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_field="
 
 
 class LinkSample(msgspec.Struct, frozen=True, array_like=True):
-    """One direction of one neighbour, best living link, over one frame. None: no fresh sample."""
+    """One neighbour, best living link, over one frame. None: no fresh sample, or nothing was sent that could
+    tell.
+
+    ``rtt_mean_ms`` is the mean of all samples, ``rtt_q50_ms`` and ``rtt_q90_ms`` are quantiles of the frame's
+    reports (seconds); ``residual_in_ratio`` is what repair could not bring back of what came in;
+    ``capacity_bps`` what the link is found to carry, ``load_bps`` what was sent on it. An agent that
+    is older leaves the last five out.
+    """
 
     peer: NodeId
     up: bool
@@ -82,6 +89,11 @@ class LinkSample(msgspec.Struct, frozen=True, array_like=True):
     loss_out_ratio: float | None
     loss_in_ratio: float | None
     delivered_bps: int
+    rtt_q50_ms: float | None = None
+    rtt_q90_ms: float | None = None
+    residual_in_ratio: float | None = None
+    capacity_bps: int | None = None
+    load_bps: int | None = None
 
 
 class PathSample(msgspec.Struct, frozen=True, array_like=True):

@@ -7,7 +7,7 @@ import hashlib
 import ssl
 import tempfile
 import urllib.request
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,6 +22,7 @@ from websockets.typing import Subprotocol
 
 from overlayd.model.ids import Generation, NodeId
 from overlayd.model.node import NodeRecord, SignedRevocation, Uplink
+from overlayd.protocol import compact
 from overlayd.protocol.controller import (
     Denied,
     FromAgent,
@@ -35,7 +36,9 @@ from overlayd.protocol.controller import (
 )
 from overlayd.protocol.token import decode_token
 
-SUBPROTOCOLS = [Subprotocol("overlayd.v1")]
+PLAIN = Subprotocol("overlayd.v1")
+SUBPROTOCOLS = [PLAIN]
+COMPACT = Subprotocol(compact.SUBPROTOCOL)
 
 
 @dataclass
@@ -108,14 +111,17 @@ async def join(url: str, token_text: str, name: str, prefixes: tuple[str, ...] =
 
 
 class Agent:
-    """An open channel. Keeps what the meshes said, as an agent would."""
+    """An open channel. Keeps what the meshes said, as an agent would; reports compactly where that is
+    spoken.
+    """
 
     def __init__(self, channel: ClientConnection) -> None:
         self.channel = channel
         self.generation = Generation(0)
         self.meshes: list[Mesh] = []
+        self._columns = compact.Encoder() if channel.subprotocol == COMPACT else None
 
-    async def say(self, message: FromAgent) -> None:
+    async def say(self, message: FromAgent | compact.CompactTelemetry) -> None:
         await self.channel.send(msgspec.msgpack.encode(message))
 
     async def hello(
@@ -144,12 +150,15 @@ class Agent:
         return message
 
     async def report(self, *links: LinkSample, urgent: bool = False) -> None:
-        await self.say(Telemetry(urgent, 2.0 if urgent else 15.0, links))
+        telemetry = Telemetry(urgent, 2.0 if urgent else 15.0, links)
+        await self.say(telemetry if self._columns is None else self._columns.encode(telemetry))
 
 
 @asynccontextmanager
-async def agent(url: str, identity: Identity) -> AsyncIterator[Agent]:
-    async with connect(url + "/v1/agent", ssl=identity.context(), subprotocols=SUBPROTOCOLS) as channel:
+async def agent(
+    url: str, identity: Identity, subprotocols: Sequence[Subprotocol] = SUBPROTOCOLS
+) -> AsyncIterator[Agent]:
+    async with connect(url + "/v1/agent", ssl=identity.context(), subprotocols=subprotocols) as channel:
         yield Agent(channel)
 
 

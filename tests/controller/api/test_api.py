@@ -2,12 +2,17 @@
 
 import asyncio
 from pathlib import Path
+from typing import Any
 
 import httpx
+import numpy as np
 import pytest
 
 from controller.api.app import create_app
 from controller.api.openapi import document
+from controller.topology.frames import LinkFrame
+from overlayd.model.ids import ClassId, NodeId
+from overlayd.protocol.controller import Switched
 from tests.controller.client import agent, join, sample
 from tests.controller.running import RunningController, controller
 
@@ -139,3 +144,60 @@ async def explained(api: httpx.AsyncClient, src: str, dst: str, wanted: list[str
             if answer.status_code == 200 and answer.json()["candidates"][0]["path"] == wanted:
                 return answer.json()
             await asyncio.sleep(0.1)
+
+
+def test_the_matrix_shows_both_directions_and_history_who_changed_a_route(tmp_path: Path) -> None:
+    async def story() -> None:
+        async with controller(tmp_path) as mesh, client(mesh) as api:
+            a, b, k = [await mesh.join(name, relay=True) for name in ("a", "b", "k")]
+            async with agent(mesh.url, a) as at_a, agent(mesh.url, b) as at_b, agent(mesh.url, k) as at_k:
+                for one in (at_a, at_b, at_k):
+                    await one.hello()
+                await at_a.report(sample(b.id, 100, loss=0.08), sample(k.id, 15))
+                await at_b.report(sample(a.id, 100, loss=0.0), sample(k.id, 15))
+                await at_k.report(sample(a.id, 15), sample(b.id, 15))
+                await explained(api, "a", "b", wanted=["k", "b"])
+                rtt = (await api.get("/v1/links/matrix")).json()
+                assert (rtt["schema"], rtt["nodes"]) == ("overlayd.link-matrix/1", ["a", "b", "k"])
+                assert rtt["values"][0] == [None, pytest.approx(100, rel=0.03), pytest.approx(15, rel=0.03)]
+                loss = (await api.get("/v1/links/matrix", params={"metric": "loss"})).json()["values"]
+                assert loss[0][1] == loss[1][0] == pytest.approx(0.08, rel=0.03)
+                await at_a.say(Switched(b.id, ClassId(0), (k.id, b.id), (b.id,), "engine", "dead"))
+                history = await until_changed(api, "a", "b", 2)
+                newest, oldest = history["items"][0], history["items"][-1]
+                assert (newest["decider"], newest["after"], newest["reason"]) == ("engine", ["b"], "dead")
+                assert (oldest["decider"], oldest["after"], oldest["class"]) == (
+                    "controller",
+                    ["k", "b"],
+                    "interactive",
+                )
+
+    asyncio.run(story())
+
+
+async def until_changed(api: httpx.AsyncClient, src: str, dst: str, number: int) -> dict[str, Any]:
+    """Ask for the history of a route's first class until it has so many changes."""
+    async with asyncio.timeout(20):
+        while True:
+            asked = {"src": src, "dst": dst, "class": "0"}
+            document = (await api.get("/v1/routes/history", params=asked)).json()
+            if len(document["items"]) >= number:
+                return document
+            await asyncio.sleep(0.1)
+
+
+def test_the_past_is_asked_for_by_a_time_and_told_by_the_frame_before_it(tmp_path: Path) -> None:
+    async def story() -> None:
+        async with controller(tmp_path) as mesh, client(mesh) as api:
+            archive = mesh.running.service.archive
+            codes = np.full((9, 1, 1), 100, np.uint8)
+            archive.record(1_700_000_000.0, LinkFrame((NodeId(77),), codes))
+            for moment in ("2023-11-14T22:13:20Z", "1700000010", "2023-11-14T23:13:25.5+01:00"):
+                document = (await api.get("/v1/links/matrix", params={"at": moment})).json()
+                assert (document["at"], document["nodes"]) == ("2023-11-14T22:13:20Z", ["#77"]), moment
+            answer = await api.get("/v1/links/matrix", params={"at": "2020-01-01T00:00:00Z"})
+            assert (answer.status_code, answer.json()["code"]) == (404, "not-found")
+            answer = await api.get("/v1/links/matrix", params={"at": "yesterday"})
+            assert answer.status_code == 422 and "is no time" in answer.json()["problem"]
+
+    asyncio.run(story())

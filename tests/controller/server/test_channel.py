@@ -17,6 +17,7 @@ from controller.server import membership
 from controller.state import open_state
 from controller.store.store import Store
 from overlayd.model.node import NodeRecord, SignedRevocation
+from overlayd.protocol.compact import CompactTelemetry
 from overlayd.protocol.controller import (
     Denied,
     Joined,
@@ -30,6 +31,8 @@ from overlayd.protocol.controller import (
 from overlayd.protocol.signed import read_record, read_revocation, signed_by
 from overlayd.protocol.token import decode_token
 from tests.controller.client import (
+    COMPACT,
+    PLAIN,
     SUBPROTOCOLS,
     Agent,
     Identity,
@@ -319,6 +322,30 @@ def test_reports_become_routes_that_leave_a_degraded_path(tmp_path: Path) -> Non
                 await at_a.report(sample(b.id, 100, loss=0.08), urgent=True)
                 await at_b.report(sample(a.id, 100, loss=0.08), urgent=True)
                 assert await next_path(at_a, b) == (k.id, b.id)
+
+    asyncio.run(story())
+
+
+def test_old_and_new_agents_report_side_by_side(tmp_path: Path) -> None:
+    async def story() -> None:
+        async with controller(tmp_path) as mesh:
+            a, b = [await mesh.join(name) for name in ("a", "b")]
+            async with agent(mesh.url, a, [COMPACT, PLAIN]) as new, agent(mesh.url, b) as old:
+                assert (new.channel.subprotocol, old.channel.subprotocol) == (COMPACT, PLAIN)
+                for one in (new, old):
+                    await one.hello()
+                    await one.hear_mesh()
+                await new.report(sample(b.id, 20))
+                await new.report(sample(b.id, 30, loss=0.02))
+                await old.report(sample(a.id, 30))
+                assert await next_path(new, b) == (b.id,)
+                latest = mesh.running.service.core.topology.latest
+                assert latest.rtt_ms[0, 1] == pytest.approx(30, rel=0.002)
+                assert latest.loss_out[0, 1] == pytest.approx(0.02, rel=0.005)
+                await new.say(CompactTelemetry(False, 15.0, b"\x01", b""))
+                with pytest.raises(ConnectionClosed):
+                    while True:
+                        await new.hear()
 
     asyncio.run(story())
 

@@ -5,7 +5,6 @@ import numpy as np
 import pytest
 
 from controller.topology.export import to_networkx
-from controller.topology.frames import BadFrame, pack_frame, unpack_frame
 from controller.topology.links import MAX_RTT_MS, Topology, Vertex
 from overlayd.model.ids import NodeId
 from overlayd.protocol.controller import LinkSample, Telemetry
@@ -93,23 +92,3 @@ def test_the_graph_holds_the_usable_links_with_their_forecasts() -> None:
     assert not graph.has_edge(1, 2) and not graph.has_edge(2, 1)
     assert nx.shortest_path(graph, 1, 2, weight="rtt_q80_ms") == [1, 3, 2]
     assert graph.edges[1, 3]["rtt_q50_ms"] == 15.0
-
-
-def test_a_frame_keeps_what_is_fresh_to_three_digits() -> None:
-    world = World("abk")
-    world.mesh(ab=81.3, ak=15)
-    world.link("ab").loss = 0.0123
-    world.run(60)
-    core = world.controller
-    blob = pack_frame(core.topology, core.forecast(world.now))
-    unpacked = unpack_frame(blob)
-    assert unpacked.ids == (1, 2, 3)
-    assert unpacked.rtt_ms[0, 1] == pytest.approx(81.3, rel=1e-3)
-    assert unpacked.loss[1, 0] == pytest.approx(0.0123, rel=1e-3)
-    assert np.isnan(unpacked.rtt_ms[1, 2])
-
-
-@pytest.mark.parametrize("blob", [b"", b"nonsense", b"x\x9c\x03\x00\x00\x00\x00\x01"])
-def test_what_is_no_frame_is_told(blob: bytes) -> None:
-    with pytest.raises(BadFrame):
-        unpack_frame(blob)

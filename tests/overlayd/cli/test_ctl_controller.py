@@ -5,9 +5,11 @@ become.
 import http.server
 import json
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
@@ -94,6 +96,20 @@ ANSWERS: dict[str, Any] = {
     "/v1/routes": {"schema": "overlayd.routes/1", "items": [ROUTE]},
     "/v1/tokens": {"schema": "overlayd.tokens/1", "items": []},
     "/v1/explain": EXPLANATION,
+    "/v1/links/matrix": {
+        "schema": "overlayd.link-matrix/1",
+        "metric": "rtt",
+        "at": "2024-01-01T00:00:00Z",
+        "spanSeconds": 15.0,
+        "nodes": ["paris", "rome"],
+        "values": [[None, 12.1], [12.1, None]],
+    },
+    "/v1/routes/history": {
+        "schema": "overlayd.route-history/1",
+        "source": "paris",
+        "destination": "berlin",
+        "items": [{**EXPLANATION["history"][0], "class": "interactive"}],
+    },
 }
 
 
@@ -170,6 +186,8 @@ def run(api: Api, token: Path, *words: str) -> int:
         ("node list", ["paris", "connected", "behind a NAT"]),
         ("link list", ["paris → rome", "up", "12.0 ms", "8.0 %"]),
         ("route list", ["paris → berlin", "via rome", "direct", "32 ms"]),
+        ("link matrix", ["paris", "rome", "12.1", "ms, from row to column, at 2024"]),
+        ("route history paris berlin", ["interactive", "direct → via rome", "agent", "RTT 110.0 ms"]),
         ("explain paris berlin", ["via rome", "30.5 ms", "8 % loss", "by the agent: RTT 110.0 ms"]),
     ],
 )
@@ -186,14 +204,38 @@ def test_json_is_the_controllers_own_document(
 ) -> None:
     assert run(api, token, "node", "list", "-o", "json") == 0
     assert json.loads(capsys.readouterr().out) == ANSWERS["/v1/nodes"]
+    assert run(api, token, "link", "matrix", "--json") == 0
+    assert json.loads(capsys.readouterr().out) == ANSWERS["/v1/links/matrix"]
 
 
 def test_questions_carry_their_parameters(api: Api, token: Path) -> None:
     run(api, token, "explain", "paris", "berlin", "--class", "realtime")
     run(api, token, "route", "list", "--source", "paris")
+    run(api, token, "link", "matrix", "--metric", "loss", "--at", "2024-01-01T00:00:00Z")
+    run(api, token, "route", "history", "paris", "berlin", "--class", "bulk", "--limit", "5")
     assert [path for _, path, _ in api.asked] == [
         "/v1/explain?src=paris&dst=berlin&class=realtime",
         "/v1/routes?src=paris",
+        "/v1/links/matrix?metric=loss&at=2024-01-01T00%3A00%3A00Z",
+        "/v1/routes/history?src=paris&dst=berlin&limit=5&class=bulk",
+    ]
+
+
+def test_a_moment_is_also_told_by_how_long_ago_it_is(api: Api, token: Path) -> None:
+    before = time.time()
+    run(api, token, "link", "matrix", "--at", "2h")
+    asked = float(parse_qs(urlsplit(api.asked[0][1]).query)["at"][0])
+    assert before - 7200 - 1 < asked < time.time() - 7200 + 1
+
+
+def test_a_matrix_as_lines_leaves_out_what_is_not_known(
+    api: Api, token: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(api, token, "link", "matrix", "-o", "jsonl") == 0
+    lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert [(line["source"], line["destination"], line["rtt"]) for line in lines] == [
+        ("paris", "rome", 12.1),
+        ("rome", "paris", 12.1),
     ]
 
 

@@ -1,0 +1,107 @@
+"""Questions about the past: the matrix of links at a time, and how a route came to be what it is.
+
+What takes long is done in threads, so that agents are served meanwhile. Called by `controller.api.app`.
+"""
+
+import asyncio
+from typing import Annotated, Literal
+
+import msgspec
+import numpy as np
+from fastapi import APIRouter, HTTPException, Query, Response
+
+from controller.api.asking import (
+    MISSING,
+    ClassName,
+    MomentText,
+    NodeName,
+    find_class,
+    find_node,
+    unix_seconds,
+)
+from controller.api.models import LinkMatrix, RouteChange, RouteHistory
+from controller.api.views import View
+from controller.registry import timestamp
+from controller.server.archive import Moment
+from controller.server.service import Service, now
+from controller.topology.frames import LinkFrame
+from controller.topology.quantise import F32
+from overlayd.model.ids import NodeId
+
+Metric = Literal["rtt", "loss", "residual"]
+DIGITS = 3
+
+
+def add_past(router: APIRouter, service: Service) -> None:
+    """Add the endpoints to ``router``."""
+
+    @router.get("/links/matrix", responses=MISSING, response_model=LinkMatrix)
+    async def link_matrix(metric: Metric = "rtt", at: MomentText = None) -> Response:
+        """One figure of all links, now or at any time that history reaches back to."""
+        moment = await _moment(service, at)
+        names = {node: member.node.metadata.name for node, member in service.members.items()}
+        body = await asyncio.to_thread(_matrix, moment, metric, names)
+        return Response(body, media_type="application/json")
+
+    @router.get("/routes/history", responses=MISSING)
+    async def route_history(
+        src: NodeName,
+        dst: NodeName,
+        class_: ClassName = None,
+        until: MomentText = None,
+        limit: Annotated[int, Query(ge=1, le=1000)] = 100,
+    ) -> RouteHistory:
+        """Changes of the primary from one node to another, newest first: who decided them, and why."""
+        source, destination = find_node(service, src), find_node(service, dst)
+        number = None if class_ is None else find_class(service, class_)
+        last = None if until is None else unix_seconds(until)
+        events = await asyncio.to_thread(service.archive.changes, source, destination, number, limit, last)
+        view, classes = View(service, now()), service.core.services
+        items = [
+            RouteChange(**view.event(event).model_dump(), class_=classes[event.class_id].name)
+            for event in events
+            if event.class_id < len(classes)
+        ]
+        return RouteHistory(source=src, destination=dst, items=items)
+
+
+async def _moment(service: Service, at: str | None) -> Moment:
+    if at is None:
+        present = now()
+        span_s = service.state.config.decisions.telemetry_interval
+        return Moment(present.unix_s, span_s, service.core.topology.frame(present.monotonic_ns))
+    moment = await asyncio.to_thread(service.archive.at, unix_seconds(at))
+    if moment is None:
+        raise HTTPException(404, f"history does not tell of links at {at}")
+    return moment
+
+
+def _matrix(moment: Moment, metric: Metric, names: dict[NodeId, str]) -> bytes:
+    """Return a `models.LinkMatrix` as JSON: a million figures would take pydantic seconds."""
+    document = {
+        "schema": LinkMatrix.model_fields["schema_"].default,
+        "metric": metric,
+        "at": timestamp(moment.at),
+        "spanSeconds": moment.span_s,
+        "nodes": [names.get(node, f"#{node}") for node in moment.frame.ids],
+        "values": _rounded(_values(moment.frame, metric)).tolist(),
+    }
+    return msgspec.json.encode(document)  # NaN becomes null
+
+
+def _values(frame: LinkFrame, metric: Metric) -> F32:
+    match metric:
+        case "rtt":
+            return frame.rtt_ms()
+        case "loss":
+            return frame.loss()
+        case "residual":
+            return frame.residual()
+
+
+def _rounded(values: F32) -> np.ndarray:
+    """Return float64 with so many digits as the codes of history tell apart."""
+    wide = values.astype(np.float64)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        scale = 10.0 ** (DIGITS - 1 - np.floor(np.log10(np.abs(wide))))
+        return np.where(wide == 0.0, 0.0, np.round(wide * scale) / scale)
