@@ -4,14 +4,12 @@ The command line of `make bench-dataplane`; the work is in `run`.
 """
 
 import argparse
-import os
-import signal
 import sys
 from pathlib import Path
 
 from tests.bench import run
+from tests.bench.command import carry_out
 from tests.bench.figures import STATES
-from tests.bench.programs import Missing
 
 ROOT = Path(__file__).parents[2]
 
@@ -30,20 +28,8 @@ def main() -> int:
         parser.error(f"unknown: {', '.join(sorted(unknown))}")
     if arguments.rounds < 1:
         parser.error("--rounds: at least 1")
-    if os.geteuid() != 0:
-        parser.error("makes network namespaces: run as root")
-    # Ended in any way but by force, it takes its namespaces and processes with it.
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
-    signal.signal(signal.SIGHUP, lambda *_: sys.exit(128 + signal.SIGHUP))
-    try:
-        run.run(ROOT, arguments.output.resolve(), arguments.rounds, systems, states)
-    except Missing as error:
-        print(f"bench-dataplane: {error}", file=sys.stderr)
-        return 1
-    except KeyboardInterrupt:
-        print("interrupted", file=sys.stderr)
-        return 128 + signal.SIGINT
-    return 0
+    output = arguments.output.resolve()
+    return carry_out(parser, lambda: run.run(ROOT, output, arguments.rounds, systems, states))
 
 
 if __name__ == "__main__":

@@ -6,17 +6,16 @@ is a system, and the ratios are to one shard in the same round. I/O, needs root.
 
 import argparse
 import json
-import os
-import signal
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from tests.bench import figures, run
+from tests.bench.command import carry_out
 from tests.bench.figures import Cell, Rounds
 from tests.bench.overlay import Overlay
-from tests.bench.programs import Missing, Programs
+from tests.bench.programs import Programs
 
 ROOT = Path(__file__).parents[2]
 COUNTS = (1, 2, 3, 4)
@@ -33,18 +32,8 @@ def main() -> int:
     arguments = parser.parse_args()
     if arguments.rounds < 1:
         parser.error("--rounds: at least 1")
-    if os.geteuid() != 0:
-        parser.error("makes network namespaces: run as root")
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
-    try:
-        measure(arguments.output.resolve(), arguments.rounds)
-    except Missing as error:
-        print(f"bench-shards: {error}", file=sys.stderr)
-        return 1
-    except KeyboardInterrupt:
-        print("interrupted", file=sys.stderr)
-        return 128 + signal.SIGINT
-    return 0
+    output = arguments.output.resolve()
+    return carry_out(parser, lambda: measure(output, arguments.rounds))
 
 
 def measure(output: Path, rounds: int) -> None:

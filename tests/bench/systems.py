@@ -30,7 +30,7 @@ class System(Protocol):
         """How many hosts it needs."""
         ...
 
-    def start(self, ground: Ground, find: Callable[[str], str]) -> tuple[str, str]:
+    def start(self, ground: Ground, find: Callable[[str], str], /) -> tuple[str, str]:
         """Bring it up; answers the addresses of the first and of the last host.
 
         ``find`` gives a program's path.

@@ -21,8 +21,11 @@ from sim.lab.impair import Settings
 from tests.network.engines import WAIT_S, Agent, Host, snapshot
 
 MTU = 1500
-PAYLOAD = 1380 - 28
-"""UDP payload of the largest packet that the interface carries whole by default."""
+PACKET = 1380
+"""The largest packet that the interface carries whole by default."""
+PAYLOAD = PACKET - 28
+TCP_PAYLOAD = PACKET - 52
+"""Of UDP and of TCP with time stamps in it."""
 TICKS_PER_S = 200
 QUIET_S = 2.0
 """Small packets alone, which tell the delay of the path, before anything is offered."""
@@ -164,11 +167,12 @@ class Narrow:
         within = sorted(delay for at, delay in late if warm_up_s <= at < seconds)
         payload = sum(count for place, count in counted if from_s <= place / 10 < until_s)
         goodput = payload * 8 / (until_s - from_s) / 1e6
-        offered = json.loads(sent)["sent"] * 1380 * 8 / seconds / 1e6 if sent.strip() else None
+        # Only the flood says how much it sent: TCP offers what is taken.
+        offered = json.loads(sent)["sent"] * PACKET * 8 / seconds / 1e6 if sent.strip() else None
         return Outcome(
             offered_mbps=offered,
             goodput_mbps=goodput,
-            packets_mbps=goodput * 1380 / PAYLOAD,
+            packets_mbps=goodput * PACKET / (TCP_PAYLOAD if offered is None else PAYLOAD),
             small_sent=ticks - int(TICKS_PER_S * (QUIET_S + warm_up_s)),
             small_received=len(within),
             p50_ms=_quantile(within, 0.5),

@@ -1,13 +1,10 @@
 """What a capture of the underlay shows: nothing without the keys, everything with them. Needs root."""
 
-import os
 import socket
-from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
 
 import msgspec
-import pytest
 from scapy.layers.l2 import Ether
 from scapy.packet import Packet
 from scapy.utils import wrpcap
@@ -21,14 +18,6 @@ from tests.network.engines import PORT, WAIT_S, Agent, Host, make_pair, snapshot
 from tests.network.sniffer import Sniffer
 
 MARKER = b"a word that nobody on the way may read"
-
-
-@pytest.fixture
-def stack() -> Iterator[ExitStack]:
-    if os.geteuid() != 0:
-        pytest.fail("makes network namespaces: run as root")
-    with ExitStack() as stack:
-        yield stack
 
 
 def make_chain(stack: ExitStack, a: Host, relay: Host, b: Host) -> None:

@@ -10,7 +10,7 @@ import socket
 import subprocess
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -23,14 +23,6 @@ from tests.network.engines import WAIT_S, Agent, Host, connect, make_pair, snaps
 
 OFFLOADS = ("tun_checksum", "tun_segmentation", "tun_udp_segmentation", "udp_gso", "udp_gro")
 TRANSFER_BYTES = 20_000_000
-
-
-@pytest.fixture
-def stack() -> Iterator[ExitStack]:
-    if os.geteuid() != 0:
-        pytest.fail("makes network namespaces: run as root")
-    with ExitStack() as stack:
-        yield stack
 
 
 def start_pair(stack: ExitStack, a: Host, b: Host) -> tuple[Agent, Agent]:

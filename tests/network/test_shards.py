@@ -6,7 +6,6 @@ import signal
 import socket
 import threading
 import time
-from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -22,14 +21,6 @@ from tests.network.engines import WAIT_S, Agent, Host, make_pair, snapshot
 FLOWS = 24
 FLOW_BYTES = 400_000
 TURNS = 20
-
-
-@pytest.fixture
-def stack() -> Iterator[ExitStack]:
-    if os.geteuid() != 0:
-        pytest.fail("makes network namespaces: run as root")
-    with ExitStack() as stack:
-        yield stack
 
 
 def start_pair(

@@ -23,9 +23,11 @@ Tell = Callable[[str], None]
 INNER = {"ipv4": ("10.90.0.1", "10.90.0.2"), "ipv6": ("fd90::1", "fd90::2")}
 TURN_BYTES = 500_000_000
 """Each way at a time: a soak that fails has told how far it came."""
+SEEDS = 1_000_000
+"""Numbers that one leg may use."""
 
 
-def run(root: Path, output: Path, count: int, tell: Tell) -> bool:
+def run(root: Path, output: Path, count: int, seed: int, tell: Tell) -> bool:
     """Transfer ``count`` bytes each way and write the report; whether all of it arrived as it was sent."""
     remove_left_behind()
     program = build(root)
@@ -35,7 +37,8 @@ def run(root: Path, output: Path, count: int, tell: Tell) -> bool:
     grounds = [(state, inner) for state in ("on", "off") for inner in INNER]
     for number, (state, inner) in enumerate(grounds):
         tell(f"offloads {state}, {inner} inside")
-        leg = soak(program, state, inner, count // len(grounds), number * 1_000_000, tell)
+        first = (seed * len(grounds) + number) * SEEDS
+        leg = soak(program, state, inner, count // len(grounds), first, tell)
         legs.append({"offloads": state, "inner": inner, **leg})
         equal = all(leg["failure"] is None for leg in legs)
         total = {
@@ -45,6 +48,7 @@ def run(root: Path, output: Path, count: int, tell: Tell) -> bool:
         whole = len(legs) == len(grounds)
         document = {
             "machine": describe_machine("cubic"),
+            "seed": seed,
             "equal": equal and whole,
             "bytes": total,
             "seconds": round(sum(leg["seconds"] for leg in legs), 1),

@@ -16,7 +16,8 @@ pub(crate) const SLOW: Nanos = 1_000_000_000;
 /// So often may loss alone pass for death.
 const FALSE_ALARM: f64 = 1e-6;
 const UNANSWERED_MIN: usize = 3;
-const UNANSWERED_MAX: usize = 8;
+/// Of a link that loses more than half of its probes, loss alone may be taken for death.
+const UNANSWERED_MAX: usize = 24;
 /// Round trip assumed before the first sample.
 const RTT_UNKNOWN: Nanos = 300_000_000;
 const VARIATION_MIN: Nanos = 5_000_000;
@@ -254,6 +255,20 @@ mod tests {
     fn five_percent_loss_is_not_death() {
         let lost = |probe: u64| probe.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 32 & 0xff < 13;
         assert_eq!(run(600_000 * MS, lost), None);
+    }
+
+    #[test]
+    fn one_in_three_lost_is_not_death_either_and_a_death_there_is_seen_within_half_a_second() {
+        // SplitMix64: a product alone is too regular to bring long runs.
+        let lost = |probe: u64| {
+            let mixed = (probe ^ probe >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+            let mixed = (mixed ^ mixed >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
+            (mixed ^ mixed >> 31) & 0xff < 85
+        };
+        assert_eq!(run(600_000 * MS, lost), None);
+        let death = 10_000 * MS;
+        let down = run(death + 1_000 * MS, |probe| lost(probe) || probe * FAST > death);
+        assert!(down.is_some_and(|at| at < death + 500 * MS), "{down:?}");
     }
 
     /// Down since 400 ms, for the silence of the probes of 100, 120 and 140 ms.
