@@ -33,6 +33,9 @@ DWELL_NS = 60_000_000_000
 DWELL_SPREAD_NS = 15_000_000_000
 """Pairs wait up to this much longer, each its own time, so that not all move in one round."""
 
+HOME_SHARE = 0.1
+"""A relayed path is given up for the direct one when it is not better by this share of a least gain."""
+
 NEWS_SHARE = 0.2
 NEWS_MS = 5.0
 NEWS_LOSS = 0.02
@@ -73,8 +76,11 @@ def plan(
     table: RouteTable,
     now_ns: int,
     second_relays: int = SECOND_RELAYS,
+    back_up: bool = True,
 ) -> Plan:
-    """Decide on the routes of all pairs and classes. ``table`` is left as it is."""
+    """Decide on the routes of all pairs and classes. ``table`` is left as it is. Without ``back_up``, only
+    on primaries.
+    """
     relays = np.array([i for i, vertex in enumerate(vertices) if vertex.relay], np.intp)
     price = np.array([vertex.price_per_gb for vertex in vertices], np.float32)
     quickest = _quickest(forecast, relays, second_relays)
@@ -85,7 +91,8 @@ def plan(
         search = Search(costs, relays, second_relays)
         ideal = search.best()
         chosen = _choose(number, service, costs, ideal, forecast, after, now_ns)
-        _back_up(number, costs, search, forecast, after)
+        if back_up:
+            _back_up(number, costs, search, forecast, after)
         classes.append(chosen)
     changed: Bool = (after.relays != table.relays).any(axis=(-1, -2)) | table.torn
     after.torn[:] = False
@@ -119,18 +126,28 @@ def _choose(
     in_force = before[..., 0] != ABSENT
     before[~in_force & np.isfinite(costs.direct) & forecast.alive[:, None]] = NONE
     here = path_cost(costs, before)
+    straight = path_cost(costs, np.full_like(before, NONE))
     rtt = path_sum(costs.rtt_ms, costs.rtt_ms, before, RELAY_MS)
     dwelling = now_ns - table.changed_ns[number] < DWELL_NS + _spread_ns(number, len(before))
     with np.errstate(invalid="ignore"):
         broken = here >= OUT_OF_BOUND
         if service.bound.rtt_factor is not None:
             broken |= rtt > service.bound.rtt_factor * table.rtt_ms[number]
-        gain = here - ideal.cost
-        enough = (gain > costs.gain.share * here) & (gain > costs.gain.least)
+        believed = forecast.trust if service.objective is Objective.LATENCY else 1.0
+        gain = believed * (here - ideal.cost)
+        enough = (gain > costs.gain.share * here) | (gain > costs.gain.plenty)
+        enough &= gain > costs.gain.least
+        # A relayed path that is no better than the direct one any more is only a risk.
+        home = believed * (straight - here) < HOME_SHARE * costs.gain.least
+    home &= (before[..., 0] > NONE) & (straight < OUT_OF_BOUND)
     unusable = ~np.isfinite(here) & ~_unheard(forecast, before)
     move = np.isfinite(ideal.cost) & (unusable | (enough & (broken | ~dwelling)))
     move &= (ideal.relays != before).any(axis=-1) & forecast.alive[:, None]
-    table.relays[number, :, :, 0] = np.where(move[..., None], ideal.relays, before)
+    home &= ~move & ~dwelling & forecast.alive[:, None]
+    after = np.where(move[..., None], ideal.relays, before)
+    after[home] = (NONE, NONE)
+    move |= home
+    table.relays[number, :, :, 0] = after
     table.changed_ns[number][move & in_force] = now_ns
     return ClassPlan(costs, ideal, before, dwelling & ~broken, move & in_force)
 

@@ -4,6 +4,7 @@ Penalties make order, not exclusion: a path outside a bound is worse than any in
 is left, the least bad one is still found.
 """
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -22,6 +23,8 @@ their other ends do not see must not attract traffic.
 OUT_OF_BOUND = 10_000.0
 """Penalty of a link or path outside the class's bound."""
 
+LOSSY = 100.0
+"""Weighs the probability of more than one percent of loss, where that is learned."""
 JITTER_PER_RTT = 0.05
 RELIABILITY_PER_MS = 0.01
 PRICE_PER_MS = 0.001
@@ -31,14 +34,17 @@ RELAY_PRICE = 0.05
 
 @dataclass(frozen=True, slots=True)
 class Gain:
-    """A path is left for a better one only for more than ``share`` of its cost and more than ``least``."""
+    """A path is left for a better one only for more than ``share`` of its cost and more than ``least``; for
+    more than ``plenty`` in any case.
+    """
 
     share: float
     least: float
+    plenty: float = math.inf
 
 
 GAINS = {
-    Objective.LATENCY: Gain(0.10, 5.0),
+    Objective.LATENCY: Gain(0.10, 5.0, 8.0),
     Objective.RELIABILITY: Gain(0.10, 2.0),
     Objective.JITTER: Gain(0.10, 2.0),
     Objective.COST: Gain(0.10, 0.05),
@@ -69,12 +75,14 @@ def costs_of(service: ServiceClass, forecast: Forecast, price: F32, best_rtt_ms:
     """Return the costs of a class. ``price`` [node] is per GB sent; ``best_rtt_ms`` [from, to] is the RTT of
     the quickest path, which caps of other objectives are relative to.
     """
-    rtt = forecast.rtt_q80_ms
+    rtt = forecast.expected_ms
     match service.objective:
         case Objective.LATENCY:
             link, relay, cap = rtt, RELAY_MS, None
         case Objective.RELIABILITY:
             lost = -1000.0 * np.log1p(-np.clip(forecast.loss_q90, 0.0, 0.999))
+            if forecast.learned_lossy is not None:
+                lost += -LOSSY * np.log1p(-np.clip(forecast.learned_lossy, 0.0, 0.999))
             link, relay, cap = lost + RELIABILITY_PER_MS * rtt, RELIABILITY_PER_MS * RELAY_MS, None
         case Objective.JITTER:
             link = forecast.jitter_ms + JITTER_PER_RTT * forecast.rtt_q50_ms

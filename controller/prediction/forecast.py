@@ -15,6 +15,10 @@ class Forecast:
     ``known``: a fresh sample of either end says so. ``confirmed``: samples of both ends do. ``down``: one
     of them lately said that the link is down. ``alive`` [node]: the node reports. ``held_ns``: how long an
     episode will still count against the link; not positive where none does.
+
+    Where there is a learned forecast, ``learned_ms`` is the expected mean RTT of the horizon, and
+    ``learned_lossy`` the probability of more than one percent of loss in it. ``trust`` (0..1) is what
+    experience leaves of a gain that is predicted for a relayed path.
     """
 
     rtt_q50_ms: F32
@@ -28,6 +32,14 @@ class Forecast:
     down: Bool
     alive: Bool
     held_ns: I64
+    learned_ms: F32 | None = None
+    learned_lossy: F32 | None = None
+    trust: float = 1.0
+
+    @property
+    def expected_ms(self) -> F32:
+        """What a path's RTT is weighed by: the expected one where that is learned, else the q80."""
+        return self.rtt_q80_ms if self.learned_ms is None else self.learned_ms
 
     @property
     def usable(self) -> Bool:

@@ -1,0 +1,58 @@
+"""How much of what was promised is kept: predicted gains of relayed paths against what they came to. Pure.
+
+The best of many candidates was lucky, too: its promise is too good. By how much depends on the mesh (nothing
+is kept on noisy access links, nearly all between servers), so it is measured: for all pairs whose best path
+is relayed, taken or not, the gain over direct that was predicted is compared with what the horizon brought.
+"""
+
+from collections import deque
+from dataclasses import dataclass
+
+import numpy as np
+
+from controller.planner.search import NONE, Relays, path_sum
+from controller.policy.costs import RELAY_MS
+from controller.topology.links import F32
+
+DOUBT = 0.5
+"""As long as nothing is known, as if this many decisions had kept nothing."""
+REMEMBERED = 0.98
+LEAST_MS = 2.0
+MOST_MS = 300.0
+"""Promises below are not weighed; gains and losses count up to this."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Promise:
+    relays: Relays
+    gain_ms: F32
+
+
+class Trust:
+    """``share`` [0..1] of a predicted gain is what experience lets expect."""
+
+    def __init__(self) -> None:
+        self.share = 0.0
+        self._kept = 0.0
+        self._weight = 0.0
+        self._open: deque[_Promise] = deque()
+
+    def promise(self, relays: Relays, expected_ms: F32) -> None:
+        """Note the best path of each pair and what is expected of all links."""
+        with np.errstate(invalid="ignore"):
+            gain = expected_ms - path_sum(expected_ms, expected_ms, relays, RELAY_MS)
+        self._open.append(_Promise(relays, np.where(relays[..., 0] > NONE, gain, np.float32(np.nan))))
+
+    def learn(self, paid_ms: F32) -> None:
+        """Take in what the links came to in the horizon of the oldest open promise, [from, to] ms."""
+        promise = self._open.popleft()
+        with np.errstate(invalid="ignore"):
+            kept = paid_ms - path_sum(paid_ms, paid_ms, promise.relays, RELAY_MS)
+            counts = np.isfinite(kept) & (promise.gain_ms > LEAST_MS)
+        if not counts.any():
+            return
+        gain = np.minimum(promise.gain_ms[counts], MOST_MS).astype(np.float64)
+        slope = float((gain * np.clip(kept[counts], -MOST_MS, MOST_MS)).sum() / (gain * gain).sum())
+        self._kept = REMEMBERED * self._kept + slope
+        self._weight = REMEMBERED * self._weight + 1.0
+        self.share = min(1.0, max(0.0, self._kept / (self._weight + DOUBT)))

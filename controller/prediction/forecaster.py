@@ -1,0 +1,104 @@
+"""The forecaster of one horizon: samples in, distributions out, learning as horizons pass. Pure.
+
+`series` holds the samples, `state` says what is long-lived and what is an episode, `outlook` what to expect
+of that, `spread` how sure that is, `lossy` the probability of loss. Strictly causal: a frame is learned from
+only when it has been observed.
+"""
+
+from dataclasses import dataclass
+
+from controller.prediction.lossy import LossOutlook
+from controller.prediction.outlook import Horizon, Outlook
+from controller.prediction.series import Series
+from controller.prediction.spread import Spread, scale_of
+from controller.prediction.state import Profile, State, features_of, mean_of
+from controller.topology.links import F32
+
+CAPACITY_S = 6 * 3600.0
+LEAST_FRAMES = 64
+MOST_FRAMES = 4000
+MEMORY = 512 * 2**20
+"""Frames are kept for six hours, within this many bytes."""
+PROFILE_EVERY_S = 600.0
+PROFILE_GROWTH = 1.15
+"""The long run is looked at anew after this time; while it is short, whenever it grew so much."""
+
+
+@dataclass(frozen=True, slots=True)
+class Distribution:
+    """[from, to]: the mean RTT of the horizon, ms: expected value and quantiles. ``lossy`` is the
+    probability of a moment with more than one percent of loss, ``loss`` the expected ratio.
+    """
+
+    expected_ms: F32
+    q50_ms: F32
+    q80_ms: F32
+    q90_ms: F32
+    lossy: F32
+    loss: F32
+
+
+class Forecaster:
+    """Fed with every frame of fresh samples; asked for the distributions of its horizon at any time."""
+
+    def __init__(self, nodes: int, horizon: Horizon) -> None:
+        affordable = MEMORY // max(1, 8 * nodes * nodes)
+        wanted = int(CAPACITY_S / horizon.frame_s)
+        capacity = max(min(wanted, affordable, MOST_FRAMES), LEAST_FRAMES, 2 * horizon.last + 2)
+        self.horizon = horizon
+        self.series = Series(nodes, horizon.frame_s, capacity)
+        self.outlook = Outlook(horizon)
+        self.loss = LossOutlook(horizon)
+        self.spread = Spread()
+        self._profile: Profile | None = None
+        self._profiled = 0
+        self._told: dict[int, tuple[F32, F32]] = {}
+
+    @property
+    def frame(self) -> int:
+        """The number of the newest frame; −1 before the first."""
+        return self.series.appended - 1
+
+    def observe(self, rtt_ms: F32, loss: F32 | None = None) -> None:
+        """Take in the next frame, NaN where a link has no fresh sample, and learn from what came due."""
+        self.series.append(rtt_ms, loss)
+        for frame in self.outlook.due(self.frame):
+            paid = self.paid(frame)
+            expected, scale = self._told.pop(frame)
+            self.spread.learn(paid, expected, scale)
+            self.outlook.learn(paid)
+            self.loss.learn(self._window(self.series.loss, frame))
+
+    def paid(self, frame: int) -> F32:
+        """Return the mean RTT of the horizon of ``frame``, which has passed."""
+        return mean_of(self._window(self.series.rtt_ms, frame))
+
+    def forecast(self) -> Distribution:
+        """Return what to expect of the horizon that begins now, and remember it to learn from."""
+        profile = self._current_profile()
+        features = features_of(profile, State.of(self.series, profile))
+        scale = scale_of(profile, features)
+        expected = self.outlook.expect(features, profile.base_ms)
+        lossy, loss = self.loss.expect(self.series)
+        if self.frame not in self._told:
+            self.outlook.promise(self.frame, features, profile.base_ms)
+            self.loss.promise(self.series)
+            self._told[self.frame] = (expected, scale)
+        q50, q80, q90 = self.spread.quantiles(expected, scale)
+        return Distribution(expected, q50, q80, q90, lossy, loss)
+
+    def _current_profile(self) -> Profile:
+        due = max(
+            min(
+                self._profiled + self.series.frames_of(PROFILE_EVERY_S),
+                int(self._profiled * PROFILE_GROWTH) + 1,
+            ),
+            self._profiled + 1,
+        )
+        if self._profile is None or self.series.appended >= due:
+            self._profile, self._profiled = Profile.of(self.series), self.series.appended
+        return self._profile
+
+    def _window(self, samples: F32, frame: int) -> F32:
+        begin = frame + self.horizon.first - (self.series.appended - len(self.series))
+        return samples[max(0, begin) : begin + self.horizon.last - self.horizon.first + 1]

@@ -1,0 +1,92 @@
+"""What state and profile say of the next minutes: weights learned as promises come due. Pure.
+
+The expected RTT is the base and a weighted sum of features (`state.FEATURES`), the weights by ridge
+regression towards what is usual for the horizon. It learns from every decision whose horizon has passed, and
+forgets slowly; with no history at all it is the prior.
+"""
+
+from collections import deque
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from controller.prediction.state import FEATURES
+from controller.topology.links import F32
+
+F64 = NDArray[np.float64]
+
+EPISODE_S = 1000.0
+"""An episode of which no more is known lasts about that much longer."""
+PRIOR_DECISIONS = 2.0
+"""What is usual counts as much as so many decisions did."""
+REMEMBERED = 0.995
+"""What the past counts, from one decision to the next."""
+OUTLIER_MS = 500.0
+
+
+@dataclass(frozen=True, slots=True)
+class Horizon:
+    """Frames ahead, both inclusive, and the frames' length in seconds."""
+
+    first: int
+    last: int
+    frame_s: float
+
+    @property
+    def middle_s(self) -> float:
+        return (self.first + self.last) / 2.0 * self.frame_s
+
+
+@dataclass(frozen=True, slots=True)
+class _Promise:
+    frame: int
+    features: F32
+    base_ms: F32
+
+
+class Outlook:
+    """The expected RTT of one horizon. ``weights`` are those of the features, and a constant last."""
+
+    def __init__(self, horizon: Horizon) -> None:
+        self.horizon = horizon
+        stays = float(np.exp(-horizon.middle_s / EPISODE_S))
+        self._prior: F64 = np.array([stays, stays * 0.9, 1.0, 0.1, 0.0, 0.0, 0.0])
+        assert len(self._prior) == len(FEATURES) + 1
+        self._squares: F64 = np.zeros((len(self._prior), len(self._prior)))
+        self._products: F64 = np.zeros(len(self._prior))
+        self.weights: F64 = self._prior.copy()
+        self._open: deque[_Promise] = deque()
+
+    def expect(self, features: F32, base_ms: F32) -> F32:
+        """Return the expected mean RTT of the horizon, [from, to] ms; NaN where there is no base."""
+        weights = self.weights.astype(np.float32)
+        return np.maximum(base_ms + features @ weights[:-1] + weights[-1], np.float32(0.1))
+
+    def promise(self, frame: int, features: F32, base_ms: F32) -> None:
+        """Note what was known at ``frame``, to learn from once its horizon has passed."""
+        self._open.append(_Promise(frame, features, base_ms))
+
+    def due(self, frame: int) -> list[int]:
+        """Return the frames of the promises whose horizon has passed at ``frame``."""
+        return [p.frame for p in self._open if p.frame + self.horizon.last <= frame]
+
+    def learn(self, paid_ms: F32) -> None:
+        """Take in what the horizon of the oldest open promise came to, and renew the weights."""
+        promise = self._open.popleft()
+        with np.errstate(invalid="ignore"):
+            target = np.clip(paid_ms - promise.base_ms, -OUTLIER_MS, OUTLIER_MS)
+        known = np.isfinite(target)
+        if not known.any():
+            return
+        rows = np.column_stack((promise.features[known], np.ones(int(known.sum())))).astype(np.float64)
+        self._squares = REMEMBERED * self._squares + rows.T @ rows / len(rows)
+        self._products = REMEMBERED * self._products + rows.T @ target[known] / len(rows)
+        usual = np.maximum(np.diag(self._squares) / self._squares[-1, -1], 1.0)
+        ridge = np.diag(PRIOR_DECISIONS * usual)
+        self.weights = solve(self._squares + ridge, self._products + ridge @ self._prior)
+
+
+def solve(squares: F64, products: F64) -> F64:
+    """Return the weights of a regression from its normal equations."""
+    return np.linalg.solve(squares, products).astype(np.float64)

@@ -1,0 +1,58 @@
+"""The planner that knows the hidden state and the rates, but not the future: the limit of any forecast. Pure.
+
+Episodes last exponentially long, so that neither their age nor their past tells more than the present state.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from controller.topology.links import F32
+from sim.traces.parameters import Episodes
+from sim.traces.world import World
+
+
+@dataclass(frozen=True, slots=True)
+class Expected:
+    """[from, to]: the mean RTT of the horizon, the probability that more than one percent is lost, and the
+    present loss.
+    """
+
+    rtt_ms: F32
+    lossy: F32
+    loss: F32
+
+
+def expected(world: World, frame: int, first: int, last: int, mean_ratio: F32 | float = 1.0) -> Expected:
+    """Return what the state of ``frame`` says of the frames ``frame + first`` to ``frame + last``."""
+    own = world.parameters
+    ahead = np.arange(first, last + 1) * own.frame_s
+    ends = _later(world.end_ms[frame], own.end_congestion, ahead)
+    middles = _later(world.middle_ms[frame], own.middle_congestion, ahead)
+    rtt = world.level_ms[frame] * mean_ratio + ends[:, None] + ends[None, :] + middles
+    return Expected(rtt.astype(np.float32), np.zeros_like(rtt, np.float32), true_loss(world, frame))
+
+
+def true_loss(world: World, frame: int) -> F32:
+    """Return the loss of each link in ``frame``, without the noise of measuring it."""
+    own = world.parameters
+    extra = (
+        own.congestion_loss
+        * (world.end_ms[frame][:, None] + world.end_ms[frame][None, :] + world.middle_ms[frame])
+        / 100.0
+    )
+    kept = (1 - own.good_loss) * (1 - np.minimum(extra, 0.5)) * (1 - world.middle_loss[frame])
+    kept = kept * (1 - world.end_loss[frame])[:, None] * (1 - world.end_loss[frame])[None, :]
+    lost: F32 = np.subtract(1.0, kept, dtype=np.float32)
+    return lost
+
+
+def _later(now: F32, kind: Episodes, ahead_s: NDArray[Any]) -> F32:
+    """Return the mean strength over ``ahead_s``, given that of now: a process of two states."""
+    forget = 1 / kind.every_s + 1 / kind.last_s
+    left = np.exp(-forget * ahead_s)
+    stays = (kind.share + (1 - kind.share) * left).mean()
+    begins = (kind.share * (1 - left)).mean()
+    return np.where(now > 0, now * stays, begins * kind.mean).astype(np.float32)
