@@ -3,9 +3,12 @@
 from collections.abc import Sequence
 from typing import final
 
+from typing_extensions import Buffer
+
 __all__ = [
     "Engine",
     "LinkEmulator",
+    "PathSearch",
     "SimulatedWorld",
     "SnapshotRefused",
     "open_tun",
@@ -32,6 +35,55 @@ class LinkEmulator:
 
     def stop(self) -> None:
         """Stop carrying packets; OSError with what ended the links before, if anything did."""
+
+@final
+class PathSearch:
+    """One class's links, laid out for searches of cheapest paths of at most two relays.
+
+    Matrices are C-contiguous float32, infinite where a link cannot be used: `direct` [n, n] as the whole
+    path, `to_relay` [n, k] and `from_relay` [k, n] within one; `relays` [k] int16 are the relays' nodes,
+    `passage` [k] what each costs. A path whose RTT (`rtt` [n, n], `per_relay` for each relay) is above
+    `limit` [n, n] costs `penalty` more. Exact over all single relays and over all pairs of relays whose second
+    is one of the `second` most useful. ValueError where shapes do not fit together. Runs without the GIL.
+    """
+
+    def __new__(
+        cls,
+        direct: Buffer,
+        relays: Buffer,
+        passage: Buffer,
+        to_relay: Buffer,
+        from_relay: Buffer,
+        *,
+        rtt: Buffer | None = None,
+        limit: Buffer | None = None,
+        per_relay: float = 0.0,
+        penalty: float = 0.0,
+        second: int = 64,
+        threads: int = 2,
+    ) -> PathSearch: ...
+    def second_relays(self) -> list[int]:
+        """The nodes that may be second relays, most useful first."""
+
+    def best(self, avoid: Buffer | None = None) -> tuple[bytes, bytes]:
+        """Of each pair the cheapest path that shares nothing with its paths in `avoid` [from, to, ≤ 2, 2].
+
+        Costs [from, to] of float32 and relays [from, to, 2] of int16: −1 no relay, −2 first: no path.
+        """
+
+    def disjoint(self, start: int, stop: int, count: int = 3) -> tuple[bytes, bytes]:
+        """The cheapest disjoint paths of each pair from sources `start` to `stop`, by successive removal.
+
+        Costs [from, to, path] and relays [from, to, path, 2].
+        """
+
+    def paths(self) -> tuple[bytes, bytes]:
+        """Three disjoint paths of all pairs, as `disjoint` gives them; kept up to date by `update`."""
+
+    def update(
+        self, start: int, end: int, direct: float, link: float, rtt: float = 0.0
+    ) -> list[tuple[int, int]]:
+        """Change one link; the pairs whose `paths`, or what these cost, changed. Second relays stay."""
 
 class SnapshotRefused(ValueError):
     """A snapshot was wrong; `args` are (field, problem). Nothing of it is in force."""

@@ -10,13 +10,14 @@ FLOOR_OF_CRATE = {
     "wire": 0,
     "fec": 0,
     "netem": 0,
+    "paths": 0,
     "node": 1,
     "io": 2,
     "world": 2,
     "adversary": 2,
     "python": 3,
 }
-PURE_CRATES = ("wire", "fec", "netem", "node", "world", "adversary")
+PURE_CRATES = ("wire", "fec", "netem", "paths", "node", "world", "adversary")
 SYSTEM_CRATES = {"libc", "nix", "rustix", "mio", "tokio", "socket2", "rand", "getrandom"}
 
 

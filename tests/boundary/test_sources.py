@@ -13,7 +13,7 @@ CODE_FOLDERS = ("overlayd", "controller", "fec", "sim", "engine", "tests", "tool
 PACKAGES = ("overlayd", "controller", "fec", "sim")
 GENERATED_FOLDERS = {"target", "build", "__pycache__"}
 LONGEST_FILE = 600
-UNSAFE_FOLDERS = ("engine/io/", "engine/fec/src/kernel/")
+UNSAFE_FOLDERS = ("engine/io/", "engine/fec/src/kernel/", "engine/paths/src/kernel/")
 # These count what is allocated, for which an allocator is wrapped.
 ALLOCATORS = ("engine/node/benches/engine/counting.rs", "engine/adversary/src/heap.rs")
 

@@ -5,6 +5,7 @@
 
 mod engine;
 mod netem;
+mod paths;
 mod worker;
 mod world;
 
@@ -21,5 +22,6 @@ fn _engine(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(version, module)?)?;
     engine::register(module)?;
     netem::register(module)?;
+    paths::register(module)?;
     world::register(module)
 }
