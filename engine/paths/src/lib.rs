@@ -22,6 +22,7 @@ mod lists;
 mod network;
 mod pick;
 mod solve;
+mod tiles;
 mod tracker;
 
 pub use network::{Cap, Costs, Malformed, Network};

@@ -23,6 +23,10 @@ impl<const K: usize> Lists<K> {
         }
     }
 
+    pub(crate) fn width(&self) -> usize {
+        self.width
+    }
+
     pub(crate) fn clear(&mut self) {
         self.costs.fill(UNREACHABLE);
         self.ids.fill(NOBODY);

@@ -3,18 +3,15 @@
 
 use std::error::Error;
 use std::fmt;
-use std::ops::Range;
 
-use crate::kernel::{CappedRow, LANES, Offer, offer};
+use crate::kernel::{CappedOffers, LANES, Offers, offer};
 use crate::lists::Lists;
 use crate::solve::in_parallel;
+use crate::tiles::Tiles;
 use crate::{FIRSTS, NODES_LIMIT};
 
 /// How many sources are asked which relay serves them best, when relays are ordered.
 const ASKED: usize = 64;
-
-/// So many destinations of one relay stay in the nearest cache while several sources pass by.
-const STRIPE: usize = 512;
 
 /// So many relays, the nearest ones of a source, are offered to its destinations before all others.
 const SEEDS: usize = 48;
@@ -73,9 +70,11 @@ pub struct Network {
     /// `[n][k]` to a relay and through it.
     pub(crate) into: Vec<f32>,
     /// `[k][width]` from a relay to the destination.
-    pub(crate) out: Vec<f32>,
+    pub(crate) out: Tiles,
+    /// `[second][width]` the same of second relays, by row.
+    pub(crate) last: Vec<f32>,
     /// `[k][second, padded]` from a first relay to a second one and through it.
-    pub(crate) middle: Vec<f32>,
+    pub(crate) middle: Tiles,
     pub(crate) cap: Option<LaidOutCap>,
     /// `[n]` of each source, a lane per second relay: the cheapest first relays.
     pub(crate) firsts: Vec<Lists<FIRSTS>>,
@@ -89,7 +88,7 @@ pub(crate) struct LaidOutCap {
     pub(crate) per_relay: f32,
     pub(crate) penalty: f32,
     /// `[k][width]` from a relay on.
-    pub(crate) out: Vec<f32>,
+    pub(crate) out: Tiles,
     /// `[k][second]` from a first relay to a second one.
     pub(crate) to_second: Vec<f32>,
     /// `[n][second]` the least RTT from a source to a second relay by any first one.
@@ -108,17 +107,19 @@ impl Network {
             width,
             second,
             into: into(&costs, n),
-            out: out(&costs, n, width),
+            out: out(&costs, n),
             relays: costs.relays,
             passage: costs.passage,
             direct: costs.direct,
-            middle: Vec::new(),
+            last: Vec::new(),
+            middle: Tiles::new(0, 0),
             cap: None,
             firsts: Vec::new(),
         };
         if second < k {
             network.order(threads);
         }
+        network.last = network.last_rows();
         network.middle = network.between();
         network.cap = costs.cap.map(|cap| network.lay_out(cap));
         network.find_firsts(threads);
@@ -143,69 +144,96 @@ impl Network {
         padded(self.second)
     }
 
-    pub(crate) fn out_row(&self, relay: usize) -> &[f32] {
-        &self.out[relay * self.width..(relay + 1) * self.width]
+    pub(crate) fn last_row(&self, second: usize) -> &[f32] {
+        &self.last[second * self.width..(second + 1) * self.width]
     }
 
     /// Fills the lists of the sources from `first` on, one each, with the cheapest single relays.
     pub(crate) fn find_singles<const K: usize>(&self, first: usize, lists: &mut [Lists<K>]) {
-        // The nearest relays come first, so that few of the others get past the lists' last places.
-        let mut bases = Vec::with_capacity(lists.len());
-        for (source, lists) in (first..).zip(lists.iter_mut()) {
-            let mut base = self.to_relays(source).to_vec();
-            for relay in nearest(&base, SEEDS) {
-                let cost = std::mem::replace(&mut base[relay], f32::INFINITY);
-                self.offer_single(source, relay, cost, 0..self.width, lists);
-            }
-            bases.push(base);
-        }
-        for start in (0..self.width).step_by(STRIPE) {
-            let stripe = start..(start + STRIPE).min(self.width);
-            for relay in 0..self.relays.len() {
-                for ((source, base), lists) in (first..).zip(&bases).zip(lists.iter_mut()) {
-                    self.offer_single(source, relay, base[relay], stripe.clone(), lists);
-                }
-            }
-        }
-    }
-
-    #[inline]
-    fn offer_single<const K: usize>(
-        &self,
-        source: usize,
-        relay: usize,
-        base: f32,
-        stripe: Range<usize>,
-        lists: &mut Lists<K>,
-    ) {
-        if !base.is_finite() {
-            return;
-        }
-        let id = self.relays[relay];
-        let cap = self.cap.as_ref().map(|cap| CappedRow {
-            base: cap.rtt[source * self.n + usize::from(id)] + cap.per_relay,
-            row: &cap.out[relay * self.width..][stripe.clone()],
-            limit: &cap.limit[source * self.width..][stripe.clone()],
-            penalty: cap.penalty,
-        });
-        let start = stripe.start;
-        let row = &self.out_row(relay)[stripe];
-        offer(lists, start, Offer { id, base, row }, cap);
+        let rtts: Vec<Vec<f32>> = (first..)
+            .zip(lists.iter())
+            .map(|(source, _)| self.rtts_to_relays(source))
+            .collect();
+        let bases: Vec<&[f32]> = (first..)
+            .zip(lists.iter())
+            .map(|(source, _)| self.to_relays(source))
+            .collect();
+        let capped = |number: usize, tile: usize| {
+            let cap = self.cap.as_ref()?;
+            let limits = &cap.limit[(first + number) * self.width + tile * LANES..];
+            Some(CappedOffers {
+                bases: &rtts[number],
+                tile: cap.out.tile(tile),
+                limits: limits.first_chunk()?,
+                penalty: cap.penalty,
+            })
+        };
+        self.fill(&self.out, &bases, capped, lists);
     }
 
     /// Fills a source's lists of first relays.
     pub(crate) fn find_firsts_of(&self, source: usize, lists: &mut Lists<FIRSTS>) {
         lists.clear();
-        let width = self.second_width();
-        let bases = self.to_relays(source);
-        for relay in nearest(bases, bases.len()) {
-            let row = &self.middle[relay * width..(relay + 1) * width];
-            let (id, base) = (self.relays[relay], bases[relay]);
-            offer(lists, 0, Offer { id, base, row }, None);
-        }
+        let bases = [self.to_relays(source)];
+        self.fill(
+            &self.middle,
+            &bases,
+            |_, _| None,
+            std::slice::from_mut(lists),
+        );
         if let Some(own) = self.position(source).filter(|&own| own < self.second) {
             lists.clear_lane(own);
         }
+    }
+
+    /// Offers all relays to all lanes of each source's lists. `bases` are what it costs each source to get to them.
+    fn fill<'a, const K: usize>(
+        &self,
+        tiles: &Tiles,
+        bases: &[&[f32]],
+        capped: impl Fn(usize, usize) -> Option<CappedOffers<'a>>,
+        lists: &mut [Lists<K>],
+    ) {
+        let number_of_tiles = lists.first().map_or(0, Lists::width) / LANES;
+        // The nearest relays come first, so that few of the others get past the lists' last places.
+        let mut others = Vec::with_capacity(bases.len());
+        for (number, (bases, lists)) in bases.iter().zip(lists.iter_mut()).enumerate() {
+            let mut others_of = bases.to_vec();
+            for relay in nearest(bases, SEEDS) {
+                others_of[relay] = f32::INFINITY;
+                for tile in 0..number_of_tiles {
+                    let one = Offers {
+                        ids: &self.relays[relay..=relay],
+                        bases: &bases[relay..=relay],
+                        tile: &tiles.tile(tile)[relay..=relay],
+                    };
+                    let cap = capped(number, tile).map(|cap| CappedOffers {
+                        bases: &cap.bases[relay..=relay],
+                        tile: &cap.tile[relay..=relay],
+                        ..cap
+                    });
+                    offer(lists, tile * LANES, one, cap);
+                }
+            }
+            others.push(others_of);
+        }
+        for tile in 0..number_of_tiles {
+            for (number, (bases, lists)) in others.iter().zip(lists.iter_mut()).enumerate() {
+                let all = Offers {
+                    ids: &self.relays,
+                    bases,
+                    tile: tiles.tile(tile),
+                };
+                offer(lists, tile * LANES, all, capped(number, tile));
+            }
+        }
+    }
+
+    fn rtts_to_relays(&self, source: usize) -> Vec<f32> {
+        self.cap.as_ref().map_or_else(Vec::new, |cap| {
+            let rtt = |id: &u16| cap.rtt[source * self.n + usize::from(*id)] + cap.per_relay;
+            self.relays.iter().map(rtt).collect()
+        })
     }
 
     fn to_relays(&self, source: usize) -> &[f32] {
@@ -256,19 +284,26 @@ impl Network {
             .chunks_exact(k)
             .flat_map(|row| order.iter().map(|&relay| row[relay]))
             .collect();
-        self.out = order
-            .iter()
-            .flat_map(|&relay| self.out_row(relay).iter().copied())
-            .collect();
+        let mut out = Tiles::new(k, self.width);
+        for (to, &relay) in order.iter().enumerate() {
+            out.set_row(to, (0..self.width).map(|lane| self.out.at(relay, lane)));
+        }
+        self.out = out;
         self.relays = order.iter().map(|&relay| self.relays[relay]).collect();
     }
 
-    fn between(&self) -> Vec<f32> {
-        let (k, width) = (self.relays.len(), self.second_width());
-        let mut middle = vec![f32::INFINITY; k * width];
-        for (row, &id) in middle.chunks_exact_mut(width).zip(&self.relays) {
-            let from = usize::from(id) * k;
-            row[..self.second].copy_from_slice(&self.into[from..from + self.second]);
+    fn last_rows(&self) -> Vec<f32> {
+        (0..self.second)
+            .flat_map(|second| (0..self.width).map(move |lane| self.out.at(second, lane)))
+            .collect()
+    }
+
+    fn between(&self) -> Tiles {
+        let k = self.relays.len();
+        let mut middle = Tiles::new(k, self.second_width());
+        for (relay, &id) in self.relays.iter().enumerate() {
+            let row = &self.into[usize::from(id) * k..][..self.second];
+            middle.set_row(relay, row.iter().copied());
         }
         middle
     }
@@ -282,9 +317,9 @@ impl Network {
         {
             padded[..n].copy_from_slice(row);
         }
-        let mut out = vec![f32::INFINITY; self.relays.len() * width];
-        for (row, &id) in out.chunks_exact_mut(width).zip(&self.relays) {
-            row[..n].copy_from_slice(&cap.rtt[usize::from(id) * n..][..n]);
+        let mut out = Tiles::new(self.relays.len(), width);
+        for (relay, &id) in self.relays.iter().enumerate() {
+            out.set_row(relay, cap.rtt[usize::from(id) * n..][..n].iter().copied());
         }
         let mut laid_out = LaidOutCap {
             rtt: cap.rtt,
@@ -399,15 +434,12 @@ fn into(costs: &Costs, n: usize) -> Vec<f32> {
     into
 }
 
-fn out(costs: &Costs, n: usize, width: usize) -> Vec<f32> {
-    let mut out = vec![f32::INFINITY; costs.relays.len() * width];
-    for ((row, given), &id) in out
-        .chunks_exact_mut(width)
-        .zip(costs.from_relay.chunks_exact(n.max(1)))
-        .zip(&costs.relays)
-    {
-        row[..n].copy_from_slice(given);
-        row[usize::from(id)] = f32::INFINITY;
+fn out(costs: &Costs, n: usize) -> Tiles {
+    let mut out = Tiles::new(costs.relays.len(), n);
+    let rows = costs.from_relay.chunks_exact(n.max(1));
+    for (relay, (row, &id)) in rows.zip(&costs.relays).enumerate() {
+        out.set_row(relay, row.iter().copied());
+        out.set(relay, usize::from(id), f32::INFINITY);
     }
     out
 }

@@ -62,7 +62,7 @@ impl Network {
                 continue;
             }
             row.found.clear();
-            below(base, self.out_row(second), &row.costs, &mut row.found);
+            below(base, self.last_row(second), &row.costs, &mut row.found);
             for &to in &row.found {
                 let to = to as usize;
                 if let Some(pick) = self.pick_long(source, second, to, avoid(to), row.costs[to]) {
@@ -86,7 +86,7 @@ impl Network {
         }
         let mut best = self.pick_short(source, to, singles, avoid);
         for second in 0..self.second {
-            let least = self.firsts[source].row(0)[second] + self.out[second * self.width + to];
+            let least = self.firsts[source].row(0)[second] + self.last[second * self.width + to];
             if least < best.cost
                 && let Some(pick) = self.pick_long(source, second, to, avoid, best.cost)
             {
@@ -143,7 +143,7 @@ impl Network {
         if taken(avoid, id) {
             return None;
         }
-        let last = self.out[second * self.width + to];
+        let last = self.last[second * self.width + to];
         let pick = |cost, first: u16| Pick {
             cost,
             relays: [first as i16, id as i16],
@@ -189,15 +189,15 @@ impl Network {
         mut limit: f32,
     ) -> Option<(f32, u16)> {
         let cap = self.cap.as_ref()?;
-        let rest = cap.out[second * self.width + to];
+        let rest = cap.out.at(second, to);
         let allowed = cap.limit[source * self.width + to];
         if cap.nearest[source * self.second + second] + rest > allowed {
             return None;
         }
-        let (k, width) = (self.relays.len(), self.second_width());
+        let k = self.relays.len();
         let mut found = None;
         for (relay, &first) in self.relays.iter().enumerate() {
-            let cost = self.into[source * k + relay] + self.middle[relay * width + second] + last;
+            let cost = self.into[source * k + relay] + self.middle.at(relay, second) + last;
             let better =
                 cost < limit || cost == limit && found.is_some_and(|(_, other)| first < other);
             if better

@@ -9,8 +9,8 @@ use crate::network::Network;
 use crate::pick::{Pick, Row};
 use crate::{ABSENT, AVOID_LIMIT, Malformed, NONE, Relays, SINGLES, UNREACHABLE};
 
-/// So many sources share a relay's row while it is in the cache.
-const BLOCK: usize = 8;
+/// So many sources are offered a tile while it is in the cache.
+const BLOCK: usize = 16;
 
 /// `[source][to][path]`: the relays of paths, cheapest first, and what they cost; infinite where there is none.
 #[derive(Clone, Debug, PartialEq)]

@@ -91,7 +91,7 @@ impl Tracker {
                     hit.clear();
                     below(
                         base,
-                        self.network.out_row(second),
+                        self.network.last_row(second),
                         &self.last_costs(source),
                         &mut hit,
                     );
@@ -185,15 +185,18 @@ impl Tracker {
 impl Network {
     /// What it costs between a first and a second relay, by position, and through the second.
     fn middle(&self, (first, second): (usize, usize)) -> f32 {
-        self.middle[first * self.second_width() + second]
+        self.middle.at(first, second)
     }
 
     /// Puts a link's new costs everywhere they stand; `from` and `to` are its ends' positions among the relays.
     fn change(&mut self, change: &Change, from: Option<usize>, to: Option<usize>) {
-        let (n, k, width) = (self.n, self.relays.len(), self.second_width());
+        let (n, k) = (self.n, self.relays.len());
         self.direct[change.from * n + change.to] = change.direct;
         if let Some(from) = from {
-            self.out[from * self.width + change.to] = change.link;
+            self.out.set(from, change.to, change.link);
+            if from < self.second {
+                self.last[from * self.width + change.to] = change.link;
+            }
         }
         if let Some(to) = to {
             let cost = change.link + self.passage[to];
@@ -201,7 +204,7 @@ impl Network {
             if let Some(from) = from
                 && to < self.second
             {
-                self.middle[from * width + to] = cost;
+                self.middle.set(from, to, cost);
             }
         }
         if let Some(mut cap) = self.cap.take() {
@@ -219,7 +222,7 @@ impl Network {
     ) {
         cap.rtt[change.from * self.n + change.to] = change.rtt;
         if let Some(from) = from {
-            cap.out[from * self.width + change.to] = change.rtt;
+            cap.out.set(from, change.to, change.rtt);
             if let Some(to) = to.filter(|&to| to < self.second) {
                 cap.to_second[from * self.second + to] = change.rtt + cap.per_relay;
                 for source in 0..self.n {
@@ -236,11 +239,11 @@ impl Network {
         lists.clear_lane(to);
         let k = self.relays.len();
         for (relay, &id) in self.relays.iter().enumerate() {
-            let mut cost = self.into[source * k + relay] + self.out[relay * self.width + to];
+            let mut cost = self.into[source * k + relay] + self.out.at(relay, to);
             if let Some(cap) = &self.cap {
                 let rtt = cap.rtt[source * self.n + usize::from(id)]
                     + cap.per_relay
-                    + cap.out[relay * self.width + to];
+                    + cap.out.at(relay, to);
                 if rtt > cap.limit[source * self.width + to] {
                     cost += cap.penalty;
                 }
@@ -252,9 +255,9 @@ impl Network {
     /// Finds the first relays of one source to one second relay anew.
     fn find_firsts_to<const K: usize>(&self, second: usize, source: usize, lists: &mut Lists<K>) {
         lists.clear_lane(second);
-        let (k, width) = (self.relays.len(), self.second_width());
+        let k = self.relays.len();
         for (relay, &id) in self.relays.iter().enumerate() {
-            let cost = self.into[source * k + relay] + self.middle[relay * width + second];
+            let cost = self.into[source * k + relay] + self.middle.at(relay, second);
             lists.insert(second, cost, id);
         }
     }

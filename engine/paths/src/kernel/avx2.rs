@@ -11,32 +11,32 @@ use std::arch::x86_64::{
     _mm256_loadu_ps, _mm256_movemask_ps, _mm256_set1_ps, _mm256_storeu_ps,
 };
 
-use super::{CappedRow, LANES, Offer};
+use super::{CappedOffers, LANES, Offers};
 use crate::lists::Lists;
 
 const HALF: usize = LANES / 2;
 
-/// Does as `offer_row` does and returns true, if this CPU has AVX2.
+/// Does as `plain_offer` does and returns true, if this CPU has AVX2.
 #[inline]
 pub(super) fn offer_if_detected<const K: usize>(
     lists: &mut Lists<K>,
     start: usize,
-    offer: Offer<'_>,
-    cap: Option<CappedRow<'_>>,
+    offers: Offers<'_>,
+    cap: Option<CappedOffers<'_>>,
 ) -> bool {
     let detected = std::arch::is_x86_feature_detected!("avx2");
     if detected {
         match cap {
             // SAFETY: the functions need AVX2 and nothing else, and this CPU has it.
-            None => unsafe { offer_row(lists, start, offer) },
+            None => unsafe { offer_plain(lists, start, offers) },
             // SAFETY: as above.
-            Some(cap) => unsafe { offer_capped(lists, start, offer, cap) },
+            Some(cap) => unsafe { offer_capped(lists, start, offers, cap) },
         }
     }
     detected
 }
 
-/// Does as `below_row` does and returns true, if this CPU has AVX2.
+/// Does as `plain_below` does and returns true, if this CPU has AVX2.
 #[inline]
 pub(super) fn below_if_detected(
     base: f32,
@@ -53,20 +53,21 @@ pub(super) fn below_if_detected(
 }
 
 #[target_feature(enable = "avx2")]
-fn offer_row<const K: usize>(lists: &mut Lists<K>, start: usize, offer: Offer<'_>) {
-    let base = _mm256_set1_ps(offer.base);
-    let (row, _) = offer.row.as_chunks::<LANES>();
-    for (number, costs) in row.iter().enumerate() {
-        let at = start + number * LANES;
-        let worst = lists.worst(at);
+fn offer_plain<const K: usize>(lists: &mut Lists<K>, start: usize, offers: Offers<'_>) {
+    let (mut worst_low, mut worst_high) = halves(lists.worst(start));
+    let relays = offers.ids.iter().zip(offers.bases).zip(offers.tile);
+    for ((&id, &base), costs) in relays {
         let (low, high) = halves(costs);
-        let (worst_low, worst_high) = halves(worst);
+        let spread = _mm256_set1_ps(base);
         let passed = mask(
-            _mm256_cmp_ps::<_CMP_LE_OQ>(_mm256_add_ps(base, low), worst_low),
-            _mm256_cmp_ps::<_CMP_LE_OQ>(_mm256_add_ps(base, high), worst_high),
+            _mm256_cmp_ps::<_CMP_LE_OQ>(_mm256_add_ps(spread, low), worst_low),
+            _mm256_cmp_ps::<_CMP_LE_OQ>(_mm256_add_ps(spread, high), worst_high),
         );
-        for lane in lanes(passed) {
-            lists.insert(at + lane, offer.base + costs[lane], offer.id);
+        if passed != 0 {
+            for lane in lanes(passed) {
+                lists.insert(start + lane, base + costs[lane], id);
+            }
+            (worst_low, worst_high) = halves(lists.worst(start));
         }
     }
 }
@@ -75,32 +76,36 @@ fn offer_row<const K: usize>(lists: &mut Lists<K>, start: usize, offer: Offer<'_
 fn offer_capped<const K: usize>(
     lists: &mut Lists<K>,
     start: usize,
-    offer: Offer<'_>,
-    cap: CappedRow<'_>,
+    offers: Offers<'_>,
+    cap: CappedOffers<'_>,
 ) {
-    let (base, rtt_base) = (_mm256_set1_ps(offer.base), _mm256_set1_ps(cap.base));
+    let (mut worst_low, mut worst_high) = halves(lists.worst(start));
+    let (limit_low, limit_high) = halves(cap.limits);
     let penalty = _mm256_set1_ps(cap.penalty);
-    let (row, _) = offer.row.as_chunks::<LANES>();
-    let (rtts, _) = cap.row.as_chunks::<LANES>();
-    let (limits, _) = cap.limit.as_chunks::<LANES>();
-    for (number, ((costs, rtts), limits)) in row.iter().zip(rtts).zip(limits).enumerate() {
-        let at = start + number * LANES;
-        let worst = lists.worst(at);
-        let mut totals = [0.0; LANES];
-        let mut passed = 0;
-        for half in 0..2 {
-            let at = half * HALF;
-            let rtt = _mm256_add_ps(rtt_base, load(rtts, at));
-            let over = _mm256_cmp_ps::<_CMP_GT_OQ>(rtt, load(limits, at));
-            let cost = _mm256_add_ps(base, load(costs, at));
-            let total = _mm256_add_ps(cost, _mm256_and_ps(over, penalty));
-            let below = _mm256_cmp_ps::<_CMP_LE_OQ>(total, load(worst, at));
-            passed |= (_mm256_movemask_ps(below) as u32) << at;
-            // SAFETY: the array has LANES elements, of which this writes one half.
-            unsafe { _mm256_storeu_ps(totals.as_mut_ptr().add(at), total) };
-        }
-        for lane in lanes(passed) {
-            lists.insert(at + lane, totals[lane], offer.id);
+    let relays = offers.ids.iter().zip(offers.bases).zip(offers.tile);
+    for (((&id, &base), costs), (&rtt_base, rtts)) in relays.zip(cap.bases.iter().zip(cap.tile)) {
+        let (spread, rtt_spread) = (_mm256_set1_ps(base), _mm256_set1_ps(rtt_base));
+        let (low, high) = halves(costs);
+        let (rtt_low, rtt_high) = halves(rtts);
+        let total = |cost, rtt, limit| {
+            let over = _mm256_cmp_ps::<_CMP_GT_OQ>(_mm256_add_ps(rtt_spread, rtt), limit);
+            _mm256_add_ps(_mm256_add_ps(spread, cost), _mm256_and_ps(over, penalty))
+        };
+        let (low, high) = (
+            total(low, rtt_low, limit_low),
+            total(high, rtt_high, limit_high),
+        );
+        let passed = mask(
+            _mm256_cmp_ps::<_CMP_LE_OQ>(low, worst_low),
+            _mm256_cmp_ps::<_CMP_LE_OQ>(high, worst_high),
+        );
+        if passed != 0 {
+            let mut totals = [0.0; LANES];
+            store(&mut totals, low, high);
+            for lane in lanes(passed) {
+                lists.insert(start + lane, totals[lane], id);
+            }
+            (worst_low, worst_high) = halves(lists.worst(start));
         }
     }
 }
@@ -135,6 +140,16 @@ fn load(row: &[f32; LANES], at: usize) -> __m256 {
     assert!(at <= HALF);
     // SAFETY: the array has LANES elements, of which this reads one half.
     unsafe { _mm256_loadu_ps(row.as_ptr().add(at)) }
+}
+
+#[inline]
+#[target_feature(enable = "avx2")]
+fn store(row: &mut [f32; LANES], low: __m256, high: __m256) {
+    // SAFETY: the array has LANES elements, which these are all of.
+    unsafe {
+        _mm256_storeu_ps(row.as_mut_ptr(), low);
+        _mm256_storeu_ps(row.as_mut_ptr().add(HALF), high);
+    }
 }
 
 #[inline]

@@ -1,4 +1,4 @@
-//! The two loops that cost time, over rows of costs: offer a relay to many lists at once, and find the few lanes where
+//! The two loops that cost time: offer all relays to the lists of a tile's lanes, and find the few lanes of a row where
 //! a sum is below a limit.
 //!
 //! Here in plain Rust, in `avx2` for CPUs that have it. Both give the same bits. Pure.
@@ -8,41 +8,39 @@ use crate::lists::Lists;
 #[cfg(target_arch = "x86_64")]
 mod avx2;
 
-/// Rows are padded to a multiple of this, with infinity.
+/// What is looked at in one go. Rows are padded to a multiple of this, with infinity.
 pub(crate) const LANES: usize = 16;
 
-/// A relay that is offered to the destinations of a row: `base` is what it costs to get to it, `row` what from there
-/// on.
+/// Relays that are offered to the lanes of a tile: `bases` is what it costs to get to each, `tile` what from there on.
 #[derive(Clone, Copy)]
-pub(crate) struct Offer<'a> {
-    pub(crate) id: u16,
-    pub(crate) base: f32,
-    pub(crate) row: &'a [f32],
+pub(crate) struct Offers<'a> {
+    pub(crate) ids: &'a [u16],
+    pub(crate) bases: &'a [f32],
+    pub(crate) tile: &'a [[f32; LANES]],
 }
 
-/// The same of the RTT, with each lane's `limit`, above which a path costs `penalty` more.
+/// The same of the RTT, with each lane's limit, above which a path costs `penalty` more.
 #[derive(Clone, Copy)]
-pub(crate) struct CappedRow<'a> {
-    pub(crate) base: f32,
-    pub(crate) row: &'a [f32],
-    pub(crate) limit: &'a [f32],
+pub(crate) struct CappedOffers<'a> {
+    pub(crate) bases: &'a [f32],
+    pub(crate) tile: &'a [[f32; LANES]],
+    pub(crate) limits: &'a [f32; LANES],
     pub(crate) penalty: f32,
 }
 
-/// Puts the relay into the lists of the lanes from `start` on where it belongs among the best. All rows are of one
-/// length, a multiple of [`LANES`].
+/// Puts the relays into the lists of the lanes from `start` on where they belong among the best.
 #[inline]
 pub(crate) fn offer<const K: usize>(
     lists: &mut Lists<K>,
     start: usize,
-    offer: Offer<'_>,
-    cap: Option<CappedRow<'_>>,
+    offers: Offers<'_>,
+    cap: Option<CappedOffers<'_>>,
 ) {
     #[cfg(target_arch = "x86_64")]
-    if avx2::offer_if_detected(lists, start, offer, cap) {
+    if avx2::offer_if_detected(lists, start, offers, cap) {
         return;
     }
-    offer_row(lists, start, offer, cap);
+    plain_offer(lists, start, offers, cap);
 }
 
 /// Appends to `found` the lanes where `base + row < limit`.
@@ -52,71 +50,30 @@ pub(crate) fn below(base: f32, row: &[f32], limit: &[f32], found: &mut Vec<u32>)
     if avx2::below_if_detected(base, row, limit, found) {
         return;
     }
-    below_row(base, row, limit, found);
+    plain_below(base, row, limit, found);
 }
 
-fn offer_row<const K: usize>(
+fn plain_offer<const K: usize>(
     lists: &mut Lists<K>,
     start: usize,
-    offer: Offer<'_>,
-    cap: Option<CappedRow<'_>>,
+    offers: Offers<'_>,
+    cap: Option<CappedOffers<'_>>,
 ) {
-    let (row, _) = offer.row.as_chunks::<LANES>();
-    match cap {
-        None => {
-            for (number, costs) in row.iter().enumerate() {
-                let at = start + number * LANES;
-                let worst = lists.worst(at);
-                let mut any = false;
-                for lane in 0..LANES {
-                    any |= offer.base + costs[lane] <= worst[lane];
-                }
-                if any {
-                    for (lane, cost) in costs.iter().enumerate() {
-                        lists.insert(at + lane, offer.base + cost, offer.id);
-                    }
-                }
-            }
-        }
-        Some(cap) => {
-            let (rtts, _) = cap.row.as_chunks::<LANES>();
-            let (caps, _) = cap.limit.as_chunks::<LANES>();
-            for (number, ((costs, rtt), limit)) in row.iter().zip(rtts).zip(caps).enumerate() {
-                let at = start + number * LANES;
-                let worst = lists.worst(at);
-                let mut total = [0.0; LANES];
-                for lane in 0..LANES {
-                    let over = cap.base + rtt[lane] > limit[lane];
-                    total[lane] = offer.base + costs[lane] + if over { cap.penalty } else { 0.0 };
-                }
-                let mut any = false;
-                for lane in 0..LANES {
-                    any |= total[lane] <= worst[lane];
-                }
-                if any {
-                    for (lane, cost) in total.iter().enumerate() {
-                        lists.insert(at + lane, *cost, offer.id);
-                    }
-                }
-            }
+    let relays = offers.ids.iter().zip(offers.bases).zip(offers.tile);
+    for (relay, ((&id, &base), costs)) in relays.enumerate() {
+        for lane in 0..LANES {
+            let over =
+                cap.filter(|cap| cap.bases[relay] + cap.tile[relay][lane] > cap.limits[lane]);
+            let cost = base + costs[lane] + over.map_or(0.0, |cap| cap.penalty);
+            lists.insert(start + lane, cost, id);
         }
     }
 }
 
-fn below_row(base: f32, row: &[f32], limit: &[f32], found: &mut Vec<u32>) {
-    let (row, _) = row.as_chunks::<LANES>();
-    let (limit, _) = limit.as_chunks::<LANES>();
-    for (number, (costs, limits)) in row.iter().zip(limit).enumerate() {
-        let mut any = false;
-        for lane in 0..LANES {
-            any |= base + costs[lane] < limits[lane];
-        }
-        if any {
-            for lane in 0..LANES {
-                if base + costs[lane] < limits[lane] {
-                    found.push((number * LANES + lane) as u32);
-                }
-            }
+fn plain_below(base: f32, row: &[f32], limit: &[f32], found: &mut Vec<u32>) {
+    for (lane, (cost, limit)) in row.iter().zip(limit).enumerate() {
+        if base + cost < *limit {
+            found.push(lane as u32);
         }
     }
 }
@@ -127,49 +84,53 @@ mod tests {
 
     use super::*;
 
+    const WIDTH: usize = 2 * LANES;
+
     /// Small whole numbers, so that there are ties; now and then infinite, or none.
     fn cost() -> impl Strategy<Value = f32> {
         prop_oneof![8 => (0_u8..9).prop_map(f32::from), 1 => Just(f32::INFINITY), 1 => Just(f32::NAN)]
     }
 
-    fn rows() -> impl Strategy<Value = Vec<[f32; 3 * LANES]>> {
-        prop::collection::vec(
-            prop::collection::vec(cost(), 3 * LANES)
-                .prop_map(|row| std::array::from_fn(|lane| row[lane])),
-            2..20,
-        )
+    fn tile() -> impl Strategy<Value = Vec<[f32; LANES]>> {
+        prop::collection::vec(prop::collection::vec(cost(), LANES), 20).prop_map(|rows| {
+            rows.iter()
+                .map(|row| std::array::from_fn(|lane| row[lane]))
+                .collect()
+        })
     }
 
-    fn content<const K: usize>(lists: &Lists<K>) -> Vec<(f32, u16)> {
-        (0..3 * LANES).flat_map(|lane| lists.lane(lane)).collect()
+    fn content(lists: &Lists<3>) -> Vec<(f32, u16)> {
+        (0..WIDTH).flat_map(|lane| lists.lane(lane)).collect()
     }
 
     proptest! {
         #[test]
-        fn what_this_cpu_does_is_what_plain_rust_does(rows in rows(), limit in cost(), capped: bool) {
-            let (mut here, mut plain) = (Lists::<3>::new(3 * LANES), Lists::<3>::new(3 * LANES));
-            let limits = [limit; 3 * LANES];
-            for (id, row) in (0..).zip(&rows) {
-                let one = Offer { id, base: f32::from(id % 4), row };
-                let cap = capped.then_some(CappedRow { base: 1.0, row: &rows[0], limit: &limits, penalty: 5.0 });
-                offer(&mut here, 0, one, cap);
-                offer_row(&mut plain, 0, one, cap);
-            }
+        fn what_this_cpu_does_is_what_plain_rust_does(
+            tile in tile(),
+            rtts in tile(),
+            bases in prop::collection::vec(cost(), 20),
+            capped: bool,
+        ) {
+            let ids: Vec<u16> = (0..20).map(|relay| relay * 7 % 20).collect();
+            let (mut here, mut plain) = (Lists::<3>::new(WIDTH), Lists::<3>::new(WIDTH));
+            let offers = Offers { ids: &ids, bases: &bases, tile: &tile };
+            let capped = capped.then_some(CappedOffers { bases: &bases, tile: &rtts, limits: &rtts[0], penalty: 5.0 });
+            offer(&mut here, LANES, offers, capped);
+            plain_offer(&mut plain, LANES, offers, capped);
             prop_assert_eq!(content(&here), content(&plain));
             let (mut found, mut expected) = (Vec::new(), Vec::new());
-            below(1.0, &rows[0], &rows[1], &mut found);
-            below_row(1.0, &rows[0], &rows[1], &mut expected);
+            below(1.0, tile.as_flattened(), rtts.as_flattened(), &mut found);
+            plain_below(1.0, tile.as_flattened(), rtts.as_flattened(), &mut expected);
             prop_assert_eq!(found, expected);
         }
 
         #[test]
-        fn lists_hold_the_cheapest_of_what_was_offered(rows in rows()) {
-            let mut lists = Lists::<3>::new(3 * LANES);
-            for (id, row) in (0..).zip(&rows) {
-                offer(&mut lists, 0, Offer { id, base: 0.5, row }, None);
-            }
-            for lane in 0..3 * LANES {
-                let mut all: Vec<(f32, u16)> = (0..).zip(&rows).map(|(id, row)| (0.5 + row[lane], id)).collect();
+        fn lists_hold_the_cheapest_of_what_was_offered(tile in tile()) {
+            let mut lists = Lists::<3>::new(WIDTH);
+            let ids: Vec<u16> = (0..20).collect();
+            offer(&mut lists, 0, Offers { ids: &ids, bases: &[0.5; 20], tile: &tile }, None);
+            for lane in 0..LANES {
+                let mut all: Vec<(f32, u16)> = (0..).zip(&tile).map(|(id, row)| (0.5 + row[lane], id)).collect();
                 all.retain(|(cost, _)| cost.is_finite());
                 all.sort_by(|a, b| a.0.total_cmp(&b.0).then(a.1.cmp(&b.1)));
                 all.truncate(3);
