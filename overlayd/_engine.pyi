@@ -44,7 +44,9 @@ class PathSearch:
     path, `to_relay` [n, k] and `from_relay` [k, n] within one; `relays` [k] int16 are the relays' nodes,
     `passage` [k] what each costs. A path whose RTT (`rtt` [n, n], `per_relay` for each relay) is above
     `limit` [n, n] costs `penalty` more. Exact over all single relays and over all pairs of relays whose
-    second is one of the `second` most useful. ValueError where shapes do not fit together. Runs without the GIL.
+    second is one of the `second` most useful. Searches run without the GIL.
+
+    ValueError where shapes do not fit together.
     """
 
     def __new__(

@@ -19,7 +19,7 @@ from controller.planner.search import (
     Paths,
     Relays,
     Search,
-    Taken,
+    disjoint,
     path_cost,
     path_sum,
 )
@@ -159,10 +159,9 @@ def _back_up(number: int, costs: Costs, search: Search, forecast: Forecast, tabl
     """
     paths = table.relays[number]
     old = [paths[:, :, position].copy() for position in range(1, PATHS)]
-    taken = Taken.nothing(len(paths))
     for position in range(1, PATHS):
-        taken.add(paths[:, :, position - 1])
-        found = search.best(taken)
+        before = paths[:, :, :position]
+        found = search.best(before)
         relays, cost = found.relays, found.cost
         for kept in reversed(old):
             kept_cost = path_cost(costs, kept)
@@ -170,7 +169,7 @@ def _back_up(number: int, costs: Costs, search: Search, forecast: Forecast, tabl
             with np.errstate(invalid="ignore"):
                 good = np.isfinite(kept_cost) & (kept_cost - found.cost <= slack)
             good |= _unheard(forecast, kept)
-            good &= taken.free(kept)
+            good &= disjoint(kept, before)
             relays = np.where(good[..., None], kept, relays)
             cost = np.where(good, kept_cost, cost)
         asked = forecast.alive[:, None, None]
