@@ -42,12 +42,13 @@ Days = Annotated[float, msgspec.Meta(gt=0)]
 
 class StoreSection(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """How long history is kept: of links frame by frame, of routes and of links by five minutes, of links by
-    the hour.
+    the hour. What decisions were made from is kept as long as frames are, up to ``decisions_gb``.
     """
 
     frames_days: Days = 1.0
     retention_days: Days = 7.0
     hourly_days: Days = 90.0
+    decisions_gb: Annotated[float, msgspec.Meta(ge=0)] = 4.0
 
 
 class LogSection(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -124,6 +125,7 @@ telemetry_interval = {config.decisions.telemetry_interval}    # how often agents
 frames_days = {config.store.frames_days}            # of links as they were reported, and of what was decided
 retention_days = {config.store.retention_days}         # of route history, and of links by five minutes
 hourly_days = {config.store.hourly_days}           # of links by the hour
+decisions_gb = {config.store.decisions_gb}           # at most, for what `explain --at` tells
 
 [log]
 level = {_quoted(config.log.level)}

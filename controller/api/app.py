@@ -12,10 +12,9 @@ from fastapi.responses import JSONResponse, PlainTextResponse, Response
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
 
-from controller.api.asking import MISSING, ClassName, NodeName, OptionalName, find_class, find_node
+from controller.api.asking import MISSING, ClassName, OptionalName, find_class, find_node
 from controller.api.metrics import exposition
 from controller.api.models import (
-    Explanation,
     Health,
     LinkList,
     NewTokenModel,
@@ -118,17 +117,6 @@ def _add_mesh(router: APIRouter, service: Service) -> None:
                 None if class_ is None else find_class(service, class_),
             )
         )
-
-    @router.get("/explain", responses=MISSING)
-    async def explain(src: NodeName, dst: NodeName, class_: ClassName = None) -> Explanation:
-        """Why traffic takes the path it takes: chosen and rejected paths, forecast beside measurement."""
-        number = 0 if class_ is None else find_class(service, class_)
-        found = View(service, now()).explanation(find_node(service, src), find_node(service, dst), number)
-        if found is None:
-            raise HTTPException(
-                404, f"there is no route from {src} to {dst} yet; traffic takes the direct path"
-            )
-        return found
 
 
 def _add_tokens(router: APIRouter, service: Service) -> None:

@@ -166,6 +166,11 @@ class RouteEventModel(Model):
 
 
 class Explanation(Model):
+    """Why a route is as it is, or was: ``reason`` and ``decidedAt`` are of when its primary was chosen,
+    candidates are as the newest decision weighed them, which was made at ``figuresAt`` (null where none is
+    kept). ``history`` are changes until then, newest first.
+    """
+
     schema_: Literal["overlayd.explanation/1"] = "overlayd.explanation/1"
     source: str
     destination: str
@@ -174,6 +179,7 @@ class Explanation(Model):
     reason: str
     decider: str
     decided_at: str
+    figures_at: str | None = None
     candidates: list[CandidateModel]
     history: list[RouteEventModel]
 

@@ -1,4 +1,5 @@
-"""Questions about the past: the matrix of links at a time, and how a route came to be what it is.
+"""Questions about a moment, this one or one of the past: the matrix of links, why a route is what it is, and
+how it came to be.
 
 What takes long is done in threads, so that agents are served meanwhile. Called by `controller.api.app`.
 """
@@ -19,8 +20,9 @@ from controller.api.asking import (
     find_node,
     unix_seconds,
 )
-from controller.api.models import LinkMatrix, RouteChange, RouteHistory
-from controller.api.views import View
+from controller.api.models import Explanation, LinkMatrix, RouteChange, RouteHistory
+from controller.api.views import HISTORY, PastView, View
+from controller.enrolment.errors import NotAMember
 from controller.registry import timestamp
 from controller.server.archive import Moment
 from controller.server.service import Service, now
@@ -63,6 +65,39 @@ def add_past(router: APIRouter, service: Service) -> None:
             if event.class_id < len(classes)
         ]
         return RouteHistory(source=src, destination=dst, items=items)
+
+    @router.get("/explain", responses=MISSING)
+    async def explain(
+        src: NodeName, dst: NodeName, class_: ClassName = None, at: MomentText = None
+    ) -> Explanation:
+        """Why traffic takes the path it takes, or took: chosen and rejected paths, forecast beside
+        measurement.
+        """
+        number = 0 if class_ is None else find_class(service, class_)
+        if at is not None:
+            return await asyncio.to_thread(_explain_past, service, src, dst, number, unix_seconds(at))
+        found = View(service, now()).explanation(find_node(service, src), find_node(service, dst), number)
+        if found is None:
+            raise HTTPException(
+                404, f"there is no route from {src} to {dst} yet; traffic takes the direct path"
+            )
+        return found
+
+
+def _explain_past(service: Service, src: str, dst: str, class_id: int, unix_s: float) -> Explanation:
+    decision = service.archive.decision(unix_s)
+    if decision is None:
+        raise HTTPException(404, f"no decision is kept that was in force at {timestamp(unix_s)}")
+    view = PastView(service, decision)
+    source, destination = view.find(src), view.find(dst)
+    if source is None or destination is None:
+        missing = src if source is None else dst
+        raise NotAMember(f"there was no node named {missing!r} at {timestamp(unix_s)}")
+    events = service.archive.changes(source, destination, class_id, HISTORY, unix_s)
+    found = view.past_explanation(source, destination, class_id, events)
+    if found is None:
+        raise HTTPException(404, f"there was no route from {src} to {dst} at {timestamp(unix_s)}")
+    return found
 
 
 async def _moment(service: Service, at: str | None) -> Moment:

@@ -2,9 +2,11 @@
 
 import math
 import time
+from collections.abc import Mapping, Sequence
 
 import msgspec
 import numpy as np
+from msgspec.structs import replace
 
 from controller.api.models import (
     CandidateModel,
@@ -17,12 +19,14 @@ from controller.api.models import (
     TokenModel,
 )
 from controller.core.controller import PathReport
+from controller.core.decision import Decision
 from controller.core.messages import Instant, RouteEvent
 from controller.enrolment.tokens import TokenGrant
 from controller.registry import Node, timestamp
 from controller.server.service import Service
 from overlayd.model.ids import NodeId, Path
 from overlayd.model.route import Candidate, Route
+from overlayd.model.service import ServiceClass
 
 REJECTED = 8
 HISTORY = 20
@@ -99,15 +103,30 @@ class View:
         if route is None:
             return None
         events = self._service.state.store.history(source, destination, class_id, HISTORY)
+        reports = {c.path: core.path_report(source, destination, class_id, c.path) for c in route.candidates}
+        return self._explanation(source, route, core.services[class_id], events, reports, core.decided_at)
+
+    def _explanation(
+        self,
+        source: NodeId,
+        route: Route,
+        service: ServiceClass,
+        events: Sequence[RouteEvent],
+        reports: Mapping[Path, PathReport | None],
+        figures_at: float | None,
+    ) -> Explanation:
         return Explanation(
             source=self._name(source),
-            destination=self._name(destination),
-            class_=core.services[class_id].name,
-            objective=core.services[class_id].objective,
+            destination=self._name(route.destination),
+            class_=service.name,
+            objective=service.objective,
             reason=route.reason,
             decider=route.decider,
             decided_at=timestamp(route.decided_at),
-            candidates=[self._candidate(source, class_id, candidate) for candidate in route.candidates],
+            figures_at=None if figures_at is None else timestamp(figures_at),
+            candidates=[
+                self._candidate(candidate, reports.get(candidate.path)) for candidate in route.candidates
+            ],
             history=[self.event(event) for event in events],
         )
 
@@ -122,8 +141,7 @@ class View:
             decided_at=timestamp(route.decided_at),
         )
 
-    def _candidate(self, source: NodeId, class_id: int, candidate: Candidate) -> CandidateModel:
-        report = self._service.core.path_report(source, candidate.path[-1], class_id, candidate.path)
+    def _candidate(self, candidate: Candidate, report: PathReport | None) -> CandidateModel:
         return CandidateModel(
             path=self._path(candidate.path),
             verdict=candidate.verdict.value,
@@ -159,6 +177,35 @@ class View:
 
     def _name(self, node: NodeId) -> str:
         return self._names.get(node, f"#{node}")
+
+
+class PastView(View):
+    """Names and figures as a decision of the past knew them."""
+
+    def __init__(self, service: Service, decision: Decision) -> None:
+        super().__init__(service, decision.now)
+        self._decision = decision
+        self._names |= {vertex.id: vertex.name for vertex in decision.vertices}
+
+    def find(self, name: str) -> NodeId | None:
+        """Return who had that name when it was decided."""
+        return next((vertex.id for vertex in self._decision.vertices if vertex.name == name), None)
+
+    def past_explanation(
+        self, source: NodeId, destination: NodeId, class_id: int, events: Sequence[RouteEvent]
+    ) -> Explanation | None:
+        """Return why the route was as it was, by making the decision again; ``events`` are the changes until
+        then.
+        """
+        route = self._decision.explain(source, destination, class_id, REJECTED)
+        if route is None:
+            return None
+        chosen = next((e for e in events if e.decider == "controller" and e.after == route.paths[0]), None)
+        if chosen is not None:  # the primary was chosen when it was, for what it was
+            route = replace(route, reason=chosen.reason, decided_at=chosen.at)
+        return self._explanation(
+            source, route, self._decision.services[class_id], events, {}, self._decision.now.unix_s
+        )
 
 
 def token_models(service: Service) -> list[TokenModel]:

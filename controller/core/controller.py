@@ -197,6 +197,11 @@ class Controller:
             return published
         return replace(fresh, reason=published.reason)
 
+    @property
+    def decided_at(self) -> float | None:
+        """When the newest decision was made (Unix seconds); None before the first."""
+        return None if self._decided is None else self._decided.question.now.unix_s
+
     def path_report(
         self, source: NodeId, destination: NodeId, class_id: int, path: Sequence[NodeId]
     ) -> PathReport | None:

@@ -44,6 +44,15 @@ class Decision:
                 gone.append((ingress, self.vertices[destination].id, number))
         return Decided(self, made, explainer, tuple(routes), tuple(gone))
 
+    def explain(self, source: NodeId, destination: NodeId, class_id: int, rejected: int) -> Route | None:
+        """Make the decision again, and tell of one route; None if it knew no such nodes, or found no path."""
+        index = {vertex.id: place for place, vertex in enumerate(self.vertices)}
+        if source not in index or destination not in index or class_id >= len(self.services):
+            return None
+        made = plan(self.vertices, self.services, self.forecast, self.table, self.now.monotonic_ns)
+        explainer = Explainer(made, self.vertices, self.services)
+        return explainer.route(class_id, index[source], index[destination], self.now.unix_s, rejected)
+
 
 @dataclass(frozen=True, slots=True)
 class Decided:

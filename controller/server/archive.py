@@ -1,5 +1,5 @@
-"""What is asked about the past: links at any time, as finely as it is still kept, and changes of routes.
-I/O: the store.
+"""What is asked about the past: links at any time, as finely as it is still kept, decisions, and changes of
+routes. I/O: the store.
 
 Each telemetry interval a frame comes in; five minutes of frames are rolled up to one, and an hour of those
 again (`controller.topology.frames`). Within the next coarser step a frame is kept as the difference to the
@@ -15,7 +15,9 @@ from pathlib import Path
 from typing import Final
 
 from controller.config import StoreSection
+from controller.core.decision import Decision
 from controller.core.messages import RouteEvent
+from controller.core.record import BadRecord, pack_decision, unpack_decision
 from controller.store.store import Store
 from controller.topology.frames import BadFrame, LinkFrame, pack_frame, roll_up, unpack_frame
 from overlayd.model.ids import NodeId
@@ -62,6 +64,7 @@ class Archive:
         fine = Level(0, interval_s, max(FIVE_MINUTES.span_s, interval_s))
         self._levels = (fine, FIVE_MINUTES, HOURS)
         self._days = (keep.frames_days, keep.retention_days, keep.hourly_days)
+        self._most_bytes = keep.decisions_gb * 1e9
         self._writer, self._reader = Store.open(database), Store.open(database)
         self._writing, self._reading = threading.Lock(), threading.Lock()
         self._last: dict[int, tuple[float, float, LinkFrame]] = {}
@@ -85,6 +88,7 @@ class Archive:
         with self._writing, self._writer.transaction():
             for level, days in zip(self._levels, self._days, strict=True):
                 self._writer.prune_frames(level.number, unix_s - days * DAY_S)
+            self._writer.prune_decisions(unix_s - self._days[0] * DAY_S, self._most_bytes)
 
     def at(self, unix_s: float) -> Moment | None:
         """Return the links as they were, by the finest level that still knows; None if none does."""
@@ -103,6 +107,26 @@ class Archive:
             if frame is not None:
                 return Moment(chain[-1][0], level.span_s, frame)
         return None
+
+    def keep_decision(self, decision: Decision) -> None:
+        """Keep what a decision was made from. Raises ``sqlite3.Error``."""
+        inputs = pack_decision(decision)
+        with self._writing, self._writer.transaction():
+            self._writer.append_decision(decision.now.unix_s, inputs)
+
+    def decision(self, unix_s: float) -> Decision | None:
+        """Return the newest decision that was made until then; None if it is not kept, or not readable any
+        more.
+        """
+        with self._reading:
+            inputs = self._reader.decision(unix_s)
+        if inputs is None:
+            return None
+        try:
+            return unpack_decision(inputs)
+        except BadRecord as error:
+            LOG.warning("the decision in force at %d cannot be read: %s", unix_s, error)
+            return None
 
     def changes(
         self, source: NodeId, destination: NodeId, class_id: int | None, limit: int, until: float | None

@@ -114,9 +114,10 @@ class Service:
             try:
                 await asyncio.wait_for(self._wake.wait(), wait)
             except TimeoutError:
-                if (decision := self.core.begin(now())) is not None:
+                moment = now()  # the same for both: a tick that found a decision due would make it here
+                if (decision := self.core.begin(moment)) is not None:
                     deciding.create_task(self._decide(decision))
-                self.dispatch(Tick())
+                self._carry_out(self.core.handle(Tick(), moment))
 
     async def _decide(self, decision: Decision) -> None:
         """Plan in another thread; agents are served meanwhile."""
@@ -130,6 +131,8 @@ class Service:
         self._carry_out(self.core.complete(decided, now()))
         if decided.routes:
             LOG.info("published %d routes", len(decided.routes))
+        with _tolerating_store():
+            await asyncio.to_thread(self.archive.keep_decision, decision)
 
     def _carry_out(self, commands: list[Command]) -> None:
         self.meters.note(commands)

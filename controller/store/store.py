@@ -284,6 +284,26 @@ class Store:
             for at, s, d, c, decider, before, after, reason, route in rows
         ]  # fmt: skip
 
+    # Decisions
+
+    def append_decision(self, unix_s: float, inputs: bytes) -> None:
+        self._sql.execute("INSERT OR REPLACE INTO decisions VALUES (?,?,?)", (unix_s, len(inputs), inputs))
+
+    def decision(self, until: float) -> bytes | None:
+        """Return what the newest decision not later than ``until`` was made from."""
+        row = self._sql.execute(
+            "SELECT inputs FROM decisions WHERE at <= ? ORDER BY at DESC LIMIT 1", (until,)
+        ).fetchone()
+        return None if row is None else row[0]
+
+    def prune_decisions(self, before: float, most_bytes: float) -> None:
+        """Forget decisions older than ``before``, and the oldest ones above so many bytes in all."""
+        self._sql.execute(
+            "DELETE FROM decisions WHERE at < ? OR at IN (SELECT at FROM"
+            " (SELECT at, sum(size) OVER (ORDER BY at DESC) AS held FROM decisions) WHERE held > ?)",
+            (before, most_bytes),
+        )
+
     # Link frames
 
     def append_frame(self, level: int, unix_s: float, base: float, frame: bytes) -> None:

@@ -181,6 +181,7 @@ def _explain(verbs: _Verbs) -> None:
     _asks_agent(made)
     _asks_controller(made)
     _takes_class(made)
+    _takes_moment(made, "--at")
     made.add_argument(
         "places", nargs="+", metavar="[SRC] DST", help="source (default: this node) and destination"
     )

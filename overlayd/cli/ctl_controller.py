@@ -8,6 +8,7 @@ import http.client
 import ipaddress
 import json
 import socket
+import time
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode, urlsplit
@@ -25,6 +26,7 @@ from overlayd.cli.ctl_failure import (
     Failure,
 )
 from overlayd.cli.ctl_output import NOTHING, emit, emit_lines, milliseconds, percent, say, table, way
+from overlayd.model.duration import seconds_of
 
 TIMEOUT_S = 10.0
 _EXIT_CODES = {400: USAGE, 401: DENIED, 403: DENIED, 404: NOT_FOUND, 409: CONFLICT, 422: USAGE}
@@ -46,6 +48,8 @@ def explain(arguments: argparse.Namespace, source: str, destination: str) -> int
     query = {"src": source, "dst": destination}
     if arguments.service:
         query["class"] = arguments.service
+    if arguments.at:
+        query["at"] = moment(arguments.at)
     document = request(arguments, "GET", "/v1/explain", query)
     if arguments.output != "table":
         return _machine_readable(arguments, document, "candidates")
@@ -54,6 +58,8 @@ def explain(arguments: argparse.Namespace, source: str, destination: str) -> int
         f"decided by the {document['decider']} at {document['decidedAt']}, objective {document['objective']}"
     )
     say(f"{said}: {document['reason']}")
+    if document.get("figuresAt"):
+        say(f"figures of the decision at {document['figuresAt']}")
     rows: list[tuple[str, ...]] = []
     for candidate in document["candidates"]:
         seen = candidate["endToEnd"] or {"rttMs": None, "lossRatio": None, "active": False}
@@ -130,6 +136,15 @@ def request(
         hint = "; name a file with the admin token with --token-file" if answer.status == 401 else ""
         raise Failure(_EXIT_CODES.get(answer.status, FAILED), f"{said}{hint}")
     return document
+
+
+def moment(text: str) -> str:
+    """Return what the API is asked: ``15m`` is that long ago, anything else is the controller's to read."""
+    try:
+        ago_s = seconds_of(text)
+    except argparse.ArgumentTypeError:
+        return text
+    return f"{time.time() - ago_s:.3f}"
 
 
 class _UnixConnection(http.client.HTTPConnection):

@@ -1,12 +1,10 @@
 """``overlayctl link matrix`` and ``route history``: what a controller remembers. I/O: its API, stdout."""
 
 import argparse
-import time
 
-from overlayd.cli.ctl_controller import request
+from overlayd.cli.ctl_controller import moment, request
 from overlayd.cli.ctl_failure import OK
 from overlayd.cli.ctl_output import NOTHING, emit, emit_lines, say, table, way
-from overlayd.model.duration import seconds_of
 
 _UNITS = {"rtt": "ms", "loss": "% lost", "residual": "% lost after repair"}
 
@@ -65,12 +63,3 @@ def history(arguments: argparse.Namespace) -> int:
         ]
         say(table(("AT", "CLASS", "CHANGE", "DECIDED BY", "REASON"), rows))
     return OK
-
-
-def moment(text: str) -> str:
-    """Return what the API is asked: ``15m`` is that long ago, anything else is the controller's to read."""
-    try:
-        ago_s = seconds_of(text)
-    except argparse.ArgumentTypeError:
-        return text
-    return f"{time.time() - ago_s:.3f}"

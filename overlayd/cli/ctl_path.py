@@ -26,6 +26,8 @@ def explain(arguments: argparse.Namespace) -> int:
     *source, destination = arguments.places
     if len(source) > 1:
         raise Failure(USAGE, "explain takes one place (the destination) or two (source and destination)")
+    if arguments.at and not arguments.controller:
+        raise Failure(USAGE, "only a controller remembers; name it with --controller URL")
     if arguments.controller:
         from overlayd.cli.ctl_controller import explain as explain_from_controller
 

@@ -1,6 +1,7 @@
 """The HTTP API of a running controller."""
 
 import asyncio
+import time
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ from controller.api.openapi import document
 from controller.topology.frames import LinkFrame
 from overlayd.model.ids import ClassId, NodeId
 from overlayd.protocol.controller import Switched
-from tests.controller.client import agent, join, sample
+from tests.controller.client import agent, join, sample, silent
 from tests.controller.running import RunningController, controller
 
 COMMITTED = Path(__file__).parents[3] / "docs" / "openapi.json"
@@ -201,3 +202,45 @@ def test_the_past_is_asked_for_by_a_time_and_told_by_the_frame_before_it(tmp_pat
             assert answer.status_code == 422 and "is no time" in answer.json()["problem"]
 
     asyncio.run(story())
+
+
+def test_a_choice_of_the_past_is_explained_with_the_figures_it_was_made_with(tmp_path: Path) -> None:
+    async def story() -> None:
+        async with controller(tmp_path) as mesh, client(mesh) as api:
+            a, b, k = [await mesh.join(name, relay=True) for name in ("a", "b", "k")]
+            async with agent(mesh.url, a) as at_a, agent(mesh.url, b) as at_b, agent(mesh.url, k) as at_k:
+                for one in (at_a, at_b, at_k):
+                    await one.hello()
+                await at_a.report(sample(b.id, 100, loss=0.08), sample(k.id, 15))
+                await at_b.report(sample(a.id, 100, loss=0.08), sample(k.id, 15))
+                await at_k.report(sample(a.id, 15), sample(b.id, 15))
+                before = await explained(api, "a", "b", wanted=["k", "b"])
+                asked = {"src": "a", "dst": "b", "at": str(time.time())}
+                await asyncio.sleep(1.1)
+                for one, peer in ((at_a, k), (at_k, a)):
+                    await one.report(silent(peer.id), urgent=True)
+                await explained(api, "a", "b", wanted=["b"])
+                past = await until_kept(api, asked)
+                for key in ("reason", "decidedAt", "class"):
+                    assert past[key] == before[key], key
+                assert past["candidates"][0]["path"] == ["k", "b"]
+                assert past["candidates"][0]["measuredRttMs"] == 30
+                assert past["history"][0]["after"] == ["k", "b"]
+                for wrong, said in (
+                    ({"at": "2020-01-01T00:00:00Z"}, "no decision is kept"),
+                    ({"src": "x"}, "there was no node named 'x'"),
+                ):
+                    answer = await api.get("/v1/explain", params=asked | wrong)
+                    assert answer.status_code == 404 and said in answer.json()["problem"]
+
+    asyncio.run(story())
+
+
+async def until_kept(api: httpx.AsyncClient, asked: dict[str, str]) -> dict[str, Any]:
+    """Ask until the decision of that time is in the store."""
+    async with asyncio.timeout(20):
+        while True:
+            answer = await api.get("/v1/explain", params=asked)
+            if answer.status_code == 200 and answer.json()["candidates"][0]["path"] == ["k", "b"]:
+                return answer.json()
+            await asyncio.sleep(0.1)

@@ -210,11 +210,13 @@ def test_json_is_the_controllers_own_document(
 
 def test_questions_carry_their_parameters(api: Api, token: Path) -> None:
     run(api, token, "explain", "paris", "berlin", "--class", "realtime")
+    run(api, token, "explain", "paris", "berlin", "--at", "2024-01-01T00:00:00Z")
     run(api, token, "route", "list", "--source", "paris")
     run(api, token, "link", "matrix", "--metric", "loss", "--at", "2024-01-01T00:00:00Z")
     run(api, token, "route", "history", "paris", "berlin", "--class", "bulk", "--limit", "5")
     assert [path for _, path, _ in api.asked] == [
         "/v1/explain?src=paris&dst=berlin&class=realtime",
+        "/v1/explain?src=paris&dst=berlin&at=2024-01-01T00%3A00%3A00Z",
         "/v1/routes?src=paris",
         "/v1/links/matrix?metric=loss&at=2024-01-01T00%3A00%3A00Z",
         "/v1/routes/history?src=paris&dst=berlin&limit=5&class=bulk",
