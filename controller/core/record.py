@@ -5,10 +5,11 @@ Matrices are kept exactly. A record of a version whose inputs were others cannot
 """
 
 import zlib
-from typing import Any, get_origin
+from typing import Any, cast, get_origin
 
 import msgspec
 import numpy as np
+from numpy.typing import NDArray
 
 from controller.core.decision import Decision
 
@@ -40,7 +41,8 @@ def unpack_decision(blob: bytes) -> Decision:
 
 def _to_matrix(value: Any) -> Any:
     if isinstance(value, np.ndarray):
-        return _Matrix(value.dtype.str, value.shape, np.ascontiguousarray(value).tobytes())
+        matrix = cast("NDArray[Any]", value)
+        return _Matrix(matrix.dtype.str, matrix.shape, matrix.tobytes())
     raise TypeError(f"{type(value).__name__} in a decision")
 
 
