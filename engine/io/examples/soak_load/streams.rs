@@ -11,6 +11,11 @@ use crate::{Found, Job, Kind, ready, wrong};
 
 const BUFFER: usize = 256 << 10;
 const PATIENCE: Duration = Duration::from_secs(60);
+/// A receiver calls to who will reset: when the connection stands, or a reset that overtakes what confirms it would end one that nobody ever
+/// heard of; and again while nothing comes, as a reset that was lost is not sent again, but answers a call.
+const CALL: [u8; 1] = [0];
+const CALL_AGAIN: Duration = Duration::from_secs(1);
+const CALLS: u64 = PATIENCE.as_secs();
 /// An urgent pointer has 16 bits: no more than this may be between it and what the other end has.
 const BEFORE_URGENT: usize = 32 << 10;
 /// Streams of numbers.
@@ -96,6 +101,11 @@ fn receive_one(
 ) -> io::Result<()> {
     let (mut connection, _) = listener.accept()?;
     connection.set_read_timeout(Some(PATIENCE))?;
+    let mut calls = 0;
+    if plan.reset {
+        connection.set_read_timeout(Some(CALL_AGAIN))?;
+        connection.write_all(&CALL)?;
+    }
     let urgent = job.kind == Kind::Urgent;
     if urgent {
         set(&connection, libc::SOL_SOCKET, libc::SO_OOBINLINE, 1)?;
@@ -123,6 +133,12 @@ fn receive_one(
                 at += length as u64;
             }
             Err(error) if error.kind() == ErrorKind::Interrupted => {}
+            Err(error) if error.kind() == ErrorKind::WouldBlock && plan.reset && calls < CALLS => {
+                calls += 1;
+                if let Err(error) = connection.write_all(&CALL) {
+                    break Some(error);
+                }
+            }
             Err(error) => break Some(error),
         }
     };
@@ -150,6 +166,11 @@ fn send_one(remote: SocketAddr, job: &Job, plan: &Plan) -> io::Result<u32> {
     // One that heeds marks of congestion, and says so.
     choose_control(&connection, *b"cubic")?;
     connection.set_nodelay(plan.seed % 2 == 1)?;
+    if plan.reset {
+        connection.set_read_timeout(Some(PATIENCE))?;
+        let mut call = CALL;
+        connection.read_exact(&mut call)?;
+    }
     let mut sizes = Dice::new(plan.seed, SIZES);
     let mut places = urgent_places(job).peekable();
     let mut buffer = vec![0; BUFFER];
