@@ -76,14 +76,15 @@ bench-shards: setup ## engines of 1 to 4 shards, measured interleaved (ROUNDS=5,
 	$(BIN)/python -m tests.bench.shards --rounds $(ROUNDS)
 
 .PHONY: bench-overload
-bench-overload: setup ## more offered than a bottleneck, or the engine, carries (5 minutes; root)
+bench-overload: setup ## more offered than a bottleneck, or the engine, carries (7 minutes; root)
 	$(CARGO) build --release --locked --quiet --package overlayd-io --examples
 	$(BIN)/python -m tests.bench.overload
 
 GB ?= 20
+SEED ?= 0
 .PHONY: soak
 soak: setup ## all kinds of traffic between two engines, compared byte for byte (GB=20 each way; root)
-	$(BIN)/python -m tests.soak --gb $(GB)
+	$(BIN)/python -m tests.soak --gb $(GB) --seed $(SEED)
 
 HOSTS ?= 20
 MINUTES ?= 10
