@@ -66,6 +66,11 @@ bench-engine: setup ## what a packet costs inside the engine, without a kernel (
 	@mkdir -p build/bench
 	$(CARGO) bench --locked --quiet --package overlayd-node --bench engine -- $(CURDIR)/build/bench/engine.json
 
+.PHONY: bench-codec
+bench-codec: setup ## the erasure code by kernel, beside reed-solomon-simd, and a million windows beside the oracle (2 minutes)
+	@mkdir -p build/bench
+	$(CARGO) bench --locked --quiet --package overlayd-fec --bench codec -- $(CURDIR)/build/bench/codec.json
+
 ROUNDS ?= 5
 .PHONY: bench-dataplane
 bench-dataplane: setup ## we, the peers, raw veth and a bare loop, measured interleaved (ROUNDS=5, 12 minutes each; root)

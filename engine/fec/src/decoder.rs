@@ -7,8 +7,10 @@
 
 use core::fmt;
 
-use crate::slots::{Slots, total};
-use crate::system::{Row, SYSTEM_COLUMNS, SYSTEM_PARTS, System};
+use crate::kernel::{FUSED, Term, blocks_for};
+use crate::slots::Slots;
+use crate::store::{Store, total};
+use crate::system::{SYSTEM_COLUMNS, SYSTEM_PARTS, System};
 use crate::{Kernel, LENGTH_BYTES, RepairHeader, WINDOW_LIMIT, matrix};
 
 /// How many of the latest source symbols a decoder remembers.
@@ -29,8 +31,12 @@ pub struct Decoder {
     latest: Option<u64>,
     /// Whether something arrived since the last look that may determine a missing symbol.
     stale: bool,
-    sum: Box<[u8]>,
+    /// Where symbols come into being, some at once.
+    sums: Store,
 }
+
+/// A symbol that the arrivals determine: its number and the row of the system that says so.
+type Determined = (u64, usize);
 
 /// What an arrival was worth to the decoder. It says nothing on whether a packet is to be delivered: a source
 /// symbol may be too old for the code and still be the first copy of its packet.
@@ -60,16 +66,16 @@ impl Decoder {
     /// `289 · symbol_bytes` bytes, once; the pages are untouched until they are needed.
     pub fn new(symbol_bytes: usize) -> Self {
         let kernel = Kernel::detect();
-        let stride = LENGTH_BYTES + symbol_bytes.min(u16::MAX.into());
+        let limit = LENGTH_BYTES + symbol_bytes.min(u16::MAX.into());
         Self {
             kernel,
-            sources: Slots::new(DECODER_RING, stride),
-            repairs: Slots::new(PENDING_REPAIRS, stride),
+            sources: Slots::new(DECODER_RING, limit),
+            repairs: Slots::new(PENDING_REPAIRS, limit),
             covered: [(0, 0); PENDING_REPAIRS],
             system: System::new(kernel),
             latest: None,
             stale: false,
-            sum: vec![0; stride].into_boxed_slice(),
+            sums: Store::new(FUSED * blocks_for(limit)),
         }
     }
 
@@ -86,7 +92,7 @@ impl Decoder {
     /// Takes a source symbol, given in pieces.
     pub fn source(&mut self, seq: u32, parts: &[&[u8]]) -> Result<Arrival, Refusal> {
         let bytes = total(parts);
-        if bytes > self.sources.stride() - LENGTH_BYTES {
+        if bytes > self.sources.limit() - LENGTH_BYTES {
             return Err(Refusal::Length { bytes });
         }
         let seq = u64::from(seq);
@@ -123,7 +129,7 @@ impl Decoder {
         self.covered[slot] = (first, last);
         let columns = (first..=last).map(|seq| self.sources.index(seq));
         self.system
-            .insert(slot, columns.zip(matrix::coefficients(header.row, first)));
+            .insert(slot, columns.zip(matrix::coefficients([header.row], first)));
         self.stale = true;
         Ok(Arrival::New)
     }
@@ -136,30 +142,81 @@ impl Decoder {
         }
         self.system.reduce();
         let oldest = self.oldest();
-        let mut recovered = 0;
-        while let Some((seq, row)) = earliest(self.system.solved(), oldest) {
-            // A solved row is 1 · the missing symbol + known ones = a sum of repair symbols.
-            self.sum.fill(0);
-            for (slot, coefficient) in row.parts() {
-                self.kernel
-                    .mul_add(&mut self.sum, self.repairs.read(slot), coefficient);
-            }
-            for (slot, coefficient) in row.columns().filter(|&(slot, _)| slot != row.pivot()) {
-                self.kernel
-                    .mul_add(&mut self.sum, self.sources.read(slot), coefficient);
-            }
-            let slot = row.pivot();
-            let Some(symbol) = trim(&self.sum) else {
-                self.system.clear();
-                return Err(Refusal::Inconsistent { seq: seq as u32 });
-            };
+        let mut determined: [Determined; PENDING_REPAIRS] = [(0, 0); PENDING_REPAIRS];
+        let mut count = 0;
+        for (row, pivot) in self.system.solved() {
+            // Of the numbers that fall on a column only one is remembered.
+            let seq = oldest + (pivot as u64).wrapping_sub(oldest) % DECODER_RING as u64;
+            determined[count] = (seq, row);
+            count += 1;
+        }
+        determined[..count].sort_unstable();
+        let outcome = self.restore_all(&determined[..count], &mut on);
+        match outcome {
+            Err(_) => self.system.clear(),
+            Ok(()) => self.system.forget_solved(),
+        }
+        outcome.map(|()| count)
+    }
+
+    fn restore_all(
+        &mut self,
+        determined: &[Determined],
+        on: &mut impl FnMut(u32, &[u8]),
+    ) -> Result<(), Refusal> {
+        let (fours, rest) = determined.as_chunks::<FUSED>();
+        for four in fours {
+            self.restore(four, on)?;
+        }
+        let (twos, rest) = rest.as_chunks::<2>();
+        for two in twos {
+            self.restore(two, on)?;
+        }
+        rest.iter()
+            .try_for_each(|one| self.restore(core::array::from_ref(one), on))
+    }
+
+    /// Works out some symbols together: what is known of one is mostly known of the others, and read once.
+    fn restore<const R: usize>(
+        &mut self,
+        determined: &[Determined; R],
+        on: &mut impl FnMut(u32, &[u8]),
+    ) -> Result<(), Refusal> {
+        let blocks = self.sum_up(determined.map(|(_, row)| row));
+        for (place, (seq, _)) in determined.iter().enumerate() {
+            let sum = &self.sums.blocks()[place * blocks..][..blocks];
+            let symbol =
+                trim(sum.as_flattened()).ok_or(Refusal::Inconsistent { seq: *seq as u32 })?;
+            let slot = self.sources.index(*seq);
             self.sources.write(slot, symbol);
             self.system.mark_known(slot);
-            self.system.reduce();
-            on(seq as u32, &self.sources.read(slot)[LENGTH_BYTES..]);
-            recovered += 1;
+            on(*seq as u32, &self.sources.read(slot)[LENGTH_BYTES..]);
         }
-        Ok(recovered)
+        Ok(())
+    }
+
+    /// A solved row is 1 · the missing symbol + known ones = a sum of repair symbols. Writes the missing symbols of some rows, one behind the
+    /// other and each of so many blocks as it answers.
+    fn sum_up<const R: usize>(&mut self, rows: [usize; R]) -> usize {
+        let parts = self.system.parts_of(rows).map(|(slot, coefficients)| Term {
+            blocks: self.repairs.blocks(slot),
+            coefficients,
+        });
+        let columns = self.system.known_of(rows).map(|(slot, coefficients)| Term {
+            blocks: self.sources.blocks(slot),
+            coefficients,
+        });
+        let terms = parts.chain(columns);
+        let blocks = terms.clone().map(|term| term.blocks.len()).max();
+        let blocks = blocks.unwrap_or_default();
+        let mut rest = self.sums.blocks_mut();
+        let mut sums = [(); R].map(|()| {
+            let (sum, after) = core::mem::take(&mut rest).split_at_mut(blocks);
+            rest = after;
+            sum
+        });
+        self.kernel.sum_up(&mut sums, terms);
+        blocks
     }
 
     /// How many repair symbols wait for more, at most [`PENDING_REPAIRS`].
@@ -172,7 +229,7 @@ impl Decoder {
         let RepairHeader {
             first_seq, span, ..
         } = header;
-        if bytes.len() < LENGTH_BYTES || bytes.len() > self.repairs.stride() {
+        if bytes.len() < LENGTH_BYTES || bytes.len() > self.repairs.limit() {
             return Err(Refusal::Length { bytes: bytes.len() });
         }
         let first = u64::from(first_seq);
@@ -220,20 +277,11 @@ impl Decoder {
     }
 }
 
-/// Of the rows, the one that determines the earliest symbol, and that symbol's number. Of the numbers that fall on
-/// a column only one is remembered.
-fn earliest<'a>(rows: impl Iterator<Item = &'a Row>, oldest: u64) -> Option<(u64, &'a Row)> {
-    let seq_of =
-        |column: usize| oldest + (column as u64).wrapping_sub(oldest) % DECODER_RING as u64;
-    rows.map(|row| (seq_of(row.pivot()), row))
-        .min_by_key(|(seq, _)| *seq)
-}
-
 /// The symbol without the zeros behind it. `None` if there is something else behind it, or not all of it.
 fn trim(sum: &[u8]) -> Option<&[u8]> {
     let (prefix, _) = sum.split_first_chunk()?;
-    let (symbol, rest) =
-        sum.split_at_checked(LENGTH_BYTES + usize::from(u16::from_be_bytes(*prefix)))?;
+    let length = LENGTH_BYTES + usize::from(u16::from_be_bytes(*prefix));
+    let (symbol, rest) = sum.split_at_checked(length)?;
     rest.iter().all(|&byte| byte == 0).then_some(symbol)
 }
 

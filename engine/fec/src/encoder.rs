@@ -4,9 +4,11 @@
 //! it up. Pure; called by the node's protect stage.
 
 use core::fmt;
+use core::ops::Range;
 
 use crate::history::History;
-use crate::slots::total;
+use crate::kernel::{Block, FUSED, Term, blocks_for};
+use crate::store::total;
 use crate::{Kernel, LENGTH_BYTES, RepairHeader, WINDOW_LIMIT, matrix};
 
 /// The source symbols of one link and class that may still be asked for.
@@ -61,7 +63,7 @@ impl Encoder {
     /// Copies a source symbol, given in pieces, into the history; the oldest one leaves it when it is full.
     pub fn push(&mut self, seq: u32, parts: &[&[u8]]) -> Result<(), PushError> {
         let bytes = total(parts);
-        if bytes > self.kept.stride() - LENGTH_BYTES {
+        if bytes > self.kept.limit() - LENGTH_BYTES {
             return Err(PushError::TooLong { bytes });
         }
         let seq = match self.next {
@@ -106,20 +108,53 @@ impl Encoder {
     /// header. `None` if the window is empty: nothing that was sent is still of interest. For new information about
     /// the same window take another row; 32 of them are independent.
     pub fn repair(&self, row: u8, out: &mut Vec<u8>) -> Option<RepairHeader> {
+        self.repairs(row, core::slice::from_mut(out))
+    }
+
+    /// The same for as many consecutive rows as there are `outs`, all over the same window, for less: the window is read once for four of
+    /// them. The header is that of `row`; those of the others differ in the row only.
+    pub fn repairs(&self, row: u8, outs: &mut [Vec<u8>]) -> Option<RepairHeader> {
         let next = self.next?;
-        let first = self.oldest.max(next.saturating_sub(self.window));
-        let window = first..next;
+        let window = self.oldest.max(next.saturating_sub(self.window))..next;
         let bytes = window.clone().map(|seq| self.symbol(seq).len()).max()?;
-        out.clear();
-        out.resize(bytes, 0);
-        for (seq, coefficient) in window.zip(matrix::coefficients(row, first)) {
-            self.kernel.mul_add(out, self.symbol(seq), coefficient);
+        for out in outs.iter_mut() {
+            out.resize(blocks_for(bytes) * size_of::<Block>(), 0);
         }
+        let (first, span) = (window.start, window.end - window.start);
+        let mut at = row;
+        let (fours, rest) = outs.as_chunks_mut::<FUSED>();
+        for outs in fours {
+            self.sum_up(&window, &mut at, outs);
+        }
+        let (twos, rest) = rest.as_chunks_mut::<2>();
+        for outs in twos {
+            self.sum_up(&window, &mut at, outs);
+        }
+        for out in rest {
+            self.sum_up(&window, &mut at, core::array::from_mut(out));
+        }
+        outs.iter_mut().for_each(|out| out.truncate(bytes));
         Some(RepairHeader {
             first_seq: first as u32,
-            span: (next - first) as u8,
+            span: span as u8,
             row,
         })
+    }
+
+    /// Adds up the window for the rows from `row` on.
+    fn sum_up<const R: usize>(&self, window: &Range<u64>, row: &mut u8, outs: &mut [Vec<u8>; R]) {
+        let rows = core::array::from_fn(|index| row.wrapping_add(index as u8));
+        let coefficients = matrix::coefficients::<R>(rows, window.start);
+        let terms = window
+            .clone()
+            .zip(coefficients)
+            .map(|(seq, coefficients)| Term {
+                blocks: self.kept.blocks(seq),
+                coefficients,
+            });
+        let mut sums = outs.each_mut().map(|out| out.as_chunks_mut().0);
+        self.kernel.sum_up(&mut sums, terms);
+        *row = row.wrapping_add(R as u8);
     }
 
     fn symbol(&self, seq: u64) -> &[u8] {

@@ -6,72 +6,80 @@
 use std::collections::VecDeque;
 
 use crate::LENGTH_BYTES;
-use crate::slots::{total, write_symbol};
+use crate::kernel::{Block, blocks_for};
+use crate::store::{Store, total, write_symbol};
 
 /// Symbols of full length in a chunk.
 const CHUNK_SYMBOLS: usize = 16;
 
 pub(crate) struct History {
-    bytes: Box<[u8]>,
-    chunk_bytes: usize,
-    stride: usize,
+    store: Store,
+    chunk_blocks: usize,
+    /// Bytes of the longest symbol.
+    limit: usize,
     /// Numbers of chunks without a symbol that is wanted; the last was freed last.
     free: Vec<usize>,
     /// The chunks in use, oldest first: number, and the symbol behind the last one in it.
     used: VecDeque<(usize, u64)>,
-    /// Where the next symbol goes, in the newest chunk in use.
+    /// Blocks in use of the newest chunk in use.
     filled: usize,
-    /// Where each symbol lies, at its number modulo their number.
+    /// Where each symbol lies, at its number modulo their number, a power of two.
     places: Box<[Place]>,
 }
 
 #[derive(Clone, Copy, Default)]
 struct Place {
+    /// Its first block.
     start: usize,
+    /// In bytes.
     length: usize,
 }
 
 impl History {
-    /// Room for `count` symbols of up to `stride` bytes. The pages are zero and untouched until they are written.
-    pub(crate) fn new(count: usize, stride: usize) -> Self {
-        let chunk_bytes = CHUNK_SYMBOLS * stride;
+    /// Room for `count` symbols of up to `limit` bytes. The pages are zero and untouched until they are written.
+    pub(crate) fn new(count: usize, limit: usize) -> Self {
+        let chunk_blocks = CHUNK_SYMBOLS * blocks_for(limit);
         // A chunk that is left for the next one lacks less than one symbol. The oldest may be all but forgotten, the newest all but empty.
         let chunks = count.div_ceil(CHUNK_SYMBOLS - 1) + 2;
         Self {
-            bytes: vec![0; chunks * chunk_bytes].into_boxed_slice(),
-            chunk_bytes,
-            stride,
+            store: Store::new(chunks * chunk_blocks),
+            chunk_blocks,
+            limit,
             free: (0..chunks).rev().collect(),
             used: VecDeque::with_capacity(chunks),
             filled: 0,
-            places: vec![Place::default(); count].into_boxed_slice(),
+            places: vec![Place::default(); count.next_power_of_two()].into_boxed_slice(),
         }
     }
 
-    pub(crate) fn stride(&self) -> usize {
-        self.stride
+    /// Bytes of the longest symbol that may be stored.
+    pub(crate) fn limit(&self) -> usize {
+        self.limit
     }
 
     /// A symbol that was written and is wanted.
     pub(crate) fn read(&self, seq: u64) -> &[u8] {
-        let Place { start, length } = self.places[self.index(seq)];
-        &self.bytes[start..][..length]
+        let length = self.places[self.index(seq)].length;
+        &self.blocks(seq).as_flattened()[..length]
     }
 
-    /// Stores the symbol of a payload given in pieces: its length before it. Payload and length fit the stride; numbers count up by one, and
+    /// The same with the zeros that fill its last block.
+    pub(crate) fn blocks(&self, seq: u64) -> &[Block] {
+        let Place { start, length } = self.places[self.index(seq)];
+        &self.store.blocks()[start..][..blocks_for(length)]
+    }
+
+    /// Stores the symbol of a payload given in pieces: its length before it. Both fit the limit; numbers count up by one, and
     /// fewer are wanted than there is room for. False: they were not.
     pub(crate) fn write(&mut self, seq: u64, payload: &[&[u8]]) -> bool {
-        let length = total(payload);
-        let Some(start) = self.room(seq, LENGTH_BYTES + length) else {
+        let length = LENGTH_BYTES + total(payload);
+        let blocks = blocks_for(length);
+        let Some(start) = self.room(seq, blocks) else {
             return false;
         };
-        let symbol = &mut self.bytes[start..][..LENGTH_BYTES + length];
-        write_symbol(symbol, payload);
+        write_symbol(&mut self.store.blocks_mut()[start..][..blocks], payload);
         let index = self.index(seq);
-        self.places[index] = Place {
-            start,
-            length: LENGTH_BYTES + length,
-        };
+        self.places[index] = Place { start, length };
         true
     }
 
@@ -87,9 +95,9 @@ impl History {
         self.forget_before(u64::MAX);
     }
 
-    /// Where so many bytes go.
-    fn room(&mut self, seq: u64, bytes: usize) -> Option<usize> {
-        let fits = self.filled + bytes <= self.chunk_bytes;
+    /// Where so many blocks go.
+    fn room(&mut self, seq: u64, blocks: usize) -> Option<usize> {
+        let fits = self.filled + blocks <= self.chunk_blocks;
         match self.used.back_mut().filter(|_| fits) {
             Some((_, end)) => *end = seq + 1,
             None => {
@@ -98,13 +106,13 @@ impl History {
             }
         }
         let (chunk, _) = self.used.back()?;
-        let start = chunk * self.chunk_bytes + self.filled;
-        self.filled += bytes;
+        let start = chunk * self.chunk_blocks + self.filled;
+        self.filled += blocks;
         Some(start)
     }
 
     fn index(&self, seq: u64) -> usize {
-        (seq % self.places.len() as u64) as usize
+        seq as usize & (self.places.len() - 1)
     }
 }
 
@@ -148,7 +156,11 @@ mod tests {
             assert!(history.write(seq, &[&[1; 1400]]));
             history.forget_before((seq + 1).saturating_sub(64));
         }
-        let touched = history.bytes.iter().rposition(|byte| *byte != 0);
-        assert!(touched.is_some_and(|last| last < 8 * history.chunk_bytes));
+        let touched = history
+            .store
+            .blocks()
+            .iter()
+            .rposition(|block| *block != [0; 64]);
+        assert!(touched.is_some_and(|last| last < 8 * history.chunk_blocks));
     }
 }

@@ -21,6 +21,7 @@ mod history;
 mod kernel;
 mod matrix;
 mod slots;
+mod store;
 mod system;
 
 pub use decoder::{Arrival, DECODER_RING, Decoder, PENDING_REPAIRS, Refusal};

@@ -18,11 +18,18 @@ pub fn coefficient(row: u8, seq: u32) -> u8 {
     MOTHER[usize::from(row) % PARITY_ROWS][seq as usize % COLUMNS]
 }
 
-/// The coefficients of row `row` for symbol `seq` and those after it, without end.
-pub(crate) fn coefficients(row: u8, seq: u64) -> impl Iterator<Item = u8> {
-    let start = (seq % COLUMNS as u64) as usize;
-    let row = &MOTHER[usize::from(row) % PARITY_ROWS];
-    row.iter().copied().cycle().skip(start)
+/// The coefficients of some rows for symbol `seq` and those after it, without end.
+pub(crate) fn coefficients<const R: usize>(
+    rows: [u8; R],
+    seq: u64,
+) -> impl Iterator<Item = [u8; R]> {
+    let rows = rows.map(|row| &MOTHER[usize::from(row) % PARITY_ROWS]);
+    let mut column = (seq % COLUMNS as u64) as usize;
+    core::iter::repeat_with(move || {
+        let here = rows.map(|row| row[column]);
+        column = if column + 1 < COLUMNS { column + 1 } else { 0 };
+        here
+    })
 }
 
 const fn mother() -> [[u8; COLUMNS]; PARITY_ROWS] {

@@ -1,28 +1,35 @@
 //! A fixed number of byte strings of bounded length in one allocation.
 //!
-//! The encoder and the decoder keep their symbols in it, slot = sequence number modulo the number of slots. It does
+//! The decoder keeps its symbols in it, slot = sequence number modulo the number of slots. It does
 //! not know which slots are in use. Pure.
 
 use crate::LENGTH_BYTES;
+use crate::kernel::{Block, blocks_for};
+use crate::store::{Store, total, write, write_symbol};
 
 pub(crate) struct Slots {
-    bytes: Box<[u8]>,
+    store: Store,
     lengths: Box<[u32]>,
+    /// Bytes of the longest string, and the blocks of a slot.
+    limit: usize,
     stride: usize,
 }
 
 impl Slots {
-    /// Room for `count` strings of up to `stride` bytes. The pages are zero and untouched until they are written.
-    pub(crate) fn new(count: usize, stride: usize) -> Self {
+    /// Room for `count` strings of up to `limit` bytes. The pages are zero and untouched until they are written.
+    pub(crate) fn new(count: usize, limit: usize) -> Self {
+        let stride = blocks_for(limit);
         Self {
-            bytes: vec![0; count * stride].into_boxed_slice(),
+            store: Store::new(count * stride),
             lengths: vec![0; count].into_boxed_slice(),
+            limit,
             stride,
         }
     }
 
-    pub(crate) fn stride(&self) -> usize {
-        self.stride
+    /// Bytes of the longest string that may be stored.
+    pub(crate) fn limit(&self) -> usize {
+        self.limit
     }
 
     /// The slot of a sequence number.
@@ -31,36 +38,28 @@ impl Slots {
     }
 
     pub(crate) fn read(&self, index: usize) -> &[u8] {
-        &self.bytes[index * self.stride..][..self.lengths[index] as usize]
+        let length = self.lengths[index] as usize;
+        &self.blocks(index).as_flattened()[..length]
     }
 
-    /// Stores `bytes`, at most `stride` of them.
+    /// The string and the zeros that fill its last block.
+    pub(crate) fn blocks(&self, index: usize) -> &[Block] {
+        let count = blocks_for(self.lengths[index] as usize);
+        &self.store.blocks()[index * self.stride..][..count]
+    }
+
+    /// Stores `bytes`, at most `limit` of them.
     pub(crate) fn write(&mut self, index: usize, bytes: &[u8]) {
-        self.lengths[index] = bytes.len() as u32;
-        self.bytes[index * self.stride..][..bytes.len()].copy_from_slice(bytes);
+        write(self.resize(index, bytes.len()), core::iter::once(bytes));
     }
 
-    /// Stores the symbol of a payload given in pieces: its length before it. Payload and length fit the stride.
+    /// Stores the symbol of a payload given in pieces: its length before it. Both fit the limit.
     pub(crate) fn write_symbol(&mut self, index: usize, payload: &[&[u8]]) {
-        let length = total(payload);
-        self.lengths[index] = (LENGTH_BYTES + length) as u32;
-        let symbol = &mut self.bytes[index * self.stride..][..LENGTH_BYTES + length];
-        write_symbol(symbol, payload);
+        write_symbol(self.resize(index, LENGTH_BYTES + total(payload)), payload);
     }
-}
 
-/// The length of a byte string given in pieces.
-pub(crate) fn total(pieces: &[&[u8]]) -> usize {
-    pieces.iter().map(|piece| piece.len()).sum()
-}
-
-/// Writes the symbol of a payload given in pieces, its length before it; `symbol` has just the room.
-pub(crate) fn write_symbol(symbol: &mut [u8], payload: &[&[u8]]) {
-    let (prefix, mut rest) = symbol.split_at_mut(LENGTH_BYTES);
-    prefix.copy_from_slice(&(rest.len() as u16).to_be_bytes());
-    for piece in payload {
-        let (here, after) = rest.split_at_mut(piece.len());
-        here.copy_from_slice(piece);
-        rest = after;
+    fn resize(&mut self, index: usize, bytes: usize) -> &mut [Block] {
+        self.lengths[index] = bytes as u32;
+        &mut self.store.blocks_mut()[index * self.stride..][..blocks_for(bytes)]
     }
 }

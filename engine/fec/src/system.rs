@@ -20,6 +20,9 @@ pub(crate) const SYSTEM_PARTS: usize = 32;
 
 const UNKNOWN: u8 = 0xff;
 
+/// Columns that are skipped at once where they are empty.
+const WORD: usize = 8;
+
 pub(crate) struct System {
     kernel: Kernel,
     rows: Vec<Row>,
@@ -38,20 +41,6 @@ pub(crate) struct Row {
 }
 
 impl Row {
-    /// The source symbols in this sum: column and coefficient.
-    pub(crate) fn columns(&self) -> impl Iterator<Item = (usize, u8)> {
-        nonzero(&self.sum[..SYSTEM_COLUMNS])
-    }
-
-    /// The repair symbols in this sum: slot and coefficient.
-    pub(crate) fn parts(&self) -> impl Iterator<Item = (usize, u8)> {
-        nonzero(&self.sum[SYSTEM_COLUMNS..])
-    }
-
-    pub(crate) fn pivot(&self) -> usize {
-        self.pivot
-    }
-
     fn part(&self, part: usize) -> u8 {
         self.sum[SYSTEM_COLUMNS + part]
     }
@@ -97,19 +86,23 @@ impl System {
         (part < SYSTEM_PARTS).then_some(part)
     }
 
-    pub(crate) fn parts_in_use(&self) -> impl Iterator<Item = usize> + use<> {
+    pub(crate) fn parts_in_use(&self) -> impl Iterator<Item = usize> + Clone + use<> {
         let in_use = self.parts_in_use;
         (0..SYSTEM_PARTS).filter(move |part| in_use >> part & 1 == 1)
     }
 
     /// Adds the equation of a repair symbol, whose slot `part` was free, and reduces the system. If the equation
     /// says nothing new, it goes at once, or takes the place of another that says the same.
-    pub(crate) fn insert(&mut self, part: usize, coefficients: impl Iterator<Item = (usize, u8)>) {
+    pub(crate) fn insert(
+        &mut self,
+        part: usize,
+        coefficients: impl Iterator<Item = (usize, [u8; 1])>,
+    ) {
         let mut row = Row {
             sum: [0; SYSTEM_COLUMNS + SYSTEM_PARTS],
             pivot: 0,
         };
-        for (column, coefficient) in coefficients {
+        for (column, [coefficient]) in coefficients {
             row.sum[column] = coefficient;
         }
         row.sum[SYSTEM_COLUMNS + part] = 1;
@@ -135,15 +128,55 @@ impl System {
         }
     }
 
-    /// The rows of a reduced system that determine a source symbol: their pivot is their only unknown.
-    pub(crate) fn solved(&self) -> impl Iterator<Item = &Row> {
-        self.rows.iter().filter(|row| {
+    /// All symbols that were solved have become known. Their rows go.
+    pub(crate) fn forget_solved(&mut self) {
+        let known = |row: &Row| !self.is_unknown(row.pivot);
+        match self.rows.iter().all(known) {
+            // No row is left that could need one of their repair symbols taken out of it.
+            true => self.clear(),
+            false => self.reduce(),
+        }
+    }
+
+    /// The rows of a reduced system that determine a source symbol: their pivot is their only unknown. Row and pivot. That these
+    /// become known makes no other row one of them.
+    pub(crate) fn solved(&self) -> impl Iterator<Item = (usize, usize)> {
+        let rows = self.rows.iter().enumerate().filter(|(_, row)| {
             let pivot = (row.pivot / 8, 0xff << (row.pivot % 8 * 8));
             let mut unknowns = words(&row.sum)
                 .zip(words(&self.unknown))
                 .map(|(sum, unknown)| sum & unknown)
                 .enumerate();
             unknowns.all(|(word, bits)| bits == 0 || (word, bits) == (pivot.0, bits & pivot.1))
+        });
+        rows.map(|(index, row)| (index, row.pivot))
+    }
+
+    /// The repair symbols that any of these rows is a sum of: slot, and coefficient in each row.
+    pub(crate) fn parts_of<const R: usize>(
+        &self,
+        rows: [usize; R],
+    ) -> impl Iterator<Item = (usize, [u8; R])> + Clone {
+        let rows = rows.map(|row| &self.rows[row]);
+        let parts = self.parts_in_use();
+        parts.map(move |part| (part, rows.map(|row| row.part(part))))
+    }
+
+    /// The known source symbols in any of these solved rows: column, and coefficient in each row.
+    pub(crate) fn known_of<const R: usize>(
+        &self,
+        rows: [usize; R],
+    ) -> impl Iterator<Item = (usize, [u8; R])> + Clone {
+        let rows = rows.map(|row| &self.rows[row]);
+        let words = (0..SYSTEM_COLUMNS).step_by(WORD).filter(move |&at| {
+            let any = |bytes: &[u8]| bytes[at..][..WORD].iter().any(|byte| *byte != 0);
+            rows.iter().any(|row| any(&row.sum))
+        });
+        let columns = words.flat_map(|at| at..at + WORD);
+        columns.filter_map(move |column| {
+            let coefficients = rows.map(|row| row.sum[column]);
+            let here = coefficients != [0; R] && !self.is_unknown(column);
+            here.then_some((column, coefficients))
         })
     }
 
@@ -158,7 +191,8 @@ impl System {
         }
         let Some(pivot) = self.first_unknown(row) else {
             // Every row has a part: their matrix is invertible.
-            let part = self.rows[row].parts().next().map_or(0, |(part, _)| part);
+            let mut parts = self.rows[row].sum[SYSTEM_COLUMNS..].iter();
+            let part = parts.position(|coefficient| *coefficient != 0).unwrap_or(0);
             self.eliminate(row, part);
             return false;
         };
@@ -214,12 +248,4 @@ fn words(bytes: &[u8]) -> impl Iterator<Item = u64> {
         .0
         .iter()
         .map(|word| u64::from_le_bytes(*word))
-}
-
-fn nonzero(bytes: &[u8]) -> impl Iterator<Item = (usize, u8)> {
-    bytes
-        .iter()
-        .copied()
-        .enumerate()
-        .filter(|&(_, byte)| byte != 0)
 }
