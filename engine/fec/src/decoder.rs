@@ -63,7 +63,7 @@ pub enum Refusal {
 
 impl Decoder {
     /// A decoder for source symbols of up to `symbol_bytes` bytes (clamped to 65535). Takes about
-    /// `289 · symbol_bytes` bytes, once; the pages are untouched until they are needed.
+    /// `292 · symbol_bytes` bytes, once; the pages are untouched until they are needed.
     pub fn new(symbol_bytes: usize) -> Self {
         let kernel = Kernel::detect();
         let limit = LENGTH_BYTES + symbol_bytes.min(u16::MAX.into());

@@ -35,7 +35,7 @@ impl Encoder {
     /// An encoder that sums up the last `window` symbols (1..=128), keeps the last `history` of them for
     /// retransmission (at least the window) and takes symbols of up to `symbol_bytes` bytes (at most 65535). Values
     /// outside are clamped. Takes about `history · (1.07 · symbol_bytes + 18)`
-    /// bytes, once; pages are untouched until so many are wanted.
+    /// bytes (in whole blocks of 64), once; pages are untouched until so many are wanted.
     pub fn new(window: usize, history: usize, symbol_bytes: usize) -> Self {
         let window = window.clamp(1, WINDOW_LIMIT);
         let history = history.max(window);
