@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from msgspec.structs import replace
 
 from controller.core.decision import Decided, Decision
+from controller.core.learning import Learning
 from controller.core.messages import (
     Command,
     Connected,
@@ -41,6 +42,7 @@ from controller.topology.links import Topology, Vertex
 from controller.topology.reports import Report
 from overlayd.model.ids import Generation, NodeId
 from overlayd.model.route import Route, Verdict
+from overlayd.model.service import Objective
 from overlayd.protocol.controller import NetworkConfig, PathSample, PeerInfo, Switched, Telemetry
 
 NO_GENERATION = Generation(0)
@@ -82,6 +84,7 @@ class Controller:
         self.topology = Topology(bin_ns=int(interval_s * SECOND_NS), bins=bins)
         self.refused_samples = 0
         self._predictor = Predictor(self.topology)
+        self._learning = Learning(self.topology)
         self._table = RouteTable.empty(len(self.services), 0)
         self._arriving: dict[NodeId, Vertex] = {}
         self._membership = 0
@@ -157,6 +160,7 @@ class Controller:
             return []
         self._table = decided.plan.table
         self._decided = decided
+        self._note_promises(decided)
         routes: list[tuple[NodeId, Route]] = []
         events: list[RouteEvent] = []
         for source, route in decided.routes:
@@ -180,7 +184,7 @@ class Controller:
     def forecast(self, now: Instant) -> Forecast:
         """Return what is expected of all links now."""
         self._settle()
-        return self._predictor.forecast(now.monotonic_ns)
+        return self._learning.refine(self._predictor.forecast(now.monotonic_ns), now.monotonic_ns)
 
     def explain(self, source: NodeId, destination: NodeId, class_id: int, rejected: int) -> Route | None:
         """Return the route in force, why its primary was chosen, and what the newest decision weighed; None
@@ -207,6 +211,13 @@ class Controller:
     ) -> PathReport | None:
         """Return what ``source`` last measured end to end along a path."""
         return self._paths.get(source, {}).get((destination, class_id, tuple(path)))
+
+    def _note_promises(self, decided: Decided) -> None:
+        """Have the quickest paths compared with what they come to."""
+        for service, found in zip(self.services, decided.plan.classes, strict=True):
+            if service.objective is Objective.LATENCY:
+                self._learning.promise(found.ideal.relays)
+                return
 
     def _tick(self, now: Instant) -> list[Command]:
         commands: list[Command] = []
@@ -262,6 +273,7 @@ class Controller:
         self._membership += 1
         if len(self.topology) != before:
             self._predictor.grow()
+            self._learning.grow()
             self._table = self._table.grown(len(self.topology))
 
     def _remove(self, node: NodeId, now: Instant) -> None:
@@ -273,6 +285,7 @@ class Controller:
             return
         self._membership += 1
         self._predictor.shrink(index)
+        self._learning.shrink(index)
         self._table = self._table.without(index)
         for vertex in self.topology.vertices:
             for class_id in range(len(self.services)):

@@ -4,13 +4,13 @@ At each decision only the frames up to it have been seen. What is learned is lea
 """
 
 import time
-from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 import numpy as np
 
+from controller.core.learning import Learner
 from controller.evaluate.account import Account, Payoff, Schedule, mean_of
 from controller.evaluate.baselines import (
     MARGIN,
@@ -27,9 +27,8 @@ from controller.evaluate.trace import Trace
 from controller.planner.plan import plan
 from controller.planner.search import ABSENT, NONE, SECOND_RELAYS, Relays
 from controller.planner.table import RouteTable
-from controller.planner.trust import Trust
 from controller.prediction.forecast import Forecast
-from controller.prediction.forecaster import Distribution, Forecaster
+from controller.prediction.forecaster import Distribution
 from controller.prediction.outlook import Horizon
 from controller.topology.links import F32, Bool, Vertex
 from overlayd.model.ids import NodeId
@@ -46,36 +45,30 @@ class Brain:
     """The product as the evaluation runs it: a frame in, the routes of one class out."""
 
     def __init__(self, nodes: int, horizon: Horizon, objective: Objective) -> None:
-        self.forecaster = Forecaster(nodes, horizon)
-        self.trust = Trust()
+        self._learner = Learner(nodes, horizon)
+        self.forecaster = self._learner.forecaster
         self._liveness = Liveness(nodes)
         self._vertices = tuple(Vertex(NodeId(i + 1), f"n{i}", True) for i in range(nodes))
         self._services = (ServiceClass("evaluated", objective, NO_BOUND),)
         self._table = RouteTable.empty(1, nodes)
-        self._open: deque[int] = deque()
-        self._missing = np.zeros((nodes, nodes), np.int64)
         self.alive: Bool = np.ones(nodes, np.bool_)
         self.told: Distribution | None = None
 
-    def observe(self, rtt_ms: F32, loss: F32 | None, missing: Bool) -> None:
-        """Take in the next frame: fresh samples, and where there was no answer at all."""
-        self._missing = np.where(missing, self._missing + 1, 0)
+    def observe(self, rtt_ms: F32, loss: F32 | None) -> None:
+        """Take in the next frame, NaN where there is no fresh sample."""
         self.alive = self._liveness.observe(rtt_ms)
         living = rtt_ms.copy()
         living[~self.alive] = np.nan
         living[:, ~self.alive] = np.nan
-        self.forecaster.observe(living, loss)
-        while self._open and self._open[0] + self.forecaster.horizon.last <= self.forecaster.frame:
-            self.trust.learn(self.forecaster.paid(self._open.popleft()))
+        self._learner.observe(living, loss)
 
     def decide(self) -> Relays:
         """Return the primaries from now on; a pair without any path counts as direct."""
-        told = self.told = self.forecaster.forecast()
+        told = self.told = self._learner.forecast()
         series = self.forecaster.series
         fresh = ~np.isnan(series.rtt_ms[-KNOWN_FRAMES:]).all(axis=0)
-        # A link without news is no way for others, but not known to be down either.
-        known = (self._missing < KNOWN_FRAMES) & np.isfinite(told.expected_ms)
-        known &= self.alive[:, None] & self.alive[None, :]
+        # A link without news is no way for others. That it is down was not said: as the direct one it stays.
+        known = np.isfinite(told.expected_ms) & self.alive[:, None] & self.alive[None, :]
         n = len(known)
         forecast = Forecast(
             rtt_q50_ms=told.q50_ms,
@@ -91,13 +84,12 @@ class Brain:
             held_ns=np.zeros((n, n), np.int64),
             learned_ms=told.expected_ms,
             learned_lossy=told.lossy,
-            trust=self.trust.share,
+            trust=self._learner.trust.share,
         )
         now_ns = int(self.forecaster.frame * series.frame_s * SECOND_NS)
         made = plan(self._vertices, self._services, forecast, self._table, now_ns, back_up=False)
         self._table = made.table
-        self.trust.promise(made.classes[0].ideal.relays, told.expected_ms)
-        self._open.append(self.forecaster.frame)
+        self._learner.promise(made.classes[0].ideal.relays)
         relays = made.table.relays[0, :, :, 0]
         return np.where(relays[..., :1] == ABSENT, np.int16(NONE), relays)
 
@@ -152,7 +144,7 @@ def evaluate(
     for frame in range(min(train.start, frames.start) if len(train) else frames.start, frames.stop):
         seen = frame in train or frame in frames
         loss = None if trace.loss is None or not seen else trace.loss[frame]
-        brain.observe(trace.rtt_ms[frame] if seen else nothing, loss, trace.missing[frame] & seen)
+        brain.observe(trace.rtt_ms[frame] if seen else nothing, loss)
         if frame not in decisions:
             if seen and frame < frames.start and (frames.start - frame) % step == 0:
                 brain.decide()

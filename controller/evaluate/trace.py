@@ -26,13 +26,12 @@ class BadTrace(ValueError):
 @dataclass(frozen=True, slots=True)
 class Trace:
     """[frame, from, to]: RTT in ms and loss 0..1, NaN where there is no fresh sample; ``loss`` may be
-    missing altogether. ``fresh`` says where there is one, ``missing`` where there is no value at all.
+    missing altogether. ``fresh`` says where there is one.
     """
 
     rtt_ms: F32
     loss: F32 | None
     fresh: Bool
-    missing: Bool
     frame_s: float
 
     @property
@@ -54,14 +53,12 @@ class Trace:
         if loss is not None and loss.shape != rtt.shape:
             raise BadTrace(f"loss must have the shape of rtt_ms {rtt.shape}, not {loss.shape}")
         fresh = fresh_samples(rtt)
-        with np.errstate(invalid="ignore"):
-            missing = ~(np.isfinite(rtt) & (rtt > 0.0))
         np.clip(rtt, LEAST_MS, MOST_MS, out=rtt)
         rtt[~fresh] = np.nan
         if loss is not None:
             loss = np.clip(np.asarray(loss, np.float32), 0.0, 1.0)
             loss[~fresh] = np.nan
-        return cls(rtt, loss, fresh, missing, frame_s)
+        return cls(rtt, loss, fresh, frame_s)
 
     @classmethod
     def load(cls, path: Path) -> "Trace":

@@ -43,6 +43,10 @@ class Trust:
             gain = expected_ms - path_sum(expected_ms, expected_ms, relays, RELAY_MS)
         self._open.append(_Promise(relays, np.where(relays[..., 0] > NONE, gain, np.float32(np.nan))))
 
+    def forget_promises(self) -> None:
+        """Give up what is open; the share stays."""
+        self._open.clear()
+
     def learn(self, paid_ms: F32) -> None:
         """Take in what the links came to in the horizon of the oldest open promise, [from, to] ms."""
         promise = self._open.popleft()

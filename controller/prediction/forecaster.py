@@ -39,19 +39,19 @@ class Distribution:
 
 
 class Forecaster:
-    """Fed with every frame of fresh samples; asked for the distributions of its horizon at any time."""
+    """Fed with every frame of fresh samples; asked for the distributions of its horizon at any time.
+    ``learned`` counts the forecasts that came due.
+    """
 
     def __init__(self, nodes: int, horizon: Horizon) -> None:
-        affordable = MEMORY // max(1, 8 * nodes * nodes)
-        wanted = int(CAPACITY_S / horizon.frame_s)
-        capacity = max(min(wanted, affordable, MOST_FRAMES), LEAST_FRAMES, 2 * horizon.last + 2)
         self.horizon = horizon
-        self.series = Series(nodes, horizon.frame_s, capacity)
+        self.series = Series(nodes, horizon.frame_s, self._capacity(nodes))
         self.outlook = Outlook(horizon)
         self.loss = LossOutlook(horizon)
         self.spread = Spread()
         self._profile: Profile | None = None
         self._profiled = 0
+        self.learned = 0
         self._told: dict[int, tuple[F32, F32]] = {}
 
     @property
@@ -68,6 +68,7 @@ class Forecaster:
             self.spread.learn(paid, expected, scale)
             self.outlook.learn(paid)
             self.loss.learn(self._window(self.series.loss, frame))
+            self.learned += 1
 
     def paid(self, frame: int) -> F32:
         """Return the mean RTT of the horizon of ``frame``, which has passed."""
@@ -86,6 +87,29 @@ class Forecaster:
             self._told[self.frame] = (expected, scale)
         q50, q80, q90 = self.spread.quantiles(expected, scale)
         return Distribution(expected, q50, q80, q90, lossy, loss)
+
+    def grow(self, nodes: int) -> None:
+        """Nodes were added behind those there are."""
+        self._forget()
+        self.series.grow(nodes)
+        self.series.capacity = self._capacity(nodes)
+
+    def shrink(self, index: int) -> None:
+        """The node at ``index`` is gone; later ones move down."""
+        self._forget()
+        self.series.shrink(index)
+
+    def _forget(self) -> None:
+        """What is open cannot be compared with other nodes; what was learned stays."""
+        self.outlook.forget_promises()
+        self.loss.forget_promises()
+        self._told.clear()
+        self._profile, self._profiled = None, 0
+
+    def _capacity(self, nodes: int) -> int:
+        affordable = MEMORY // max(1, 8 * nodes * nodes)
+        wanted = int(CAPACITY_S / self.horizon.frame_s)
+        return max(min(wanted, affordable, MOST_FRAMES), LEAST_FRAMES, 2 * self.horizon.last + 2)
 
     def _current_profile(self) -> Profile:
         due = max(

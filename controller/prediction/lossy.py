@@ -45,6 +45,10 @@ class LossOutlook:
         """Note what is known now."""
         self._open.append(_facts(series))
 
+    def forget_promises(self) -> None:
+        """Give up what is open; the weights stay."""
+        self._open.clear()
+
     def learn(self, losses: F32) -> None:
         """Take in the loss [frame, from, to] of the horizon of the oldest open promise."""
         facts = self._open.popleft()

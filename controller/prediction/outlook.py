@@ -71,6 +71,10 @@ class Outlook:
         """Return the frames of the promises whose horizon has passed at ``frame``."""
         return [p.frame for p in self._open if p.frame + self.horizon.last <= frame]
 
+    def forget_promises(self) -> None:
+        """Give up what is open; the weights stay."""
+        self._open.clear()
+
     def learn(self, paid_ms: F32) -> None:
         """Take in what the horizon of the oldest open promise came to, and renew the weights."""
         promise = self._open.popleft()

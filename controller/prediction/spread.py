@@ -16,6 +16,7 @@ USUAL = (0.0, 0.7, 1.2)
 """Quantiles in units of the scale while there is nothing to learn from."""
 LEAST_MS = 0.5
 EPISODE_SHARE = 0.3
+BASE_SHARE = 0.005
 DECISIONS = 40
 SAMPLES = 2000
 """Errors kept of each of the last decisions."""
@@ -45,7 +46,9 @@ class Spread:
 
 
 def scale_of(profile: Profile, features: F32) -> F32:
-    """Return each link's own variation, ms: its long-run spread, and a share of the episode it is in."""
-    spread = np.nan_to_num(profile.q90_ms - profile.q20_ms)
+    """Return each link's own variation, ms: its spread below the median, where no episode reaches, and a
+    share of the episode it is in.
+    """
+    spread = np.nan_to_num(profile.q50_ms - profile.q20_ms) + BASE_SHARE * np.nan_to_num(profile.base_ms)
     episode = np.abs(features[..., :3]).sum(axis=-1)
-    return np.maximum(0.5 * spread + EPISODE_SHARE * episode, LEAST_MS).astype(np.float32)
+    return np.maximum(spread + EPISODE_SHARE * episode, LEAST_MS).astype(np.float32)

@@ -16,12 +16,9 @@ from sim.traces.world import World
 
 @dataclass(frozen=True, slots=True)
 class Expected:
-    """[from, to]: the mean RTT of the horizon, the probability that more than one percent is lost, and the
-    present loss.
-    """
+    """[from, to]: the expected mean RTT of the horizon, ms, and the present loss 0..1."""
 
     rtt_ms: F32
-    lossy: F32
     loss: F32
 
 
@@ -32,21 +29,17 @@ def expected(world: World, frame: int, first: int, last: int, mean_ratio: F32 | 
     ends = _later(world.end_ms[frame], own.end_congestion, ahead)
     middles = _later(world.middle_ms[frame], own.middle_congestion, ahead)
     rtt = world.level_ms[frame] * mean_ratio + ends[:, None] + ends[None, :] + middles
-    return Expected(rtt.astype(np.float32), np.zeros_like(rtt, np.float32), true_loss(world, frame))
+    return Expected(rtt.astype(np.float32), true_loss(world, frame))
 
 
 def true_loss(world: World, frame: int) -> F32:
     """Return the loss of each link in ``frame``, without the noise of measuring it."""
     own = world.parameters
-    extra = (
-        own.congestion_loss
-        * (world.end_ms[frame][:, None] + world.end_ms[frame][None, :] + world.middle_ms[frame])
-        / 100.0
-    )
-    kept = (1 - own.good_loss) * (1 - np.minimum(extra, 0.5)) * (1 - world.middle_loss[frame])
-    kept = kept * (1 - world.end_loss[frame])[:, None] * (1 - world.end_loss[frame])[None, :]
-    lost: F32 = np.subtract(1.0, kept, dtype=np.float32)
-    return lost
+    ends, bad = world.end_ms[frame], world.end_loss[frame]
+    extra_ms: F32 = ends[:, None] + ends[None, :] + world.middle_ms[frame]
+    kept: Any = (1 - own.good_loss) * (1 - np.minimum(own.congestion_loss * extra_ms / 100.0, 0.5))
+    kept = kept * (1 - world.middle_loss[frame]) * (1 - bad)[:, None] * (1 - bad)[None, :]
+    return (1 - kept).astype(np.float32)
 
 
 def _later(now: F32, kind: Episodes, ahead_s: NDArray[Any]) -> F32:

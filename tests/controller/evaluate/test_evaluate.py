@@ -33,9 +33,7 @@ def routes(trace: Trace, last: int) -> dict[int, Relays]:
     brain = Brain(trace.nodes, Horizon(20, 40, trace.frame_s), Objective.LATENCY)
     found: dict[int, Relays] = {}
     for frame in range(last + 1):
-        brain.observe(
-            trace.rtt_ms[frame], None if trace.loss is None else trace.loss[frame], trace.missing[frame]
-        )
+        brain.observe(trace.rtt_ms[frame], None if trace.loss is None else trace.loss[frame])
         if frame % 6 == 0:
             found[frame] = brain.decide()
     return found
