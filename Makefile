@@ -85,6 +85,11 @@ bench-overload: setup ## more offered than a bottleneck, or the engine, carries 
 	$(CARGO) build --release --locked --quiet --package overlayd-io --examples
 	$(BIN)/python -m tests.bench.overload
 
+SEEDS ?= 20
+.PHONY: bench-routing
+bench-routing: setup ## what routing gains on traces, measured ($$OVERLAYD_DATA) and generated (SEEDS=20 at three rates, 20 minutes)
+	OMP_NUM_THREADS=1 $(BIN)/python -m tests.bench.routing --seeds $(SEEDS)
+
 GB ?= 20
 SEED ?= 0
 .PHONY: soak

@@ -10,10 +10,7 @@ from overlayd.model.service import Objective
 
 def cheapest(cost: F32, relay: float, second_relays: int = 0) -> tuple[F32, Relays]:
     """Return costs and relays of the cheapest paths; NaN is no link."""
-    link = np.where(np.isnan(cost), np.float32(1e30), cost).astype(np.float32)
+    link = np.where(np.isnan(cost), np.float32(np.inf), cost).astype(np.float32)
     costs = Costs(link, link, link, link, relay, link, None, GAINS[Objective.LATENCY])
     found = Search(costs, np.arange(len(link)), second_relays).best()
-    there = found.cost < 1e29
-    relays = found.relays.copy()
-    relays[~there] = (-2, -1)
-    return np.where(there, found.cost, np.float32(np.inf)), relays
+    return found.cost, found.relays

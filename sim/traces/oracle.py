@@ -39,7 +39,7 @@ def true_loss(world: World, frame: int) -> F32:
     extra_ms: F32 = ends[:, None] + ends[None, :] + world.middle_ms[frame]
     kept: Any = (1 - own.good_loss) * (1 - np.minimum(own.congestion_loss * extra_ms / 100.0, 0.5))
     kept = kept * (1 - world.middle_loss[frame]) * (1 - bad)[:, None] * (1 - bad)[None, :]
-    return (1 - kept).astype(np.float32)
+    return np.array(1 - kept, dtype=np.float32)
 
 
 def _later(now: F32, kind: Episodes, ahead_s: NDArray[Any]) -> F32:
@@ -48,4 +48,4 @@ def _later(now: F32, kind: Episodes, ahead_s: NDArray[Any]) -> F32:
     left = np.exp(-forget * ahead_s)
     stays = (kind.share + (1 - kind.share) * left).mean()
     begins = (kind.share * (1 - left)).mean()
-    return np.where(now > 0, now * stays, begins * kind.mean).astype(np.float32)
+    return np.array(np.where(now > 0, now * stays, begins * kind.mean), dtype=np.float32)

@@ -147,6 +147,7 @@ def atlas(path: Path) -> Report:
     """Forecast the q90 of each series two frames ahead; series are laid out as links that share little."""
     with np.load(path) as file:
         series = [file[name][-ATLAS_FRAMES:] for name in sorted(file) if name.endswith("_rtt_ms")]
+    series = [values for values in series if len(values) == ATLAS_FRAMES]
     samples = np.stack(series, axis=1).astype(np.float32)
     samples[(samples <= 0.0) | (samples >= 1000.0)] = np.nan
     number = samples.shape[1]
