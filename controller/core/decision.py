@@ -35,7 +35,8 @@ class Decision:
         explainer = Explainer(made, self.vertices, self.services)
         routes: list[tuple[NodeId, Route]] = []
         gone: list[tuple[NodeId, NodeId, int]] = []
-        for number, source, destination in np.argwhere(made.changed | made.news).tolist():
+        told = np.argwhere((made.changed | made.news).transpose(1, 2, 0))
+        for source, destination, number in told.tolist():
             route = explainer.route(number, source, destination, self.now.unix_s)
             ingress = self.vertices[source].id
             if route is not None:

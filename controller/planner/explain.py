@@ -33,18 +33,24 @@ class Explainer:
         self.figures = _Figures(plan)
         self._ids = [vertex.id for vertex in vertices]
         self._cheapest_from: dict[tuple[int, int, int], NDArray[np.intp]] = {}
+        self._courses: dict[Sequence[int], _Course] = {}
+        self._courses_of: tuple[int, int] | None = None
 
     def route(
         self, number: int, source: int, destination: int, unix_s: float, rejected: int = REJECTED
     ) -> Route | None:
-        """Return the route of a class and pair of indices; None if there is none yet."""
+        """Return the route of a class and pair of indices; None if there is none yet.
+
+        Ask for the classes of a pair one after the other: they weigh much the same paths.
+        """
         relays = self.plan.table.relays[number, source, destination]
         chosen = [_indices(path, destination) for path in relays.tolist() if path[0] != ABSENT]
         if not chosen:
             return None
         weigh = _Weighing(self, number, source, destination)
         primary = weigh.path(chosen[0])
-        candidates = [weigh.candidate(primary, Verdict.PRIMARY, weigh.why_primary(primary))]
+        why = weigh.why_primary(primary)
+        candidates = [weigh.candidate(primary, Verdict.PRIMARY, why)]
         for path in map(weigh.path, chosen[1:]):
             candidates.append(weigh.candidate(path, Verdict.BACKUP, weigh.why_backup(path, primary)))
         for path in map(weigh.path, self._others(number, source, destination, chosen, rejected)):
@@ -52,9 +58,9 @@ class Explainer:
         return Route(
             destination=self.vertices[destination].id,
             class_id=ClassId(number),
-            paths=tuple(self.nodes(path) for path in chosen),
+            paths=tuple([candidate.path for candidate in candidates[: len(chosen)]]),
             candidates=tuple(candidates),
-            reason=weigh.why_route(primary),
+            reason=weigh.why_move(primary) or why,
             decided_at=unix_s,
         )
 
@@ -62,11 +68,21 @@ class Explainer:
         """Return a path of indices as ids."""
         return tuple([self._ids[index] for index in path])
 
+    def course(self, source: int, destination: int, indices: tuple[int, ...]) -> "_Course":
+        """Return what all classes have in common of a path."""
+        if self._courses_of != (source, destination):
+            self._courses_of = (source, destination)
+            self._courses.clear()
+        course = self._courses.get(indices)
+        if course is None:
+            course = self._courses[indices] = _Course(source, indices, self.nodes(indices), self.figures)
+        return course
+
     def _others(
-        self, number: int, source: int, destination: int, chosen: Sequence[Sequence[int]], limit: int
+        self, number: int, source: int, destination: int, chosen: Sequence[tuple[int, ...]], limit: int
     ) -> list[tuple[int, ...]]:
         """Return the direct path and the cheapest relayed ones that were not chosen."""
-        taken = {tuple(path) for path in chosen}
+        taken = frozenset(chosen)
         ideal = self.plan.classes[number].ideal.relays[source, destination].tolist()
         found: list[tuple[int, ...]] = [(destination,)]
         if ideal[0] != ABSENT:
@@ -104,26 +120,42 @@ class _Figures:
         self.unsound: list[list[bool]] = unsound.tolist()
 
 
-class _Path:
-    """A path under discussion: its links as pairs of indices, its bare cost and its sums."""
+class _Course:
+    """A path whatever the class: its links as pairs of indices, what is forecast and measured along it."""
 
-    __slots__ = ("bare", "indices", "links", "loss", "measured_loss", "measured_rtt", "rtt")
+    __slots__ = (
+        "forecast_loss",
+        "forecast_rtt",
+        "indices",
+        "links",
+        "measured_loss",
+        "measured_rtt",
+        "nodes",
+        "rtt",
+    )
 
-    def __init__(
-        self, indices: Sequence[int], source: int, bare: list[list[float]], relay: float, figures: _Figures
-    ) -> None:
-        self.indices = tuple(indices)
-        self.links = list(zip((source, *indices), indices, strict=False))
-        relays = len(indices) - 1
-        self.bare, self.rtt, self.measured_rtt = relay * relays, RELAY_MS * relays, 0.0
+    def __init__(self, source: int, indices: tuple[int, ...], nodes: Path, figures: _Figures) -> None:
+        self.indices, self.nodes = indices, nodes
+        self.links = tuple(zip((source, *indices), indices, strict=False))
+        rtt, measured_rtt = RELAY_MS * (len(indices) - 1), 0.0
         kept = measured_kept = 1.0
         for a, b in self.links:
-            self.bare += bare[a][b]
-            self.rtt += figures.rtt[a][b]
-            self.measured_rtt += figures.measured_rtt[a][b]
+            rtt += figures.rtt[a][b]
+            measured_rtt += figures.measured_rtt[a][b]
             kept *= 1.0 - figures.loss[a][b]
             measured_kept *= 1.0 - figures.measured_loss[a][b]
-        self.loss, self.measured_loss = 1.0 - kept, 1.0 - measured_kept
+        self.rtt = rtt
+        self.forecast_rtt, self.measured_rtt = _rounded(rtt, 2), _rounded(measured_rtt, 2)
+        self.forecast_loss, self.measured_loss = _rounded(1.0 - kept, 5), _rounded(1.0 - measured_kept, 5)
+
+
+class _Path:
+    """A path under discussion for a class: its bare cost, and what speaks against it in itself."""
+
+    __slots__ = ("bare", "course", "problem")
+
+    def __init__(self, course: _Course, bare: float, problem: str | None) -> None:
+        self.course, self.bare, self.problem = course, bare, problem
 
 
 class _Weighing:
@@ -139,62 +171,68 @@ class _Weighing:
         self._figures = explainer.figures
         self._bare = explainer.figures.bare[number]
         self._source, self._destination = source, destination
+        caps = self._chosen.costs.rtt_cap_ms
+        self._cap_ms = math.inf if caps is None else float(caps[source, destination])
 
-    def path(self, indices: Sequence[int]) -> _Path:
-        return _Path(indices, self._source, self._bare, self._chosen.costs.relay, self._figures)
+    def path(self, indices: tuple[int, ...]) -> _Path:
+        course = self._explainer.course(self._source, self._destination, indices)
+        bare = self._chosen.costs.relay * (len(indices) - 1)
+        for a, b in course.links:
+            bare += self._bare[a][b]
+        return _Path(course, bare, self._problem(course))
 
     def candidate(self, path: _Path, verdict: Verdict, reason: str) -> Candidate:
+        course = path.course
         return Candidate(
-            path=self._explainer.nodes(path.indices),
+            path=course.nodes,
             verdict=verdict,
             reason=reason,
             cost=_rounded(path.bare, 4),
-            forecast_rtt_ms=_rounded(path.rtt, 2),
-            measured_rtt_ms=_rounded(path.measured_rtt, 2),
-            forecast_loss_ratio=_rounded(path.loss, 5),
-            measured_loss_ratio=_rounded(path.measured_loss, 5),
+            forecast_rtt_ms=course.forecast_rtt,
+            measured_rtt_ms=course.measured_rtt,
+            forecast_loss_ratio=course.forecast_loss,
+            measured_loss_ratio=course.measured_loss,
         )
 
-    def why_route(self, primary: _Path) -> str:
-        """Return why this primary is in force, and if it is new, why the old one was left."""
-        before = self._chosen.before[self._source, self._destination].tolist()
+    def why_move(self, primary: _Path) -> str | None:
+        """Return why the old primary was left and this one is in force; None if it was in force before."""
         if not self._chosen.moved[self._source, self._destination]:
-            return self.why_primary(primary)
+            return None
+        before = self._chosen.before[self._source, self._destination].tolist()
         left = self.path(_indices(before, self._destination))
-        problem = self._problem(left) or f"now {self._value(left.bare)}"
-        why = self.why_primary(primary, beside_direct=len(left.indices) > 1)
+        problem = left.problem or f"now {self._value(left.bare)}"
+        why = self.why_primary(primary, beside_direct=len(left.course.indices) > 1)
         return f"left {self._named(left)} ({problem}): {why}"
 
     def why_primary(self, path: _Path, *, beside_direct: bool = True) -> str:
-        if (problem := self._problem(path)) is not None:
-            return f"{self._named(path)}: nothing better is left, although {problem}"
-        if len(path.indices) == 1:
+        if path.problem is not None:
+            return f"{self._named(path)}: nothing better is left, although {path.problem}"
+        if len(path.course.indices) == 1:
             return f"direct, {self._value(path.bare)}: no relayed path is better by {self._worth()}"
         said = f"{self._named(path)}, {self._value(path.bare)}"
         if not beside_direct:
             return said
         direct = self.path((self._destination,))
-        return f"{said}; direct: {self._problem(direct) or self._value(direct.bare)}"
+        return f"{said}; direct: {direct.problem or self._value(direct.bare)}"
 
     def why_backup(self, path: _Path, primary: _Path) -> str:
         shared = "shares no relay with the primary"
-        if (problem := self._problem(path)) is not None:
-            return f"{shared}; the best that is left, although {problem}"
+        if path.problem is not None:
+            return f"{shared}; the best that is left, although {path.problem}"
         return f"{shared}; {self._difference(path, primary)}"
 
     def why_rejected(self, path: _Path, primary: _Path) -> str:
-        if (problem := self._problem(path)) is not None:
-            return problem
+        if path.problem is not None:
+            return path.problem
         held_s = self._held_s(path)
         held = f"; held down for {held_s:.0f} s more after it degraded" if held_s > 0 else ""
-        if path.bare >= primary.bare or self._problem(primary) is not None:
+        if path.bare >= primary.bare or primary.problem is not None:
             return self._difference(path, primary) + held
         if self._chosen.dwelling[self._source, self._destination]:
             return f"{self._difference(path, primary)}, but the route changed less than a minute ago{held}"
         return f"{self._difference(path, primary)}: a change has to be worth {self._worth()}{held}"
 
-    def _problem(self, path: _Path) -> str | None:
-        """Return what speaks against a path in itself; None if nothing does."""
+    def _problem(self, path: _Course) -> str | None:
         figures, bound = self._figures, self._service.bound.link_loss_ratio
         for a, b in path.links:
             if figures.unsound[a][b] and (problem := self._unsound(a, b, relayed=len(path.links) > 1)):
@@ -202,10 +240,8 @@ class _Weighing:
             if bound is not None and figures.loss[a][b] > bound:
                 loss = f"{100 * figures.loss[a][b]:.1f} % loss on {self._link(a, b)}"
                 return f"{loss} is above the bound of {100 * bound:g} %"
-        caps = self._chosen.costs.rtt_cap_ms
-        cap = np.inf if caps is None else float(caps[self._source, self._destination])
-        if path.rtt > cap:
-            return f"RTT of {path.rtt:.1f} ms is above the cap of {cap:.1f} ms"
+        if path.rtt > self._cap_ms:
+            return f"RTT of {path.rtt:.1f} ms is above the cap of {self._cap_ms:.1f} ms"
         return None
 
     def _unsound(self, a: int, b: int, relayed: bool) -> str | None:
@@ -224,16 +260,15 @@ class _Weighing:
         return f"{self._value(abs(more))} {than} than the primary ({self._value(primary.bare)})"
 
     def _held_s(self, path: _Path) -> float:
-        return max(float(self._forecast.held_ns[link]) for link in path.links) / 1e9
+        return max(float(self._forecast.held_ns[link]) for link in path.course.links) / 1e9
 
     def _worth(self) -> str:
         gain = self._chosen.costs.gain
         return f"{100 * gain.share:g} % and {self._value(gain.least)}"
 
     def _named(self, path: _Path) -> str:
-        if len(path.indices) == 1:
-            return "direct"
-        return "via " + ", ".join(self._vertices[index].name for index in path.indices[:-1])
+        *relays, _ = path.course.indices
+        return "via " + ", ".join([self._vertices[index].name for index in relays]) if relays else "direct"
 
     def _value(self, cost: float) -> str:
         match self._service.objective:
@@ -248,7 +283,7 @@ class _Weighing:
 
 
 def _indices(relays: Sequence[int], destination: int) -> tuple[int, ...]:
-    return (*(relay for relay in relays if relay > NONE), destination)
+    return (*[relay for relay in relays if relay > NONE], destination)
 
 
 def _rounded(value: float, digits: int) -> float | None:
