@@ -179,7 +179,7 @@ class Applied:
     problems: tuple[str, ...]
 
 
-class LinkKey(msgspec.Struct, frozen=True, array_like=True, order=True):
+class LinkKey(msgspec.Struct, frozen=True, gc=False, array_like=True, order=True):
     """What makes a link the same link: ``uplink`` is the local uplink's name, ``remote`` ``""`` where the
     peer calls us.
     """

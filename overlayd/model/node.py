@@ -8,7 +8,7 @@ MAX_SHARDS = 16
 """Of one engine: a lane's number on the wire has four bits for its shard."""
 
 
-class Uplink(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class Uplink(msgspec.Struct, frozen=True, gc=False, forbid_unknown_fields=True):
     """One way from a node into the underlay, as its peers see it.
 
     ``endpoint`` is ``"198.51.100.7:51900"`` or ``"[2001:db8::7]:51900"``, or None if peers cannot call this
@@ -24,7 +24,7 @@ class Uplink(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     lanes: int = 1
 
 
-class NodeRecord(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class NodeRecord(msgspec.Struct, frozen=True, gc=False, forbid_unknown_fields=True):
     """What the controller vouches for. ``addresses`` are overlay addresses, ``prefixes`` all that may be
     announced (addresses included).
 
@@ -42,7 +42,7 @@ class NodeRecord(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     epoch: int = 0
 
 
-class SignedRecord(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class SignedRecord(msgspec.Struct, frozen=True, gc=False, forbid_unknown_fields=True):
     """``record`` is the JSON of a :class:`NodeRecord`, ``signature`` Ed25519 over those bytes by the
     network's signer.
     """

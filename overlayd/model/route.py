@@ -15,7 +15,7 @@ class Verdict(StrEnum):
     REJECTED = "rejected"
 
 
-class Candidate(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class Candidate(msgspec.Struct, frozen=True, gc=False, forbid_unknown_fields=True):
     """A path that was weighed. RTTs in milliseconds, losses 0..1 (before repair), None: not measured.
 
     ``cost`` is in the objective's own unit (latency: ms); smaller is better. ``reason`` is one sentence for
@@ -32,7 +32,7 @@ class Candidate(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     measured_loss_ratio: float | None = None
 
 
-class Route(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class Route(msgspec.Struct, frozen=True, gc=False, forbid_unknown_fields=True):
     """Primary and back-ups to one destination for one class, best first, with what was weighed.
 
     ``decided_at`` is Unix seconds by the decider's clock; ``decider`` is ``"controller"`` or ``"agent"``.

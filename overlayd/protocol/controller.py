@@ -70,7 +70,7 @@ class Hello(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_field="
     revocation: SignedRevocation | None = None
 
 
-class LinkSample(msgspec.Struct, frozen=True, array_like=True):
+class LinkSample(msgspec.Struct, frozen=True, gc=False, array_like=True):
     """One neighbour, best living link, over one frame. None: no fresh sample, or nothing was sent that could
     tell.
 
@@ -96,7 +96,7 @@ class LinkSample(msgspec.Struct, frozen=True, array_like=True):
     load_bps: int | None = None
 
 
-class PathSample(msgspec.Struct, frozen=True, array_like=True):
+class PathSample(msgspec.Struct, frozen=True, gc=False, array_like=True):
     """A path in use: RTT and loss after repair, end to end."""
 
     destination: NodeId
@@ -107,7 +107,9 @@ class PathSample(msgspec.Struct, frozen=True, array_like=True):
     loss_ratio: float | None
 
 
-class Telemetry(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_field="type", tag="telemetry"):
+class Telemetry(
+    msgspec.Struct, frozen=True, gc=False, forbid_unknown_fields=True, tag_field="type", tag="telemetry"
+):
     """Sent every ``telemetry_interval`` seconds, and at once with ``urgent`` when a link degrades, goes
     down or comes back.
     """
@@ -154,7 +156,7 @@ class NetworkConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     telemetry_interval: float = 15.0
 
 
-class PeerInfo(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class PeerInfo(msgspec.Struct, frozen=True, gc=False, forbid_unknown_fields=True):
     record: SignedRecord
     uplinks: tuple[Uplink, ...]
 

@@ -28,7 +28,7 @@ class Local(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     relay: bool
 
 
-class Peer(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class Peer(msgspec.Struct, frozen=True, gc=False, forbid_unknown_fields=True):
     """``lanes`` is how many shards its engine has."""
 
     id: int
@@ -39,7 +39,7 @@ class Peer(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     lanes: int = 1
 
 
-class Link(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class Link(msgspec.Struct, frozen=True, gc=False, forbid_unknown_fields=True):
     """``uplink`` is the index of the local uplink; ``remote`` None: the peer calls us.
 
     It is the link of shard 0. The engine makes those of the others of it: the port and the lane of each.
@@ -71,7 +71,7 @@ class Classifier(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     prefix: str | None = None
 
 
-class Route(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class Route(msgspec.Struct, frozen=True, gc=False, forbid_unknown_fields=True):
     destination: int
     class_: int = msgspec.field(name="class")
     paths: tuple[tuple[int, ...], ...] = ()
@@ -146,7 +146,7 @@ class Refused(msgspec.Struct, frozen=True, tag_field="type", tag="refused"):
     problem: str
 
 
-class LinkState(msgspec.Struct, frozen=True, tag_field="type", tag="link_state"):
+class LinkState(msgspec.Struct, frozen=True, gc=False, tag_field="type", tag="link_state"):
     """``lane``, here and in the other events, is the shard that tells."""
 
     at_ns: int
@@ -157,7 +157,7 @@ class LinkState(msgspec.Struct, frozen=True, tag_field="type", tag="link_state")
     lane: int = 0
 
 
-class Switch(msgspec.Struct, frozen=True, tag_field="type", tag="switch"):
+class Switch(msgspec.Struct, frozen=True, gc=False, tag_field="type", tag="switch"):
     at_ns: int
     generation: int
     destination: int
@@ -168,7 +168,7 @@ class Switch(msgspec.Struct, frozen=True, tag_field="type", tag="switch"):
     lane: int = 0
 
 
-class RepairReport(msgspec.Struct, frozen=True):
+class RepairReport(msgspec.Struct, frozen=True, gc=False):
     class_: int = msgspec.field(name="class")
     sent: int
     retransmitted: int
@@ -179,7 +179,7 @@ class RepairReport(msgspec.Struct, frozen=True):
     lost: int
 
 
-class LinkReport(msgspec.Struct, frozen=True):
+class LinkReport(msgspec.Struct, frozen=True, gc=False):
     link: int
     peer: int
     uplink: int
@@ -200,7 +200,7 @@ class LinkReport(msgspec.Struct, frozen=True):
     repair: tuple[RepairReport, ...]
 
 
-class Links(msgspec.Struct, frozen=True, tag_field="type", tag="links"):
+class Links(msgspec.Struct, frozen=True, gc=False, tag_field="type", tag="links"):
     """What was measured of links since each was reported last.
 
     Once a second those that carry traffic, stand by for it, or came up or went down; the others every five.
@@ -212,7 +212,7 @@ class Links(msgspec.Struct, frozen=True, tag_field="type", tag="links"):
     lane: int = 0
 
 
-class PathReport(msgspec.Struct, frozen=True):
+class PathReport(msgspec.Struct, frozen=True, gc=False):
     destination: int
     class_: int = msgspec.field(name="class")
     path: tuple[int, ...]
@@ -224,7 +224,7 @@ class PathReport(msgspec.Struct, frozen=True):
     loss_ratio: float | None
 
 
-class Paths(msgspec.Struct, frozen=True, tag_field="type", tag="paths"):
+class Paths(msgspec.Struct, frozen=True, gc=False, tag_field="type", tag="paths"):
     at_ns: int
     generation: int
     paths: tuple[PathReport, ...]
