@@ -165,6 +165,8 @@ class Estimator:
     def all_down(self, peer: NodeId) -> bool:
         """Tell whether there are reports of links to ``peer``, and every one of them is down."""
         links = self._links_to.get(peer, ())
+        if len(links) == 1:
+            return not self._links[links[0]].up
         return bool(links) and not any(self._links[link].up for link in links)
 
     def path(self, destination: NodeId, class_id: int, path: Path, now: int) -> Estimate | None:

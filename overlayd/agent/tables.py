@@ -85,18 +85,17 @@ class Tables:
         if (mesh.peers, self._neighbours) != self._installed_for:
             self._installed_for = (mesh.peers, self._neighbours)
             self._installed.clear()
-        rtts: dict[NodeId, float] | None = None
+        own: fallback.LocalRoutes | None = None
         self.routes = {}
         for destination in sorted(mesh.peers):
             for class_id, _ in enumerate(mesh.network.classes if mesh.network else ()):
                 key = (destination, class_id)
                 route = self._installable(key, me, mesh)
                 if route is None:
-                    if rtts is None:
+                    if own is None:
                         rtts = rtts_ms(self._estimator, self._preference, self._neighbours, now)
-                    route = fallback.local_route(
-                        destination, class_id, mesh, self._neighbours, rtts, decided_at
-                    )
+                        own = fallback.LocalRoutes(mesh, self._neighbours, rtts, decided_at)
+                    route = own.route(destination, class_id)
                 self.routes[key] = route
         self._selector.retain(self.routes)
         self.moves = {key: move for key, move in self.moves.items() if key in self.routes}
