@@ -240,8 +240,9 @@ def _at_quantile(ordered: F32, number: I64, q: float) -> F32:
 
 def _pooled(ratio: F32, count: F32) -> F32:
     """Return the long-run loss over all bins, at least a small prior."""
-    lost = np.nansum(ratio * count, axis=-1)
-    total = np.sum(np.where(np.isnan(ratio), 0.0, count), axis=-1)
+    known = ~np.isnan(ratio)
+    lost = np.sum(ratio * count, axis=-1, where=known)
+    total = np.sum(count, axis=-1, where=known)
     pooled = (lost + LOSS_PRIOR_RATIO * LOSS_PRIOR_SAMPLES) / (total + LOSS_PRIOR_SAMPLES)
     return pooled.astype(np.float32)
 
@@ -252,8 +253,9 @@ def _shrunk(ratio: F32, count: F32, prior: F32) -> F32:
 
 
 def _mean(values: F32) -> F32:
-    number = (~np.isnan(values)).sum(axis=-1)
-    return (np.nansum(values, axis=-1) / np.maximum(number, 1)).astype(np.float32)
+    known = ~np.isnan(values)
+    number = known.sum(axis=-1)
+    return (np.sum(values, axis=-1, where=known) / np.maximum(number, 1)).astype(np.float32)
 
 
 def _worse_end(values: F32, fresh: Bool) -> F32:
