@@ -90,6 +90,11 @@ SEEDS ?= 20
 bench-routing: setup ## what routing gains on traces, measured ($$OVERLAYD_DATA) and generated (SEEDS=20 at three rates, 20 minutes)
 	OMP_NUM_THREADS=1 $(BIN)/python -m tests.bench.routing --seeds $(SEEDS)
 
+NODES ?= 1000
+.PHONY: bench-controller
+bench-controller: setup ## one controller under the telemetry of many agents, each on a socket (NODES=1000, 6 minutes)
+	$(BIN)/python -m tests.scale --nodes $(NODES)
+
 GB ?= 20
 SEED ?= 0
 .PHONY: soak

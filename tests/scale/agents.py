@@ -1,0 +1,171 @@
+"""Simulated agents: real identities, real TLS channels, telemetry of a made-up plane. I/O: sockets."""
+
+import asyncio
+import os
+import ssl
+import tempfile
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import msgspec
+import numpy as np
+from websockets.asyncio.client import connect
+from websockets.exceptions import ConnectionClosed
+from websockets.typing import Subprotocol
+
+from controller.server import membership
+from controller.state import State
+from overlayd.model.ids import Generation, NodeId
+from overlayd.model.node import Uplink
+from overlayd.protocol import compact
+from overlayd.protocol.controller import Hello, Joined, JoinRequest, LinkSample, Mesh, Telemetry, ToAgent
+from overlayd.protocol.token import decode_token
+from tests.controller.client import engine_key, make_csr
+
+OPENING_AT_ONCE = 32
+
+
+@dataclass(frozen=True, slots=True)
+class Member:
+    node: NodeId
+    joined: Joined
+    key_pem: bytes
+
+    def context(self) -> ssl.SSLContext:
+        context = ssl.create_default_context(cadata=self.joined.ca)
+        with tempfile.TemporaryDirectory() as folder:
+            chain, key = Path(folder) / "chain.pem", Path(folder) / "key.pem"
+            chain.write_text(self.joined.certificate)
+            key.write_bytes(self.key_pem)
+            context.load_cert_chain(chain, key)
+        return context
+
+
+def enrol(state: State, number: int) -> list[Member]:
+    """Make members, every fourth of them a relay, without going through a socket."""
+    members: list[Member] = []
+    for index in range(number):
+        name = f"n{index}"
+        token = membership.create_token(state, name, relay=index % 4 == 0).text
+        csr, key = make_csr(name)
+        request = JoinRequest(decode_token(token).secret, name, csr, engine_key(name))
+        member, joined = membership.join(state, request)
+        members.append(Member(member.node.spec.id, joined, key))
+    return members
+
+
+@dataclass(slots=True)
+class Heard:
+    """What all agents together were sent."""
+
+    complete: int = 0
+    changes: int = 0
+    routes_in_changes: int = 0
+    octets: int = 0
+    lost: int = 0
+    open: int = 0
+    reports: int = 0
+    report_octets: int = 0
+
+
+@dataclass(slots=True)
+class Plane:
+    """Nodes in a plane; ``slow`` [node] ms are added while something is wrong with its access."""
+
+    rtt_ms: np.ndarray
+    slow: np.ndarray
+    rng: np.random.Generator = field(default_factory=lambda: np.random.default_rng(7))
+
+    @classmethod
+    def of(cls, number: int) -> "Plane":
+        rng = np.random.default_rng(5)
+        places = rng.uniform(0.0, 100.0, (number, 2))
+        distance = np.hypot(*(places[:, None] - places[None]).transpose(2, 0, 1))
+        detour = rng.choice([1.0, 1.1, 2.0], p=[0.6, 0.3, 0.1], size=(number, number))
+        rtt = 2.0 + distance * np.minimum(detour, detour.T)
+        return cls(rtt, np.zeros(number))
+
+    def telemetry(self, index: int, members: list[Member], seconds: float) -> Telemetry:
+        rtts = self.rtt_ms[index] + self.slow[index] + self.slow
+        rtts = rtts * self.rng.uniform(1.0, 1.02, len(rtts))
+        samples = max(int(10 * seconds), 1)
+        return Telemetry(
+            False,
+            seconds,
+            tuple(
+                LinkSample(
+                    peer.node, True, samples, rtt * 0.98, rtt, 0.4, 0.0, 0.0, 0, rtt, rtt * 1.02, load_bps=500
+                )
+                for peer, rtt in zip(members, rtts.tolist(), strict=True)
+                if peer is not members[index]
+            ),
+        )
+
+
+class Agents:
+    """All agents of the mesh on one event loop."""
+
+    def __init__(self, url: str, members: list[Member], plane: Plane, interval_s: float) -> None:
+        self.heard = Heard()
+        self._url, self._members, self._plane, self._interval_s = url, members, plane, interval_s
+        self._opening = asyncio.Semaphore(OPENING_AT_ONCE)
+        self._decoder = msgspec.msgpack.Decoder(ToAgent)
+
+    async def run(self, index: int) -> None:
+        """Be one agent until cancelled; its reports have a moment of their own within the interval."""
+        member, heard = self._members[index], self.heard
+        async with self._opening:
+            channel = await connect(
+                self._url + "/v1/agent",
+                ssl=member.context(),
+                subprotocols=[Subprotocol(compact.SUBPROTOCOL)],
+                max_size=None,
+                compression=None,
+                open_timeout=60,
+                proxy=None,
+            )
+            hello = Hello(1, "scale", (Uplink("isp", f"192.0.2.1:{1024 + index}"),), (), Generation(0))
+            await channel.send(msgspec.msgpack.encode(hello))
+        heard.open += 1
+        speaking = asyncio.create_task(self._speak(index, channel.send))
+        try:
+            async for data in channel:
+                heard.octets += len(data)
+                message = self._decoder.decode(data if isinstance(data, bytes) else data.encode())
+                if isinstance(message, Mesh) and message.base == 0:
+                    heard.complete += 1
+                elif isinstance(message, Mesh):
+                    heard.changes += 1
+                    heard.routes_in_changes += len(message.routes)
+        except ConnectionClosed:
+            heard.lost += 1
+        finally:
+            speaking.cancel()
+            heard.open -= 1
+
+    async def _speak(self, index: int, send: Callable[[bytes], Awaitable[None]]) -> None:
+        encoder = compact.Encoder()
+        await asyncio.sleep(self._interval_s * index / len(self._members))
+        loop = asyncio.get_running_loop()
+        due = loop.time()
+        while True:
+            frame = encoder.encode(self._plane.telemetry(index, self._members, self._interval_s))
+            body = msgspec.msgpack.encode(frame)
+            await send(body)
+            self.heard.reports += 1
+            self.heard.report_octets += len(body)
+            due += self._interval_s
+            await asyncio.sleep(max(due - loop.time(), 0.0))
+
+
+def resident_bytes(pid: int) -> int:
+    """Return the largest resident size that a process has had."""
+    status = Path(f"/proc/{pid}/status").read_text()
+    return int(next(line.split()[1] for line in status.splitlines() if line.startswith("VmHWM"))) * 1024
+
+
+def cpu_seconds(pid: int) -> float:
+    """Return the CPU time that a process has used."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
