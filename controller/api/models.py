@@ -64,6 +64,7 @@ class UplinkModel(Model):
     endpoint: str | None
     mtu: int
     rate_bps: int | None
+    lanes: int = 1
 
 
 class NodeStatusModel(Model):

@@ -158,6 +158,8 @@ def test_the_matrix_shows_both_directions_and_history_who_changed_a_route(tmp_pa
                 await at_b.report(sample(a.id, 100, loss=0.0), sample(k.id, 15))
                 await at_k.report(sample(a.id, 15), sample(b.id, 15))
                 await explained(api, "a", "b", wanted=["k", "b"])
+                node = (await api.get("/v1/nodes/a")).json()
+                assert node["status"]["uplinks"][0]["endpoint"] == "192.0.2.1:51900"
                 rtt = (await api.get("/v1/links/matrix")).json()
                 assert (rtt["schema"], rtt["nodes"]) == ("overlayd.link-matrix/1", ["a", "b", "k"])
                 assert rtt["values"][0] == [None, pytest.approx(100, rel=0.03), pytest.approx(15, rel=0.03)]
