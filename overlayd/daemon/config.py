@@ -52,7 +52,7 @@ class EngineSection(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     interface: str = "overlay0"
     mtu: Annotated[int, msgspec.Meta(ge=1280, le=9000)] = 1380
-    spin_us: Annotated[int, msgspec.Meta(ge=0, le=10_000)] = 200
+    spin_us: Annotated[int, msgspec.Meta(ge=0, le=10_000)] = 3000
     key_log: bool = False
     shards: Literal["auto"] | Annotated[int, msgspec.Meta(ge=1, le=MAX_SHARDS)] = "auto"
 

@@ -25,8 +25,8 @@ const HANDED: u64 = u64::MAX - 2;
 const HANDED_BATCH: usize = 64;
 /// The loop turns at least this often, so that a watchdog sees it alive.
 const TICK: Nanos = 1_000_000_000;
-/// A yield that lasts so long let somebody else run: there is no core to spin on.
-const CROWDED: Nanos = 20_000;
+/// A yield that lasts so long gave the core to somebody who has use for all of it: there is none to stay awake on.
+const CROWDED: Nanos = 500_000;
 /// Bytes that are read of the TUN before anything of them is sent: fewer cost the other end wake-ups, more do not stay in the processor's
 /// own cache.
 const ENOUGH: usize = 192 << 10;
@@ -131,39 +131,34 @@ impl Shard {
 
     /// Until something is ready or the node's time has come: awake first, if that promises to be short.
     fn wait(&mut self) -> io::Result<()> {
-        let from = sys::monotonic_ns();
+        let mut now = sys::monotonic_ns();
         let due = self.node.poll_timeout().unwrap_or(Nanos::MAX);
-        let due = due.min(from + TICK);
-        let awake_until = due.min(from + self.spin.length(from));
-        let mut now = from;
-        let (mut awake, mut away) = (now < awake_until, 0);
-        while awake {
+        let due = due.min(now + TICK);
+        let awake_until = due.min(self.spin.awake_until(now));
+        while now < awake_until {
             self.poller.wait(0, &mut self.ready)?;
             if !self.ready.is_empty() {
-                if away > 0 {
-                    self.spin.rewarded();
-                }
-                self.spin.waited(now - from);
+                self.spin.rewarded();
                 return Ok(());
-            }
-            if away > CROWDED {
-                // Whoever had the core was not the one that is waited for.
-                self.spin.crowded(now);
-                break;
             }
             let before = now;
             sys::yield_now();
             now = sys::monotonic_ns();
-            away = now - before;
-            awake = now < awake_until || away > CROWDED;
+            if now - before > CROWDED {
+                self.poller.wait(0, &mut self.ready)?;
+                if !self.ready.is_empty() {
+                    // Whoever had the core was the one that was waited for.
+                    return Ok(());
+                }
+                self.spin.crowded(now);
+                break;
+            }
         }
-        self.poller.wait(due.saturating_sub(now), &mut self.ready)?;
-        self.spin.waited(sys::monotonic_ns() - from);
-        Ok(())
+        self.poller.wait(due.saturating_sub(now), &mut self.ready)
     }
 
     fn serve_tun(&mut self, owner: &impl Owner) -> io::Result<()> {
-        let mut bytes = 0;
+        let (mut bytes, mut now) = (0, 0);
         while bytes < ENOUGH {
             self.tun
                 .receive(&mut self.packet_batch, &mut self.counters)?;
@@ -176,7 +171,8 @@ impl Shard {
                 .iter()
                 .map(|packet| packet.bytes.len())
                 .sum::<usize>();
-            self.node.handle_packets(sys::monotonic_ns(), &packets);
+            now = sys::monotonic_ns();
+            self.node.handle_packets(now, &packets);
             self.packets = emptied(packets, |_| unreachable!());
             if !self.packet_batch.is_full() {
                 break;
@@ -185,7 +181,7 @@ impl Shard {
         if bytes == 0 {
             return Ok(());
         }
-        self.spin.served(Source::Tun, bytes);
+        self.spin.served(Source::Tun, bytes, now);
         self.flush(owner.events())
     }
 
@@ -220,9 +216,13 @@ impl Shard {
         }
         let (received, datagrams) = self.datagram_batch.parts();
         let bytes = datagrams.iter().map(|datagram| datagram.range.len()).sum();
-        self.spin.served(Source::Uplinks, bytes);
-        self.node
-            .handle_datagrams(sys::monotonic_ns(), received, datagrams);
+        let now = sys::monotonic_ns();
+        let carried = self.node.carried();
+        self.node.handle_datagrams(now, received, datagrams);
+        // Probes and receipts are no traffic.
+        if self.node.carried() > carried {
+            self.spin.served(Source::Uplinks, bytes, now);
+        }
         self.flush(owner.events())
     }
 

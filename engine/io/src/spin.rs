@@ -1,19 +1,27 @@
-//! Whether to spin before parking: a core that sleeps costs a packet 30 to 80 µs on a virtual machine, one that spins costs its time.
+//! Whether to wait awake for the next packet: a core that sleeps costs a packet 30 to 80 µs on a virtual machine, one that stays awake
+//! costs its time.
 //!
-//! An answer that is expected within the time to spin is worth it; a bulk transfer, or a packet that nothing follows, is not. What follows
-//! soon depends on where the last packets came from (after a request of this host comes the peer's answer, after its answer perhaps nothing
-//! for long), so each source has its own expectation. Pure; called by `shard`.
+//! Worth it is what comes soon and is little: requests and answers, calls, games, measurements. A bulk transfer loses nothing to a sleep, and
+//! what nothing follows for long is not waited for. What follows soon depends on where the last packets came from (after a request of this
+//! host comes the peer's answer, after its answer perhaps nothing for long), so each source has its own record. Pure; called by `shard`.
 
 use overlayd_node::Nanos;
 
-/// Batches of more bytes are bulk, which loses nothing to a sleep.
-const BULK_BYTES: usize = 4096;
-/// A gap counts for an eighth of what is expected, and at most so many times what may be spun: one long rest is forgotten soon.
-const SHARE: u64 = 8;
-const GAP_MAX: u64 = 4;
+/// What is served drains at 4 bytes a microsecond (32 Mbit/s); where more stands than this, a transfer is under way.
+const DRAIN_NS_PER_BYTE: Nanos = 250;
+const BULK: Nanos = 32_768 * DRAIN_NS_PER_BYTE;
+/// A transfer is forgotten this long after it.
+const FULL: Nanos = 4 * BULK;
 
-/// Where somebody else waits for the core, spinning only puts off the turn of both: not again for so long. Each time for twice as long, up to
-/// the most; half as long after a spin that was worth it.
+/// Of what came lately after packets of a source: the share that came in time, in parts of `ALL`. A new one counts for a `WEIGHT`th.
+const ALL: u32 = 1 << 16;
+const WORTH: u32 = ALL / 2;
+const WEIGHT: u32 = 8;
+/// A silence after which nothing is known any more: a few probes a second, which a relay cannot tell from traffic, keep nobody awake.
+const SILENCE: Nanos = 100_000_000;
+
+/// Where somebody else waits for the core, staying awake only puts off the turn of both: not again for so long. Each time for twice as long,
+/// up to the most; half as long after a wait that was worth it.
 const REST_MIN: Nanos = 10_000_000;
 const REST_MAX: Nanos = 1_000_000_000;
 
@@ -27,39 +35,54 @@ pub(crate) enum Source {
 #[derive(Debug)]
 pub(crate) struct Spin {
     most: Nanos,
-    /// The time that passes until more comes, after packets of each source.
-    expected: [Nanos; 2],
-    last: Option<Source>,
+    /// Share of what came in time, after packets of each source.
+    in_time: [u32; 2],
+    last: Option<(Source, Nanos)>,
+    /// How long what was served takes to drain, from `last` on.
+    standing: Nanos,
     rest: Nanos,
     rests_until: Nanos,
 }
 
 impl Spin {
-    /// `most`: the longest spin; 0: never.
+    /// `most`: how long after a packet to stay awake for the next; 0: never.
     pub(crate) fn new(most: Nanos) -> Self {
         Self {
             most,
-            expected: [GAP_MAX * most; 2],
+            in_time: [0; 2],
             last: None,
+            standing: 0,
             rest: 0,
             rests_until: 0,
         }
     }
 
-    /// A batch was served.
-    pub(crate) fn served(&mut self, source: Source, bytes: usize) {
-        self.last = (bytes <= BULK_BYTES).then_some(source);
+    /// A batch of packets came, which were carried or taken in.
+    pub(crate) fn served(&mut self, source: Source, bytes: usize, now: Nanos) {
+        if let Some((before, at)) = self.last.replace((source, now)) {
+            let gap = now.saturating_sub(at);
+            if gap > SILENCE {
+                self.in_time = [0; 2];
+            }
+            let share = &mut self.in_time[before as usize];
+            *share -= *share / WEIGHT;
+            if gap <= self.most {
+                *share += ALL / WEIGHT;
+            }
+            self.standing = self.standing.saturating_sub(gap);
+        }
+        self.standing = FULL.min(self.standing + bytes as Nanos * DRAIN_NS_PER_BYTE);
     }
 
-    /// How long to spin now.
-    pub(crate) fn length(&self, now: Nanos) -> Nanos {
+    /// Until when to wait awake; in the past: not at all.
+    pub(crate) fn awake_until(&self, now: Nanos) -> Nanos {
         match self.last {
-            Some(source)
-                if now >= self.rests_until
-                    && self.most > 0
-                    && self.expected[source as usize] <= self.most =>
+            Some((source, at))
+                if self.in_time[source as usize] > WORTH
+                    && self.standing <= BULK
+                    && self.rests_until <= now =>
             {
-                self.most
+                at + self.most
             }
             _ => 0,
         }
@@ -71,17 +94,9 @@ impl Spin {
         self.rests_until = now + self.rest;
     }
 
-    /// What was spun for came.
+    /// Something came while it was awake.
     pub(crate) fn rewarded(&mut self) {
         self.rest /= 2;
-    }
-
-    /// Something came, or was due, after so long.
-    pub(crate) fn waited(&mut self, gap: Nanos) {
-        if let Some(source) = self.last.take() {
-            let expected = &mut self.expected[source as usize];
-            *expected = (*expected * (SHARE - 1) + gap.min(GAP_MAX * self.most)) / SHARE;
-        }
     }
 }
 
@@ -90,101 +105,146 @@ mod tests {
     use super::*;
 
     const US: Nanos = 1000;
+    const MOST: Nanos = 3000 * US;
 
-    /// Rounds of a packet from the TUN, an answer 60 µs later, and a rest; how many of the answers and rests were spun for at the end.
-    fn spins(bytes: usize, rest: Nanos) -> (usize, usize) {
-        let mut spin = Spin::new(200 * US);
-        let mut found = (0, 0);
-        for round in 0..100 {
-            let late = usize::from(round >= 50);
-            spin.served(Source::Tun, bytes);
-            found.0 += late * usize::from(spin.length(0) > 0);
-            spin.waited(60 * US);
-            spin.served(Source::Uplinks, bytes);
-            found.1 += late * usize::from(spin.length(0) > 0);
-            spin.waited(rest);
+    /// An endless time; packets served in it.
+    struct Line {
+        spin: Spin,
+        now: Nanos,
+    }
+
+    impl Line {
+        fn new(most: Nanos) -> Self {
+            Self {
+                spin: Spin::new(most),
+                now: 1_000_000 * US,
+            }
         }
-        found
-    }
 
-    #[test]
-    fn an_answer_that_comes_soon_is_spun_for_and_a_rest_is_not() {
-        assert_eq!(spins(100, 2000 * US), (50, 0));
-        assert_eq!(spins(100, 20 * US), (50, 50));
-    }
-
-    #[test]
-    fn bulk_is_not_spun_for() {
-        assert_eq!(spins(60_000, 20 * US), (0, 0));
-    }
-
-    #[test]
-    fn a_timer_is_not_spun_after_and_says_nothing_of_packets() {
-        let mut spin = Spin::new(200 * US);
-        assert_eq!(spin.length(0), 0);
-        for _ in 0..50 {
-            spin.served(Source::Tun, 100);
-            spin.waited(60 * US);
+        fn served(&mut self, source: Source, bytes: usize, after: Nanos) -> &mut Self {
+            self.now += after;
+            self.spin.served(source, bytes, self.now);
+            self
         }
-        assert_eq!(spin.length(0), 0);
-        spin.waited(10_000 * US);
-        spin.served(Source::Tun, 100);
-        assert_eq!(spin.length(0), 200 * US);
+
+        /// How long it would wait awake now.
+        fn awake(&self) -> Nanos {
+            self.spin.awake_until(self.now).saturating_sub(self.now)
+        }
+
+        /// Requests of 100 bytes, each answered after 60 µs, the next after a rest.
+        fn requests(&mut self, rest: Nanos) -> &mut Self {
+            for _ in 0..50 {
+                self.served(Source::Tun, 100, rest)
+                    .served(Source::Uplinks, 100, 60 * US);
+            }
+            self
+        }
     }
 
     #[test]
-    fn where_somebody_else_wants_the_core_it_rests() {
-        let mut spin = Spin::new(200 * US);
-        for _ in 0..50 {
-            spin.served(Source::Tun, 100);
-            spin.waited(60 * US);
+    fn what_comes_in_time_is_waited_for_and_what_comes_later_is_not() {
+        for (rest, after_answer) in [(2000 * US, MOST), (3100 * US, 0)] {
+            let mut line = Line::new(MOST);
+            assert_eq!(line.requests(rest).awake(), after_answer);
+            assert_eq!(
+                line.served(Source::Tun, 100, rest).awake(),
+                MOST,
+                "the answer"
+            );
         }
-        spin.served(Source::Tun, 100);
-        spin.crowded(0);
-        assert_eq!(spin.length(REST_MIN - 1), 0);
-        assert_eq!(spin.length(REST_MIN), 200 * US);
-        let mut now = REST_MIN;
+    }
+
+    #[test]
+    fn one_late_packet_changes_nothing_and_many_do() {
+        let mut line = Line::new(MOST);
+        line.requests(2000 * US);
+        line.served(Source::Tun, 100, 90_000 * US)
+            .served(Source::Uplinks, 100, 60 * US);
+        assert_eq!(line.awake(), MOST);
+        assert_eq!(line.requests(50_000 * US).awake(), 0);
+    }
+
+    #[test]
+    fn after_a_silence_it_begins_anew() {
+        let mut line = Line::new(MOST);
+        line.requests(2000 * US);
+        for _ in 0..100 {
+            line.served(Source::Uplinks, 100, SILENCE + US);
+            for _ in 0..3 {
+                line.served(Source::Uplinks, 100, 100 * US);
+            }
+        }
+        assert_eq!(line.awake(), 0);
+    }
+
+    #[test]
+    fn a_timer_between_two_packets_does_not_end_the_wait() {
+        let mut line = Line::new(MOST);
+        line.requests(2000 * US).now += 500 * US;
+        assert_eq!(line.awake(), MOST - 500 * US);
+        line.now += MOST;
+        assert_eq!(line.awake(), 0);
+    }
+
+    #[test]
+    fn nothing_is_waited_for_during_a_transfer_and_soon_after_it_again() {
+        let mut line = Line::new(MOST);
+        // 500 Mbit/s: a super-packet each millisecond, and small confirmations the other way.
         for _ in 0..20 {
-            spin.crowded(now);
-            now = spin.rests_until;
+            line.served(Source::Tun, 62_500, 900 * US)
+                .served(Source::Uplinks, 80, 100 * US);
         }
-        spin.crowded(now);
-        assert_eq!(
-            spin.length(now + REST_MAX - 1),
-            0,
-            "the longer, the oftener"
-        );
+        assert_eq!(line.awake(), 0);
+        assert_eq!(line.requests(2000 * US).awake(), MOST);
+    }
+
+    #[test]
+    fn a_flood_of_small_packets_is_a_transfer() {
+        let mut line = Line::new(MOST);
+        for _ in 0..1000 {
+            line.served(Source::Tun, 20 * 92, 200 * US);
+        }
+        assert_eq!(line.awake(), 0);
+    }
+
+    #[test]
+    fn a_call_is_none() {
+        let mut line = Line::new(MOST);
+        for _ in 0..1000 {
+            line.served(Source::Tun, 1200, 1000 * US);
+        }
+        assert_eq!(line.awake(), MOST);
+    }
+
+    #[test]
+    fn where_somebody_else_wants_the_core_it_rests_the_longer_the_oftener() {
+        let mut line = Line::new(MOST);
+        line.requests(2000 * US);
+        line.spin.crowded(line.now);
+        assert_eq!(line.awake(), 0);
+        assert_eq!(line.served(Source::Tun, 100, REST_MIN).awake(), MOST);
         for _ in 0..20 {
-            spin.rewarded();
+            line.spin.crowded(line.now);
         }
-        spin.crowded(now);
+        line.requests(2000 * US);
+        assert_eq!(line.awake(), 0, "a tenth of a second later");
+        line.now += REST_MAX;
+        assert_eq!(line.requests(2000 * US).awake(), MOST);
+        for _ in 0..20 {
+            line.spin.rewarded();
+        }
+        line.spin.crowded(line.now);
         assert_eq!(
-            spin.length(now + REST_MIN),
-            200 * US,
+            line.served(Source::Tun, 100, REST_MIN).awake(),
+            MOST,
             "where it is worth it"
         );
     }
 
     #[test]
-    fn what_comes_within_the_time_to_spin_is_spun_for_and_what_comes_later_is_not() {
-        for (gap, length) in [(190, 200), (210, 0)] {
-            let mut spin = Spin::new(200 * US);
-            for _ in 0..50 {
-                spin.served(Source::Tun, 100);
-                spin.waited(gap * US);
-            }
-            spin.served(Source::Tun, 100);
-            assert_eq!(spin.length(0), length * US);
-        }
-    }
-
-    #[test]
     fn it_can_be_switched_off() {
-        let mut spin = Spin::new(0);
-        for _ in 0..50 {
-            spin.served(Source::Tun, 100);
-            assert_eq!(spin.length(0), 0);
-            spin.waited(0);
-        }
+        let mut line = Line::new(0);
+        assert_eq!(line.requests(US).awake(), 0);
     }
 }

@@ -224,6 +224,11 @@ impl Node {
         self.tally.counters()
     }
 
+    /// Packets so far, taken in, delivered or relayed: traffic, as opposed to what nodes tell each other.
+    pub fn carried(&self) -> u64 {
+        self.tally.packets_in + self.tally.packets_out + self.tally.relayed
+    }
+
     /// Drops so far, in the order of `DropReason::ALL`: cheap enough to be looked at after every datagram.
     pub fn drops(&self) -> &[u64] {
         self.tally.drops()
