@@ -45,14 +45,14 @@ class NodeSection(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class EngineSection(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The overlay interface and its ``mtu``. ``key_log`` writes session keys to a file, for a dissector.
 
-    ``spin_us``: how long the engine waits awake at most for what is expected soon; 0: never. ``shards``:
-    packet threads, each with a queue of the interface and sockets of its own, at the ports after those of
-    the uplinks; "auto": one for two cores.
+    ``spin_us``: how long after a packet the engine stays awake for one that is expected soon; 0: never;
+    "auto": 3000, but 0 where it has less than two cores. ``shards``: packet threads, each with a queue of
+    the interface and sockets of its own, at the ports after those of the uplinks; "auto": one for two cores.
     """
 
     interface: str = "overlay0"
     mtu: Annotated[int, msgspec.Meta(ge=1280, le=9000)] = 1380
-    spin_us: Annotated[int, msgspec.Meta(ge=0, le=10_000)] = 3000
+    spin_us: Literal["auto"] | Annotated[int, msgspec.Meta(ge=0, le=10_000)] = "auto"
     key_log: bool = False
     shards: Literal["auto"] | Annotated[int, msgspec.Meta(ge=1, le=MAX_SHARDS)] = "auto"
 

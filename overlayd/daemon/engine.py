@@ -79,7 +79,7 @@ class EngineProcess:
             private_key,
             self._boot,
             key_log=configuration.engine.key_log,
-            spin_us=configuration.engine.spin_us,
+            spin_us=shards.spin_us(configuration),
             fault_tun_segmentation=configuration.fault.tun_segmentation,
             fault_udp_gso=configuration.fault.udp_gso,
             **msgspec.structs.asdict(configuration.offload),

@@ -1,7 +1,8 @@
-"""How many shards the engine of this host has.
+"""How many shards the engine of this host has, and how long they may stay awake.
 
 As configured, or about half of the cores that it may use: sender, receiver and the kernel's own work want the
-others. Called by `overlayd.daemon.engine`. I/O: reads the CPU set and the cgroup's quota.
+others. Who has no core to spare sleeps. Called by `overlayd.daemon.engine`. I/O: reads the CPU set and the
+cgroup's quota.
 """
 
 import math
@@ -11,6 +12,8 @@ from pathlib import Path
 from overlayd.daemon.config import Configuration
 from overlayd.model.node import MAX_SHARDS
 
+_SPIN_US = 3000
+"""Longer than the pauses of what is felt: a request after an answer, at some hundred a second."""
 _CGROUPS = Path("/sys/fs/cgroup")
 _OWN_CGROUP = Path("/proc/self/cgroup")
 
@@ -22,6 +25,14 @@ def count(configuration: Configuration) -> int:
         return wanted
     half = math.floor(usable_cpus() / 2)
     return max(1, min(half, MAX_SHARDS, configuration.room_for_shards))
+
+
+def spin_us(configuration: Configuration) -> int:
+    """Return how long a shard stays awake after a packet, in microseconds; 0: it does not."""
+    wanted = configuration.engine.spin_us
+    if wanted != "auto":
+        return wanted
+    return _SPIN_US if usable_cpus() >= 2 else 0
 
 
 def usable_cpus(own: Path = _OWN_CGROUP, cgroups: Path = _CGROUPS) -> float:

@@ -1,4 +1,4 @@
-"""How many shards an engine gets."""
+"""How many shards an engine gets, and whether they stay awake."""
 
 import os
 import socket
@@ -34,6 +34,15 @@ def test_auto_is_one_for_two_cores(
 ) -> None:
     with_cpus(monkeypatch, cpus)
     assert shards.count(configured(tmp_path, "")) == wanted
+
+
+@pytest.mark.parametrize(("cpus", "wanted"), [(0.5, 0), (1, 0), (1.5, 0), (2, 3000), (16, 3000)])
+def test_who_has_no_core_to_spare_does_not_stay_awake(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cpus: float, wanted: int
+) -> None:
+    with_cpus(monkeypatch, cpus)
+    assert shards.spin_us(configured(tmp_path, "")) == wanted
+    assert shards.spin_us(configured(tmp_path, "1\nspin_us = 500")) == 500
 
 
 def test_a_number_is_taken_as_it_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
