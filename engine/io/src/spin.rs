@@ -17,13 +17,14 @@ const FULL: Nanos = 4 * BULK;
 const ALL: u32 = 1 << 16;
 const WORTH: u32 = ALL / 2;
 const WEIGHT: u32 = 8;
-/// A silence after which nothing is known any more: a few probes a second, which a relay cannot tell from traffic, keep nobody awake.
-const SILENCE: Nanos = 100_000_000;
+/// A silence after which nothing is known any more. Shorter than the pauses of the quickest probes: a relay cannot tell them from traffic.
+const SILENCE: Nanos = 15_000_000;
 
-/// Where somebody else waits for the core, staying awake only puts off the turn of both: not again for so long. Each time for twice as long,
-/// up to the most; half as long after a wait that was worth it.
-const REST_MIN: Nanos = 10_000_000;
-const REST_MAX: Nanos = 1_000_000_000;
+/// Where somebody else has use for the core, who stays awake gets his turn later than a sleeper who is woken: not again for so long. Each time
+/// for twice as long, up to the most; each packet that it was awake for takes off a part, so that ten such times a second are too many.
+const REST_MIN: Nanos = 50_000_000;
+const REST_MAX: Nanos = 2_000_000_000;
+const REWARD: Nanos = 64;
 
 /// Where the last packets came from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -96,7 +97,7 @@ impl Spin {
 
     /// Something came while it was awake.
     pub(crate) fn rewarded(&mut self) {
-        self.rest /= 2;
+        self.rest -= self.rest / REWARD;
     }
 }
 
@@ -159,10 +160,10 @@ mod tests {
     fn one_late_packet_changes_nothing_and_many_do() {
         let mut line = Line::new(MOST);
         line.requests(2000 * US);
-        line.served(Source::Tun, 100, 90_000 * US)
+        line.served(Source::Tun, 100, 10_000 * US)
             .served(Source::Uplinks, 100, 60 * US);
         assert_eq!(line.awake(), MOST);
-        assert_eq!(line.requests(50_000 * US).awake(), 0);
+        assert_eq!(line.requests(10_000 * US).awake(), 0);
     }
 
     #[test]
@@ -223,7 +224,8 @@ mod tests {
         line.requests(2000 * US);
         line.spin.crowded(line.now);
         assert_eq!(line.awake(), 0);
-        assert_eq!(line.served(Source::Tun, 100, REST_MIN).awake(), MOST);
+        line.now += REST_MIN;
+        assert_eq!(line.requests(2000 * US).awake(), MOST);
         for _ in 0..20 {
             line.spin.crowded(line.now);
         }
@@ -231,12 +233,13 @@ mod tests {
         assert_eq!(line.awake(), 0, "a tenth of a second later");
         line.now += REST_MAX;
         assert_eq!(line.requests(2000 * US).awake(), MOST);
-        for _ in 0..20 {
+        for _ in 0..500 {
             line.spin.rewarded();
         }
         line.spin.crowded(line.now);
+        line.now += REST_MIN;
         assert_eq!(
-            line.served(Source::Tun, 100, REST_MIN).awake(),
+            line.requests(2000 * US).awake(),
             MOST,
             "where it is worth it"
         );
