@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable
 
 from controller.core.messages import Command, Persist, Send
 from controller.server.channel import Session
-from controller.store.store import Store
+from controller.store.store import Store, route_rows
 from overlayd.model.ids import NodeId
 from overlayd.protocol.controller import Mesh
 
@@ -54,8 +54,9 @@ class Outgoing:
 
 
 def _write(store: Store, facts: Persist) -> None:
+    routes = route_rows(facts.routes)
     with store.transaction():
         store.save_generation(facts.generation)
-        store.save_routes(facts.routes)
+        store.save_routes(routes)
         store.delete_routes(facts.dropped)
         store.append_history(facts.events)

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import astuple, dataclass
 from pathlib import Path
+from typing import TypeAlias
 
 import msgspec
 from msgspec.structs import replace
@@ -229,11 +230,9 @@ class Store:
         rows = self._sql.execute("SELECT source, route FROM routes")
         return [(NodeId(source), _unpack(route)) for source, route in rows]
 
-    def save_routes(self, routes: Iterable[tuple[NodeId, Route]]) -> None:
-        self._sql.executemany(
-            "INSERT OR REPLACE INTO routes VALUES (?,?,?,?)",
-            ((source, r.destination, r.class_id, _pack(r)) for source, r in routes),
-        )
+    def save_routes(self, rows: Iterable["RouteRow"]) -> None:
+        """Keep routes as :func:`route_rows` made them ready."""
+        self._sql.executemany("INSERT OR REPLACE INTO routes VALUES (?,?,?,?)", rows)
 
     def delete_routes(self, keys: Iterable[tuple[NodeId, NodeId, int]]) -> None:
         self._sql.executemany("DELETE FROM routes WHERE source = ? AND destination = ? AND class = ?", keys)
@@ -348,6 +347,14 @@ class Store:
             "UPDATE network SET resource_version = resource_version + 1 RETURNING resource_version"
         ).fetchone()
         return replace(node, metadata=replace(node.metadata, resource_version=str(version)))
+
+
+RouteRow: TypeAlias = tuple[NodeId, NodeId, int, bytes]
+
+
+def route_rows(routes: Iterable[tuple[NodeId, Route]]) -> list[RouteRow]:
+    """Return what is written of routes. Takes most of the time: to be done before the write lock is taken."""
+    return [(source, route.destination, route.class_id, _pack(route)) for source, route in routes]
 
 
 def _token(row: tuple[str, str, int, str, float, int, int, int | None]) -> TokenGrant:
