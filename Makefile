@@ -95,6 +95,10 @@ NODES ?= 1000
 bench-controller: setup ## one controller under the telemetry of many agents, each on a socket (NODES=1000, 6 minutes)
 	$(BIN)/python -m tests.scale --nodes $(NODES)
 
+.PHONY: bench-paths
+bench-paths: setup ## the path search from 100 to 10,000 nodes beside networkx and scipy, interleaved (ROUNDS=5, 5 minutes)
+	$(BIN)/python -m tests.bench.paths --rounds $(ROUNDS)
+
 GB ?= 20
 SEED ?= 0
 .PHONY: soak

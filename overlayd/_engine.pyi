@@ -1,9 +1,13 @@
 """Typed stub of the native module; `make check` compares it with the built one."""
 
 from collections.abc import Sequence
-from typing import final
+from typing import TypeAlias, final
 
-from typing_extensions import Buffer
+import numpy as np
+from numpy.typing import NDArray
+
+_Costs: TypeAlias = NDArray[np.float32]
+_Nodes: TypeAlias = NDArray[np.int16]
 
 __all__ = [
     "Engine",
@@ -51,14 +55,14 @@ class PathSearch:
 
     def __new__(
         cls,
-        direct: Buffer,
-        relays: Buffer,
-        passage: Buffer,
-        to_relay: Buffer,
-        from_relay: Buffer,
+        direct: _Costs,
+        relays: _Nodes,
+        passage: _Costs,
+        to_relay: _Costs,
+        from_relay: _Costs,
         *,
-        rtt: Buffer | None = None,
-        limit: Buffer | None = None,
+        rtt: _Costs | None = None,
+        limit: _Costs | None = None,
         per_relay: float = 0.0,
         penalty: float = 0.0,
         second: int = 64,
@@ -67,7 +71,7 @@ class PathSearch:
     def second_relays(self) -> list[int]:
         """The nodes that may be second relays, most useful first."""
 
-    def best(self, avoid: Buffer | None = None) -> tuple[bytes, bytes]:
+    def best(self, avoid: _Nodes | None = None) -> tuple[bytes, bytes]:
         """Of each pair the cheapest path that shares nothing with its paths in `avoid` [from, to, ≤ 2, 2].
 
         Costs [from, to] of float32 and relays [from, to, 2] of int16: −1 no relay, −2 first: no path.

@@ -26,6 +26,7 @@ from controller.api.models import (
     TokenRequest,
 )
 from controller.api.past import add_past
+from controller.api.plan import add_plan
 from controller.api.views import View, node_model, token_models
 from controller.enrolment.errors import BadRequest, EnrolmentError, NotAMember, Unavailable
 from controller.registry import timestamp
@@ -60,6 +61,7 @@ def create_app(service: Service) -> FastAPI:
     _add_mesh(router, service)
     _add_tokens(router, service)
     add_past(router, service)
+    add_plan(router, service)
 
     @app.get("/healthz")
     async def healthz() -> Health:

@@ -139,10 +139,14 @@ class Controller:
         """
         if self._deciding or self._decide_at is None or now.monotonic_ns < self._decide_at:
             return None
-        self._settle()
         self._deciding = True
         self._last_decision = now.monotonic_ns
         self._decide_at = now.monotonic_ns + self.settings.interval_ns
+        return self.question(now)
+
+    def question(self, now: Instant) -> Decision:
+        """Return what a decision now would be about, for whoever wants to know without deciding."""
+        self._settle()
         return Decision(
             self._membership,
             tuple(self.topology.vertices),

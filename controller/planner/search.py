@@ -1,6 +1,6 @@
 """The cheapest path of at most two relays for every pair of nodes at once. Pure.
 
-What is asked of the engine's search (`overlayd._engine.PathSearch`, the crate `engine/paths`, which says what is
+What is asked of the engine's search (`overlayd._engine.PathSearch`; the crate `engine/paths` says what is
 exact), and sums along paths that are in force.
 """
 
@@ -20,10 +20,12 @@ Relays: TypeAlias = NDArray[np.int16]
 NONE = -1
 ABSENT = -2
 SECOND_RELAYS = 64
-"""So many relays, those that serve most pairs, may be the second ones of a path (Seattle and PlanetLab: a second
-relay adds 1–5 points, and the 64 most used relays keep 96 % of the gain).
+"""So many relays, those that serve most pairs, may be the second ones of a path (Seattle and PlanetLab: a
+second relay adds 1–5 points, and the 64 most used relays keep 96 % of the gain).
 """
 THREADS = 2
+FEW = 64
+"""For fewer nodes a second thread takes longer to start than it saves."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,20 +41,7 @@ class Search:
 
     def __init__(self, costs: Costs, relays: NDArray[np.intp], second: int = SECOND_RELAYS) -> None:
         self._n = len(costs.direct)
-        capped = costs.rtt_cap_ms is not None
-        self._engine = PathSearch(
-            np.ascontiguousarray(costs.direct),
-            relays.astype(np.int16),
-            np.full(len(relays), costs.relay, np.float32),
-            np.ascontiguousarray(costs.link[:, relays]),
-            np.ascontiguousarray(costs.link[relays]),
-            rtt=np.ascontiguousarray(costs.rtt_ms) if capped else None,
-            limit=np.ascontiguousarray(costs.rtt_cap_ms) if capped else None,
-            per_relay=RELAY_MS,
-            penalty=OUT_OF_BOUND,
-            second=second,
-            threads=THREADS,
-        )
+        self._engine = prepared(costs, relays, second)
 
     def best(self, avoid: Relays | None = None) -> Paths:
         """Return the cheapest path of every pair that shares nothing with the pair's paths in ``avoid``
@@ -64,6 +53,24 @@ class Search:
             np.frombuffer(cost, np.float32).reshape(n, n),
             np.frombuffer(relays, np.int16).reshape(n, n, 2),
         )
+
+
+def prepared(costs: Costs, relays: NDArray[np.intp], second: int = SECOND_RELAYS) -> PathSearch:
+    """Return the engine's search of one class."""
+    cap = costs.rtt_cap_ms
+    return PathSearch(
+        np.ascontiguousarray(costs.direct),
+        relays.astype(np.int16),
+        np.full(len(relays), costs.relay, np.float32),
+        np.ascontiguousarray(costs.link[:, relays]),
+        np.ascontiguousarray(costs.link[relays]),
+        rtt=None if cap is None else np.ascontiguousarray(costs.rtt_ms),
+        limit=None if cap is None else np.ascontiguousarray(cap),
+        per_relay=RELAY_MS,
+        penalty=OUT_OF_BOUND,
+        second=second,
+        threads=THREADS if len(costs.direct) > FEW else 1,
+    )
 
 
 def disjoint(relays: Relays, others: Relays) -> Bool:

@@ -63,6 +63,7 @@ def _parser(words: Sequence[str]) -> argparse.ArgumentParser:
         "ping": _ping,
         "trace": _trace,
         "explain": _explain,
+        "plan": _plan,
         "node": _node,
         "link": _link,
         "route": _route,
@@ -185,6 +186,16 @@ def _explain(verbs: _Verbs) -> None:
     made.add_argument(
         "places", nargs="+", metavar="[SRC] DST", help="source (default: this node) and destination"
     )
+
+
+def _plan(verbs: _Verbs) -> None:
+    text = "what would happen without a node or link, or if one became worse; changes nothing"
+    made = _verb(verbs, "plan", "ctl_plan:plan", text, "overlayctl plan --without-node oslo --controller URL")
+    _asks_controller(made)
+    made.add_argument("--without-node", action="append", default=[], metavar="NODE", help="is gone")
+    made.add_argument("--without-link", action="append", default=[], metavar="A:B", help="is down, both ways")
+    text = "has at least this much loss or RTT, both ways: a:b=loss:5%%, a:b=rtt:80ms"
+    made.add_argument("--degrade", action="append", default=[], metavar="A:B=WHAT", help=text)
 
 
 def _node(verbs: _Verbs) -> None:
