@@ -15,7 +15,8 @@ from controller.policy.costs import RELAY_MS
 from controller.topology.links import F32
 
 DOUBT = 0.5
-"""As long as nothing is known, as if this many decisions had kept nothing."""
+LEAST_DECISIONS = 2
+"""As if a part of a decision had kept nothing; and nothing is believed before so many came due."""
 REMEMBERED = 0.98
 LEAST_MS = 2.0
 MOST_MS = 300.0
@@ -35,6 +36,7 @@ class Trust:
         self.share = 0.0
         self._kept = 0.0
         self._weight = 0.0
+        self._due = 0
         self._open: deque[_Promise] = deque()
 
     def promise(self, relays: Relays, expected_ms: F32) -> None:
@@ -59,4 +61,7 @@ class Trust:
         slope = float((gain * np.clip(kept[counts], -MOST_MS, MOST_MS)).sum() / (gain * gain).sum())
         self._kept = REMEMBERED * self._kept + slope
         self._weight = REMEMBERED * self._weight + 1.0
+        self._due += 1
+        if self._due < LEAST_DECISIONS:
+            return
         self.share = min(1.0, max(0.0, self._kept / (self._weight + DOUBT)))

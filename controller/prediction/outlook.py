@@ -51,7 +51,7 @@ class Outlook:
     def __init__(self, horizon: Horizon) -> None:
         self.horizon = horizon
         stays = float(np.exp(-horizon.middle_s / EPISODE_S))
-        self._prior: F64 = np.array([stays, stays * 0.9, 1.0, 0.1, 0.0, 0.0, 0.0])
+        self._prior: F64 = np.array([stays, 1.0, stays * 0.9, 1.0, 0.1, 0.0, 0.0, 0.0])
         assert len(self._prior) == len(FEATURES) + 1
         self._squares: F64 = np.zeros((len(self._prior), len(self._prior)))
         self._products: F64 = np.zeros(len(self._prior))

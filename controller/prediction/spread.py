@@ -50,5 +50,5 @@ def scale_of(profile: Profile, features: F32) -> F32:
     share of the episode it is in.
     """
     spread = np.nan_to_num(profile.q50_ms - profile.q20_ms) + BASE_SHARE * np.nan_to_num(profile.base_ms)
-    episode = np.abs(features[..., :3]).sum(axis=-1)
+    episode = np.abs(features[..., :4]).sum(axis=-1)
     return np.maximum(spread + EPISODE_SHARE * episode, LEAST_MS).astype(np.float32)

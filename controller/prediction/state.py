@@ -30,7 +30,7 @@ MIDDLE_MS = 3.0
 NOISES = 3.0
 """At an end an episode adds at least so much; in a middle so much, and so many times the usual noise."""
 LEAST_LINKS = 3
-FEATURES = ("end", "middle_above", "middle_below", "mean", "median", "pattern")
+FEATURES = ("end_above", "end_below", "middle_above", "middle_below", "mean", "median", "pattern")
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +91,8 @@ def features_of(profile: Profile, state: State) -> F32:
     """Return [from, to, feature], ms, in the order of :data:`FEATURES`: what may be added to the base."""
     base = profile.base_ms
     columns = (
-        state.end_ms[:, None] + state.end_ms[None, :],
+        np.maximum(state.end_ms[:, None], 0.0) + np.maximum(state.end_ms[None, :], 0.0),
+        np.minimum(state.end_ms[:, None], 0.0) + np.minimum(state.end_ms[None, :], 0.0),
         np.maximum(state.middle_ms, 0.0),
         np.minimum(state.middle_ms, 0.0),
         profile.mean_ms - base,
@@ -102,12 +103,12 @@ def features_of(profile: Profile, state: State) -> F32:
 
 
 def quantiles_of(samples: F32, shares: tuple[float, ...]) -> tuple[F32, ...]:
-    """Return quantiles over the first axis of what is no NaN (the lower neighbour); NaN where nothing is."""
+    """Return quantiles over the first axis of what is no NaN (the nearest sample); NaN where nothing is."""
     ordered = np.sort(samples, axis=0)
     number = (~np.isnan(samples)).sum(axis=0)
     last = np.maximum(number - 1, 0)
     return tuple(
-        np.take_along_axis(ordered, (share * last).astype(np.intp)[None], axis=0)[0] for share in shares
+        np.take_along_axis(ordered, (share * last + 0.5).astype(np.intp)[None], axis=0)[0] for share in shares
     )
 
 
