@@ -267,7 +267,9 @@ mod tests {
         };
         assert_eq!(run(600_000 * MS, lost), None);
         let death = 10_000 * MS;
-        let down = run(death + 1_000 * MS, |probe| lost(probe) || probe * FAST > death);
+        let down = run(death + 1_000 * MS, |probe| {
+            lost(probe) || probe * FAST > death
+        });
         assert!(down.is_some_and(|at| at < death + 500 * MS), "{down:?}");
     }
 
