@@ -99,6 +99,10 @@ bench-controller: setup ## one controller under the telemetry of many agents, ea
 bench-paths: setup ## the path search from 100 to 10,000 nodes beside networkx and scipy, interleaved (ROUNDS=5, 5 minutes)
 	$(BIN)/python -m tests.bench.paths --rounds $(ROUNDS)
 
+.PHONY: bench-repair
+bench-repair: setup ## what repair makes of lossy links, in virtual time: bounds first, then every profile (25 minutes of two cores)
+	$(BIN)/python -m tests.bench.repair
+
 GB ?= 20
 SEED ?= 0
 .PHONY: soak

@@ -15,14 +15,18 @@ lowest price of a lost symbol that brings the residual loss to the objective.
 
 What the model simplifies. On the safe side: the sliding window counts as a block of the window's size (the
 window does better at equal overhead), and a round's retransmissions as one burst. On the other side: rounds
-are independent (an outage longer than an RTT makes them alike); a symbol that is recovered only once the
-whole window is there counts as in time; and what is still missing after repair failed counts as few symbols
-rather than all that were lost, except in the last round. The benchmarks decide, not the model's forecast.
+are independent (an outage longer than an RTT makes them alike), which the engine helps by spreading the
+symbols of a round over what is left of the time; a lost request for retransmission costs nothing; and a
+symbol that is recovered only once the whole window is there counts as in time. What is still missing after
+repair failed is asked for symbol by symbol. The benchmarks decide, not the model's forecast.
 
-The engine looks up the row of its own loss estimate, many times a second; the agent pushes the table when
-RTT, rate, loss run or objective have changed. A table depends on little (rounds, window, loss run,
-objective), so that it can be solved wherever numpy is at hand, which need not be the edge host. Not here: the
-estimators, congestion control. Pure.
+Latency is not in the model: a packet that needs another round waits a round trip. `early_share` adds repair
+symbols in the first round whatever the residual asks for: with 3 % of them, fewer than one packet in a
+hundred takes two round trips at 10 % loss.
+
+The engine looks up the row of its own estimates. A table depends on little (rounds, window, loss run,
+objective), so that it is solved ahead of time, wherever numpy is at hand: `fec.tables` makes those of the
+default classes. Not here: the estimators, congestion control. Pure.
 """
 
 from bisect import bisect_left
@@ -71,6 +75,12 @@ class Objective:
     price_limit: float = 3000.0
     """Most extra symbols worth sending to save one more. Without it a target that losses make unattainable
     would be bought at any price."""
+    early_share: float = 0.0
+    """Repair symbols in the first round per packet that has to be expected lost, at least, where a retry
+    fits …
+    """
+    early_limit: float = 0.03
+    """… and per source symbol at most."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,6 +156,17 @@ def window(hop: Hop, objective: Objective) -> int:
     per_deadline = hop.rate_pps * objective.deadline_ns / 1e9
     thin = min(_THIN_WINDOW, 1 + int(per_deadline))
     return max(thin, min(WINDOW_LIMIT, int(per_deadline / 2)))
+
+
+def decide(
+    rounds_: int, window_: int, loss_ratio: float, objective: Objective, mean_loss_run: float = 1.0
+) -> Decision:
+    """The decisions for a single loss ratio, given what fits into the deadline: see `rounds` and `window`."""
+    most_extra = int(objective.repair_cap * window_)
+    chances = loss_distribution(max(window_ + most_extra, 2 * RETRY_LIMIT), loss_ratio, mean_loss_run)
+    first = _Round.of(chances, np.array([window_]), most_extra, repeats=False)
+    retry = _Round.of(chances, np.arange(1, RETRY_LIMIT + 1), RETRY_LIMIT, repeats=True)
+    return _cheapest(first, [retry] * (rounds_ - 1), loss_ratio, objective)
 
 
 def plan(hop: Hop, objective: Objective, coded_retries: bool = True) -> RepairTable:
@@ -257,12 +278,16 @@ class _Round:
         n = symbols[:, None, None]
         b = np.arange(most_extra + 1)[None, :, None]
         m = np.arange(int(symbols.max()) + 1)[None, None, :]
-        missing = chances[n + b, b + m]
-        # With m = 0 the code has made up for all losses. Else the share of coded symbols among the lost is
-        # no loss.
-        lost = np.where(m > 0, (b + m) * n / (n + b), 0.0)
+        # The code makes up for all of b losses, or for none of more: each is asked for, or lost with the
+        # share that source symbols have. Of n symbols no more than n can be missing.
+        lost = np.arange(chances.shape[1])[None, None, :]
+        chance = np.where(lost > b, chances[n[:, :, 0] + b[:, :, 0]], 0.0)
+        missing = np.zeros((len(symbols), most_extra + 1, m.shape[2]))
+        np.add.at(missing, (np.arange(len(symbols))[:, None, None], b, np.minimum(lost, n)), chance)
+        missing[:, :, 0] = 1 - missing.sum(axis=2)
+        lost_for_good = (chance * lost * n / (n + b)).sum(axis=2)
         cost = (symbols[:, None] * int(repeats) + b[:, :, 0]).astype(np.float64)
-        return _Round(symbols, cost, missing, (missing * lost).sum(axis=2))
+        return _Round(symbols, cost, missing, lost_for_good)
 
     def best(self, after: _Outcome | None, price: float) -> tuple[Integers, _Outcome]:
         """For every n the best b, and what comes of it; `after` is None in the last round."""

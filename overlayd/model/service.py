@@ -4,6 +4,8 @@ from enum import StrEnum
 
 import msgspec
 
+from overlayd.model.repair import MODERATE, STRONG, THIN
+
 
 class Objective(StrEnum):
     """What a path is chosen for."""
@@ -14,11 +16,21 @@ class Objective(StrEnum):
     JITTER = "jitter"
 
 
-class RepairRow(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Up to ``loss_ratio`` send ``repair_ratio`` repair symbols per source symbol."""
+class RepairRow(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
+    """Up to ``loss_ratio`` send ``repair_ratio`` repair symbols per source symbol.
+
+    It is of the part of the table for links that have time for ``rounds`` of sending a packet within the
+    deadline, and flows that fill a ``window`` of as many packets; the engine takes the largest part that
+    the link reaches. ``again`` are the coded symbols per packet that is sent again: where no further round
+    fits, where one more does, and so on; the last entry holds beyond. Rows ascend in rounds, window and
+    loss.
+    """
 
     loss_ratio: float
     repair_ratio: float
+    rounds: int = 1
+    window: int = 1
+    again: tuple[float, ...] = ()
 
 
 class Bound(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -51,12 +63,18 @@ class ServiceClass(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     dscp: tuple[int, ...] = ()
 
 
+def _rows(table: tuple[tuple[int, int, float, float, tuple[float, ...]], ...]) -> tuple[RepairRow, ...]:
+    return tuple(
+        RepairRow(loss, ratio, rounds, window, again) for rounds, window, loss, ratio, again in table
+    )
+
+
 DEFAULT_CLASSES: tuple[ServiceClass, ...] = (
     ServiceClass(
         name="interactive",
         objective=Objective.LATENCY,
         deadline_ms=100,
-        repair=(RepairRow(0.001, 0.0), RepairRow(0.02, 0.05), RepairRow(0.1, 0.1), RepairRow(1.0, 0.2)),
+        repair=_rows(MODERATE),
         dscp=(18, 20, 22, 26),
     ),
     ServiceClass(
@@ -64,7 +82,7 @@ DEFAULT_CLASSES: tuple[ServiceClass, ...] = (
         objective=Objective.JITTER,
         bound=Bound(rtt_factor=1.5, loss_ratio=0.01, link_loss_ratio=0.03),
         deadline_ms=60,
-        repair=(RepairRow(0.001, 0.0), RepairRow(0.02, 0.2), RepairRow(0.1, 0.6), RepairRow(1.0, 1.0)),
+        repair=_rows(THIN),
         repair_cap_ratio=1.15,
         dscp=(34, 36, 38, 40, 46),
     ),
@@ -73,13 +91,14 @@ DEFAULT_CLASSES: tuple[ServiceClass, ...] = (
         objective=Objective.COST,
         bound=Bound(rtt_factor=4.0, loss_ratio=0.05, link_loss_ratio=0.1),
         deadline_ms=600,
+        repair=tuple(row for row in _rows(MODERATE) if row.rounds > 2),
         dscp=(8, 10),
     ),
     ServiceClass(
         name="reliable",
         objective=Objective.RELIABILITY,
         deadline_ms=200,
-        repair=(RepairRow(0.0005, 0.0), RepairRow(0.02, 0.1), RepairRow(0.1, 0.3), RepairRow(1.0, 0.6)),
+        repair=_rows(STRONG),
         repair_cap_ratio=1.05,
         dscp=(24, 48),
     ),

@@ -142,10 +142,7 @@ fn links(id: u16) -> Vec<Link> {
 }
 
 fn classes() -> Vec<Class> {
-    let row = |loss_ratio, repair_ratio| RepairRow {
-        loss_ratio,
-        repair_ratio,
-    };
+    let row = |loss_ratio, repair_ratio| RepairRow::flat(loss_ratio, repair_ratio);
     let class = |name: &str, deadline_ms, retransmit, repair: &[RepairRow]| Class {
         name: name.into(),
         deadline_ms,

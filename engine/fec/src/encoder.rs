@@ -115,12 +115,34 @@ impl Encoder {
     /// them. The header is that of `row`; those of the others differ in the row only.
     pub fn repairs(&self, row: u8, outs: &mut [Vec<u8>]) -> Option<RepairHeader> {
         let next = self.next?;
-        let window = self.oldest.max(next.saturating_sub(self.window))..next;
+        self.sums(next.saturating_sub(self.window)..next, row, outs)
+    }
+
+    /// As [`Encoder::repair`], over those of the `span` symbols from `first` on that are still kept. `None` as well if these are too
+    /// many for one repair symbol.
+    pub fn repair_over(
+        &self,
+        first: u32,
+        span: u8,
+        row: u8,
+        out: &mut Vec<u8>,
+    ) -> Option<RepairHeader> {
+        let first = u64::from(first);
+        let end = (first + u64::from(span)).min(self.next?);
+        self.sums(first..end, row, core::slice::from_mut(out))
+    }
+
+    fn sums(&self, window: Range<u64>, row: u8, outs: &mut [Vec<u8>]) -> Option<RepairHeader> {
+        let window = self.oldest.max(window.start)..window.end;
+        let span = window.end.checked_sub(window.start)?;
+        if span > WINDOW_LIMIT as u64 {
+            return None;
+        }
         let bytes = window.clone().map(|seq| self.symbol(seq).len()).max()?;
         for out in outs.iter_mut() {
             out.resize(blocks_for(bytes) * size_of::<Block>(), 0);
         }
-        let (first, span) = (window.start, window.end - window.start);
+        let first = window.start;
         let mut at = row;
         let (fours, rest) = outs.as_chunks_mut::<FUSED>();
         for outs in fours {

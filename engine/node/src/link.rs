@@ -12,7 +12,7 @@ use crate::mtu::MtuSearch;
 use crate::pacer::Pacer;
 use crate::probe::Meter;
 use crate::rate::{Circumstances, RateControl, Sample};
-use crate::repair::{Policy, Protector, Recoverer};
+use crate::repair::{Outlook, Policy, Protector, Recoverer};
 use crate::schedule::Exit;
 use crate::snapshot::{self, CLASSES_MAX};
 use crate::{Nanos, RepairReport};
@@ -216,6 +216,15 @@ impl Link {
         };
         let rate = self.rate.told(now, sample, link);
         self.exit.pacer.set_measured(rate);
+    }
+
+    /// What repair is sized by.
+    pub(crate) fn outlook(&self) -> Outlook {
+        Outlook {
+            rtt: self.rtt(),
+            loss_ratio: self.meter.loss_bound(),
+            full_loss: self.full_loss(),
+        }
     }
 
     /// Round trip for timers of repair.

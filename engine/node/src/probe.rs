@@ -10,8 +10,25 @@ use crate::rate::Sample;
 
 /// Probes in flight whose state is remembered.
 const MARKS: usize = 128;
-/// Time constant of the loss estimate that steers repair.
-const LOSS_TAU: f64 = 2e9;
+/// How fast an estimate of loss forgets: with so many datagrams, but not within less than one time or more than another, in ns.
+struct Memory {
+    datagrams: f64,
+    least: f64,
+    most: f64,
+}
+
+/// The one that steers repair: a busy link has a new one half a second after a change, a thin one does not mistake a few losses for a rate.
+const QUICK: Memory = Memory {
+    datagrams: 500.0,
+    least: 0.5e9,
+    most: 4e9,
+};
+/// What a link loses by chance, as against for want of room.
+const STEADY: Memory = Memory {
+    datagrams: 0.0,
+    least: 2e9,
+    most: 2e9,
+};
 /// The rate estimate is the largest of this many report intervals.
 const RATE_WINDOW: usize = 10;
 
@@ -22,6 +39,7 @@ pub(crate) struct Meter {
     out: Direction,
     inward: Direction,
     recent_loss: Fading,
+    quick_loss: Fading,
     queue: StandingQueue,
     rate: RateWindow,
     interval: Interval,
@@ -89,6 +107,7 @@ impl Meter {
             out: Direction::default(),
             inward: Direction::default(),
             recent_loss: Fading::default(),
+            quick_loss: Fading::default(),
             queue: StandingQueue::default(),
             rate: RateWindow::default(),
             interval: Interval::default(),
@@ -156,7 +175,8 @@ impl Meter {
         self.queue.told(now, told.transit);
         if let Some((sent, received)) = self.out.advance(told, &mut interval.out) {
             if paced || !self.is_full() {
-                self.recent_loss.add(now, sent, received);
+                self.recent_loss.add(now, sent, received, &STEADY);
+                self.quick_loss.add(now, sent, received, &QUICK);
             }
             let before = before.unwrap_or(told);
             let elapsed = told.at.saturating_sub(before.at);
@@ -182,9 +202,16 @@ impl Meter {
         self.queue.stands()
     }
 
-    /// Recent loss towards the peer, 0..1, but for that of a full link: what repair is sized by.
+    /// Recent loss towards the peer, 0..1, but for that of a full link.
     pub(crate) fn loss_ratio(&self) -> f64 {
         self.recent_loss.ratio()
+    }
+
+    /// What it has to be expected to be now, and what repair is sized by: an estimate and the deviation that so few datagrams leave room for.
+    pub(crate) fn loss_bound(&self) -> f64 {
+        let ratio = self.quick_loss.ratio().min(1.0);
+        let deviation = (ratio * (1.0 - ratio) / self.quick_loss.sent.max(1.0)).sqrt();
+        (ratio + deviation).min(1.0)
     }
 
     /// The most that the peer was seen to receive lately.
@@ -242,8 +269,10 @@ struct Fading {
 }
 
 impl Fading {
-    fn add(&mut self, now: Nanos, sent: u32, received: u32) {
-        let faded = (-(now.saturating_sub(self.at) as f64) / LOSS_TAU).exp();
+    fn add(&mut self, now: Nanos, sent: u32, received: u32, memory: &Memory) {
+        let elapsed = now.saturating_sub(self.at) as f64;
+        let by_count = f64::from(sent) / memory.datagrams.max(1.0);
+        let faded = (-by_count.clamp(elapsed / memory.most, elapsed / memory.least)).exp();
         self.at = now;
         self.sent = self.sent * faded + f64::from(sent);
         self.lost = self.lost * faded + f64::from(sent) - f64::from(received);

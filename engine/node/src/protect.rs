@@ -1,6 +1,7 @@
 //! Sending a frame over a hop: end-to-end seal, number, a copy for repair, hop seal, repair symbols. Pure.
 
-use overlayd_wire::{Body, Protected, Repair, ecn, envelope, route};
+use overlayd_fec::RepairHeader;
+use overlayd_wire::{Body, Budget, Protected, Repair, ecn, envelope, route};
 
 use crate::choose::{Leg, Way};
 use crate::link::Link;
@@ -145,11 +146,9 @@ impl Node {
         let Some(link) = self.links[leg.link].as_deref_mut() else {
             return;
         };
+        let outlook = link.outlook();
         let Link {
-            exit,
-            protectors,
-            meter,
-            ..
+            exit, protectors, ..
         } = link;
         let Some(protector) = protectors[usize::from(leg.class)].as_deref_mut() else {
             return;
@@ -157,17 +156,10 @@ impl Node {
         if exit.pacer.is_congested() {
             return;
         }
-        let Some((header, budget)) = protector.repair(meter.loss_ratio(), &mut self.scratch) else {
+        let Some((header, budget)) = protector.repair(&outlook, &mut self.scratch) else {
             return;
         };
-        let repair = Repair {
-            class: leg.class,
-            budget,
-            first: header.first_seq & overlayd_wire::frame::SEQ_MASK,
-            span: header.span,
-            row: header.row,
-            symbol: &self.scratch,
-        };
+        let repair = repair_frame(leg.class, header, budget, &self.scratch);
         let start = Exit::begin(&mut self.output.bytes);
         repair.emit(&mut self.output.bytes);
         let scope = Scope::Hop(leg.link as u16);
@@ -194,6 +186,22 @@ impl Node {
         let scope = Scope::Hop(place as u16);
         link.exit
             .finish(now, &mut self.sessions, scope, &mut self.output, fate)
+    }
+}
+
+pub(crate) fn repair_frame(
+    class: u8,
+    header: RepairHeader,
+    budget: Budget,
+    symbol: &[u8],
+) -> Repair<'_> {
+    Repair {
+        class,
+        budget,
+        first: header.first_seq & overlayd_wire::frame::SEQ_MASK,
+        span: header.span,
+        row: header.row,
+        symbol,
     }
 }
 

@@ -4,8 +4,8 @@ use overlayd_wire::{Feedback, Protected, Repair, Tail};
 
 use crate::link::Link;
 use crate::pipeline::Arrival;
-use crate::protect::policy;
-use crate::repair::Receipt;
+use crate::protect::{policy, repair_frame};
+use crate::repair::{Again, Extra, Receipt};
 use crate::schedule::{Exit, Turn};
 use crate::session::Scope;
 use crate::{DropReason, Nanos, Node};
@@ -51,9 +51,10 @@ impl Node {
         let mut restored = std::mem::take(&mut self.restored);
         restored.bytes.clear();
         restored.frames.clear();
-        recoverer.recover(now, |seq, symbol| {
+        recoverer.recover(now, |seq, waited, symbol| {
             let start = restored.bytes.len();
-            if let Ok(header) = Protected::of_symbol(symbol, seq as u32, repair.budget) {
+            let budget = repair.budget.less(waited);
+            if let Ok(header) = Protected::of_symbol(symbol, seq as u32, budget) {
                 restored.bytes.extend_from_slice(&header.to_bytes());
                 restored.bytes.extend_from_slice(&symbol[1..]);
                 restored.frames.push((header, start));
@@ -96,8 +97,7 @@ impl Node {
         let link = links[arrival.link]
             .as_deref_mut()
             .ok_or(DropReason::NoSession)?;
-        let rtt = link.rtt();
-        let full_loss = link.full_loss();
+        let outlook = link.outlook();
         let Link {
             exit, protectors, ..
         } = link;
@@ -105,14 +105,12 @@ impl Node {
             return Ok(());
         };
         let scope = Scope::Hop(arrival.link as u16);
-        let proof = protector.feedback(now, feedback, rtt, full_loss, |again| {
+        let proof = protector.feedback(now, feedback, &outlook, |again| {
             let start = Exit::begin(&mut output.bytes);
-            let header = Protected::of_symbol(again.symbol, again.seq, again.budget);
-            let Ok(header) = header.inspect_err(|_| output.bytes.truncate(start)) else {
+            if write_again(&again, &mut output.bytes).is_none() {
+                output.bytes.truncate(start);
                 return 0;
-            };
-            output.bytes.extend_from_slice(&header.to_bytes());
-            output.bytes.extend_from_slice(&again.symbol[1..]);
+            }
             let wait = exit.pacer.wait_ahead();
             if let Err(reason) = exit.finish(now, sessions, scope, output, (start, 0, Turn::Ahead))
             {
@@ -139,6 +137,44 @@ impl Node {
         link.recoverer(tail.class, policy(&self.policies, tail.class))
             .tail(now, tail);
         self.send_feedback(now, arrival.link)
+    }
+
+    /// Sends what is due of symbols beyond the frames that were sent again.
+    pub(crate) fn send_extras(&mut self, now: Nanos, place: usize) -> Result<(), DropReason> {
+        let Self {
+            links,
+            sessions,
+            output,
+            scratch,
+            ..
+        } = self;
+        let link = links[place].as_deref_mut().ok_or(DropReason::NoSession)?;
+        let classes = link.classes();
+        let Link {
+            exit, protectors, ..
+        } = link;
+        let scope = Scope::Hop(place as u16);
+        for class in classes {
+            let Some(protector) = protectors[usize::from(class)].as_deref_mut() else {
+                continue;
+            };
+            while let Some(extra) = protector.extra(now, scratch) {
+                let start = Exit::begin(&mut output.bytes);
+                match extra {
+                    Extra::Copy(again) => {
+                        if write_again(&again, &mut output.bytes).is_none() {
+                            output.bytes.truncate(start);
+                            continue;
+                        }
+                    }
+                    Extra::Coded(header, budget) => {
+                        repair_frame(class, header, budget, scratch).emit(&mut output.bytes);
+                    }
+                }
+                exit.finish(now, sessions, scope, output, (start, 0, Turn::Ahead))?;
+            }
+        }
+        Ok(())
     }
 
     /// Sends the feedback and tail frames of a link that are due.
@@ -181,6 +217,14 @@ impl Node {
         self.touch(place);
         Ok(())
     }
+}
+
+/// Writes a frame that leaves once more. `None`: what was kept is none.
+fn write_again(again: &Again<'_>, bytes: &mut Vec<u8>) -> Option<()> {
+    let header = Protected::of_symbol(again.symbol, again.seq, again.budget).ok()?;
+    bytes.extend_from_slice(&header.to_bytes());
+    bytes.extend_from_slice(again.symbol.get(1..)?);
+    Some(())
 }
 
 /// Frames that repair symbols made known, until they have gone onward.

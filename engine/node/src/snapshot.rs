@@ -116,18 +116,41 @@ pub struct Class {
     pub deadline_ms: Option<u32>,
     /// Whether lost frames are asked for again.
     pub retransmit: bool,
-    /// Repair symbols by loss: the first row whose `loss_ratio` is ≥ the estimate gives `repair_ratio` (repair symbols per source symbol). Rows
-    /// ascend in `loss_ratio`; empty: no FEC. Above the last row: the last ratio.
+    /// How much to repair, in parts: of those whose `rounds` and `window` the link reaches the one with the most rounds, then with the largest
+    /// window; in it the first row whose `loss_ratio` is ≥ the estimate, or the last. Rows ascend in (rounds, window, loss_ratio); empty: no FEC.
     pub repair: Vec<RepairRow>,
     /// Upper bound of repair symbols per source symbol, whatever the table says.
     pub repair_cap_ratio: f64,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct RepairRow {
+    /// How often a frame can be sent within the deadline.
+    #[serde(default = "one")]
+    pub rounds: u8,
+    /// Frames that a repair symbol sums up.
+    #[serde(default = "one")]
+    pub window: u8,
     pub loss_ratio: f64,
+    /// Repair symbols per source symbol.
     pub repair_ratio: f64,
+    /// Coded symbols per frame that is sent again: where no further round fits, where one more does, and so on; the last entry holds beyond.
+    #[serde(default)]
+    pub again: Vec<f64>,
+}
+
+impl RepairRow {
+    /// A row that holds for any link and flow, and adds nothing to what is sent again.
+    pub fn flat(loss_ratio: f64, repair_ratio: f64) -> Self {
+        Self {
+            rounds: 1,
+            window: 1,
+            loss_ratio,
+            repair_ratio,
+            again: Vec::new(),
+        }
+    }
 }
 
 /// All given fields must match.

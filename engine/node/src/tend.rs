@@ -252,6 +252,7 @@ impl Node {
         self.release(now, place);
         if let Err(reason) = self
             .send_feedback(now, place)
+            .and_then(|()| self.send_extras(now, place))
             .and_then(|()| self.probe(now, place))
         {
             self.tally.drop(reason);

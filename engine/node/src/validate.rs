@@ -189,7 +189,7 @@ fn classes(classes: &[Class]) -> Result<(), SnapshotError> {
             field("repair_cap_ratio"),
             || format!("{cap} is not within 0..4"),
         )?;
-        let mut before = -1.0;
+        let mut before = (0, 0, -1.0);
         for (row, entry) in class.repair.iter().enumerate() {
             let field = |name: &str| format!("classes[{place}].repair[{row}].{name}");
             ensure(
@@ -197,15 +197,22 @@ fn classes(classes: &[Class]) -> Result<(), SnapshotError> {
                 field("loss_ratio"),
                 || format!("{} is not within 0..1", entry.loss_ratio),
             )?;
-            ensure(entry.loss_ratio > before, field("loss_ratio"), || {
-                "rows have to ascend in loss_ratio".into()
+            let place = (entry.rounds, entry.window, entry.loss_ratio);
+            ensure(place > before, field("loss_ratio"), || {
+                "rows have to ascend in rounds, window and loss_ratio".into()
             })?;
             ensure(
                 (0.0..=4.0).contains(&entry.repair_ratio),
                 field("repair_ratio"),
                 || format!("{} is not within 0..4", entry.repair_ratio),
             )?;
-            before = entry.loss_ratio;
+            let most = entry.again.iter().copied().fold(0.0, f64::max);
+            ensure(
+                entry.again.iter().all(|ratio| (0.0..=8.0).contains(ratio)),
+                field("again"),
+                || format!("{most} is not within 0..8"),
+            )?;
+            before = place;
         }
     }
     Ok(())

@@ -76,10 +76,7 @@ fn allocations_per_packet(mut mesh: Mesh, way: &[u16], repair: bool, load: &Load
     if repair {
         for id in way {
             mesh.change(*id, |tables| {
-                let row = overlayd_node::snapshot::RepairRow {
-                    loss_ratio: 1.0,
-                    repair_ratio: 0.2,
-                };
+                let row = overlayd_node::snapshot::RepairRow::flat(1.0, 0.2);
                 tables.classes[0].repair = vec![row];
             });
         }

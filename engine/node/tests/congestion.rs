@@ -42,10 +42,7 @@ fn pair(wire: Settings) -> Mesh {
     let mut mesh = Mesh::pair(4, wire);
     for id in [1, 2] {
         mesh.change(id, |tables| {
-            tables.classes[0].repair = vec![RepairRow {
-                loss_ratio: 1.0,
-                repair_ratio: 0.2,
-            }];
+            tables.classes[0].repair = vec![RepairRow::flat(1.0, 0.2)];
         });
     }
     mesh.run_for(SECOND);

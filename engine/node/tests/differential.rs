@@ -108,10 +108,7 @@ fn ground(paths: &[&[u16]], wire: Settings) -> Mesh {
 fn repaired(mut mesh: Mesh) -> Mesh {
     for id in [1, 2, 3] {
         mesh.change(id, |tables| {
-            let row = RepairRow {
-                loss_ratio: 1.0,
-                repair_ratio: 0.2,
-            };
+            let row = RepairRow::flat(1.0, 0.2);
             tables.classes[0].repair = vec![row];
         });
     }

@@ -68,10 +68,7 @@ fn the_code_repairs_without_a_round_trip() {
             class.retransmit = false;
             class.deadline_ms = Some(50);
             class.repair_cap_ratio = 1.0;
-            class.repair = vec![overlayd_node::snapshot::RepairRow {
-                loss_ratio: 1.0,
-                repair_ratio: 0.3,
-            }];
+            class.repair = vec![overlayd_node::snapshot::RepairRow::flat(1.0, 0.3)];
         });
     }
     mesh.run_for(2 * SECOND);

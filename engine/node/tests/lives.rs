@@ -90,10 +90,7 @@ fn repair_symbols_of_a_former_life_restore_nothing_in_this_one() {
             let class = &mut tables.classes[0];
             class.retransmit = false;
             class.repair_cap_ratio = 1.0;
-            class.repair = vec![overlayd_node::snapshot::RepairRow {
-                loss_ratio: 1.0,
-                repair_ratio: 1.0,
-            }];
+            class.repair = vec![overlayd_node::snapshot::RepairRow::flat(1.0, 1.0)];
         });
     }
     // A life of 200 frames, the last two of which are lost together with their symbols.

@@ -2,7 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "tests fail by panicking")]
 
-use overlayd_node::repair::{Policy, Protector, Receipt, Recoverer};
+use overlayd_node::repair::{Outlook, Policy, Protector, Receipt, Recoverer};
 use overlayd_node::snapshot::RepairRow;
 use overlayd_wire::{Budget, Feedback, Protected, Repair, Tail};
 
@@ -13,10 +13,7 @@ fn policy() -> Policy {
     Policy {
         deadline: None,
         retransmit: true,
-        rows: vec![RepairRow {
-            loss_ratio: 1.0,
-            repair_ratio: 1.0,
-        }],
+        rows: vec![RepairRow::flat(1.0, 1.0)],
         cap_ratio: 1.0,
     }
 }
@@ -51,7 +48,7 @@ fn asked_for_all(protector: &mut Protector, now: u64, next: u32) -> usize {
         bitmap: &[0xff; Feedback::BITMAP_MAX],
     };
     let mut count = 0;
-    protector.feedback(now, &feedback, 0, None, |_| {
+    protector.feedback(now, &feedback, &Outlook::default(), |_| {
         count += 1;
         0
     });
@@ -85,7 +82,7 @@ fn what_is_older_than_the_history_does_not_hide_what_is_not() {
         bitmap: &[0xff; Feedback::BITMAP_MAX],
     };
     let mut first = None;
-    protector.feedback(10 * MS, &feedback, 0, None, |again| {
+    protector.feedback(10 * MS, &feedback, &Outlook::default(), |again| {
         first.get_or_insert(again.seq);
         0
     });
@@ -107,14 +104,18 @@ fn a_frame_too_long_for_the_code_costs_the_others_nothing() {
         answers_tail: false,
         bitmap: &[0x80],
     };
-    protector.feedback(10 * MS, &feedback, 0, None, |frame| {
+    protector.feedback(10 * MS, &feedback, &Outlook::default(), |frame| {
         again.push((frame.seq, frame.symbol.to_vec()));
         0
     });
     let symbol = [&[0x10][..], &frame(12, 100)[Protected::LEN..]].concat();
     assert_eq!(again, [(12, symbol)]);
     let mut symbol = Vec::new();
-    let (header, _) = protector.repair(1.0, &mut symbol).unwrap();
+    let lossy = Outlook {
+        loss_ratio: 1.0,
+        ..Outlook::default()
+    };
+    let (header, _) = protector.repair(&lossy, &mut symbol).unwrap();
     assert_eq!((header.first_seq, header.span), (12, 8));
 }
 
@@ -221,7 +222,7 @@ fn the_code_works_on_where_its_numbers_end() {
             symbol: &symbol,
         };
         recoverer.repair(&repair);
-        recoverer.recover(0, |seq, symbol| {
+        recoverer.recover(0, |seq, _, symbol| {
             assert_eq!(symbol[1..], frame(seq as u32, 100)[Protected::LEN..]);
             restored.push(seq);
         });

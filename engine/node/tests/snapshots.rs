@@ -132,13 +132,16 @@ fn each_rule_names_what_breaks_it() {
         (
             "classes[0].repair[1].loss_ratio",
             refusal(|it| {
-                it.classes[0].repair = vec![
-                    RepairRow {
-                        loss_ratio: 0.1,
-                        repair_ratio: 0.1
-                    };
-                    2
-                ];
+                it.classes[0].repair = vec![RepairRow::flat(0.1, 0.1); 2];
+            }),
+        ),
+        (
+            "classes[0].repair[0].again",
+            refusal(|it| {
+                it.classes[0].repair = vec![RepairRow {
+                    again: vec![1.0, -1.0],
+                    ..RepairRow::flat(0.1, 0.1)
+                }];
             }),
         ),
         (

@@ -5,7 +5,9 @@ use std::net::IpAddr;
 use overlayd_node::Nanos;
 use serde::{Deserialize, Serialize};
 
-/// A constant stream of UDP packets from one node to another: `burst` packets each `interval_ns`.
+/// A constant stream of UDP packets from one node to another: `burst` packets each `interval_ns`, or `burst` to `burst_max` of them.
+///
+/// Which numbers a burst has follows from its place alone: those behind `place · most`, as many as it is long.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Stream {
@@ -17,12 +19,22 @@ pub struct Stream {
     pub interval_ns: Nanos,
     #[serde(default = "one")]
     pub burst: u32,
+    /// 0: all bursts are alike.
+    #[serde(default)]
+    pub burst_max: u32,
     /// Bytes behind the UDP header.
     pub payload_bytes: usize,
     #[serde(default)]
     pub dscp: u8,
     pub start_ns: Nanos,
     pub stop_ns: Nanos,
+    /// A packet that took longer is late.
+    #[serde(default = "ever")]
+    pub late_after_ns: Nanos,
+}
+
+fn ever() -> Nanos {
+    Nanos::MAX
 }
 
 fn one() -> u32 {
@@ -34,6 +46,8 @@ fn one() -> u32 {
 pub struct StreamReport {
     pub sent: u64,
     pub delivered: u64,
+    /// Of those delivered.
+    pub late: u64,
     pub duplicated: u64,
     /// Packets that came with another content than was sent, or at a node they were not sent to.
     pub altered: u64,
@@ -57,15 +71,37 @@ impl Source {
     /// The numbers to send now, and when the next burst is due.
     pub(crate) fn next_burst(&mut self) -> (std::ops::Range<u64>, Option<Nanos>) {
         let first = self.sent;
-        self.sent += u64::from(self.stream.burst);
+        self.sent += self.stream.most();
         let due = self.stream.sent_at(self.sent);
-        (first..self.sent, (due < self.stream.stop_ns).then_some(due))
+        let length = self.stream.length(first);
+        (
+            first..first + length,
+            (due < self.stream.stop_ns).then_some(due),
+        )
     }
 }
 
 impl Stream {
     fn sent_at(&self, number: u64) -> Nanos {
-        self.start_ns + number / u64::from(self.burst.max(1)) * self.interval_ns
+        self.start_ns + number / self.most() * self.interval_ns
+    }
+
+    /// Numbers that a burst takes.
+    fn most(&self) -> u64 {
+        self.burst.max(self.burst_max).max(1).into()
+    }
+
+    /// Packets of the burst that a number belongs to: anything from `burst` to `burst_max`, as if drawn.
+    fn length(&self, number: u64) -> u64 {
+        let spread = self.most() - u64::from(self.burst.max(1));
+        let mixed = (number / self.most() + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        let mixed = (mixed ^ mixed >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        u64::from(self.burst.max(1)) + (mixed ^ mixed >> 27) % (spread + 1)
+    }
+
+    /// Whether a packet has this number.
+    fn has(&self, number: u64) -> bool {
+        number % self.most() < self.length(number)
     }
 }
 
@@ -131,7 +167,7 @@ impl Account {
         let mut silent_since = None;
         for (number, delay) in self.delays.iter().enumerate() {
             let sent_at = self.stream.sent_at(number as u64);
-            if !(from_ns..until_ns).contains(&sent_at) {
+            if !(from_ns..until_ns).contains(&sent_at) || !self.stream.has(number as u64) {
                 continue;
             }
             report.sent += 1;
@@ -152,6 +188,9 @@ impl Account {
             delays.get(index).map_or(0, |us| u64::from(*us) * 1_000)
         };
         report.delivered = delays.len() as u64;
+        let in_time =
+            delays.partition_point(|us| u64::from(*us) * 1_000 <= self.stream.late_after_ns);
+        report.late = (delays.len() - in_time) as u64;
         report.delay_p50_ns = quantile(0.5);
         report.delay_p99_ns = quantile(0.99);
         report.delay_max_ns = quantile(1.0);
@@ -175,10 +214,12 @@ mod tests {
             destination: IpAddr::from([10, 0, 0, 2]),
             interval_ns: 1_000_000,
             burst: 1,
+            burst_max: 0,
             payload_bytes: 100,
             dscp: 0,
             start_ns: 0,
             stop_ns: 5_000_000,
+            late_after_ns: 4_500_000,
         }
     }
 
@@ -218,6 +259,40 @@ mod tests {
             (report.delay_p50_ns, report.delay_max_ns),
             (4_000_000, 5_000_000)
         );
-        assert_eq!(report.outage_ns, 2_000_000);
+        assert_eq!((report.late, report.outage_ns), (1, 2_000_000));
+    }
+
+    #[test]
+    fn bursts_of_different_lengths_are_all_accounted_for() {
+        let stream = Stream {
+            burst: 3,
+            burst_max: 6,
+            stop_ns: 1_000_000_000,
+            ..stream()
+        };
+        let mut account = Account::new(stream.clone());
+        let mut source = Source { stream, sent: 0 };
+        let mut lengths = [0; 8];
+        let mut sent = 0;
+        loop {
+            let (numbers, next) = source.next_burst();
+            lengths[(numbers.end - numbers.start) as usize] += 1;
+            sent += numbers.end - numbers.start;
+            account.sent(source.sent);
+            for number in numbers {
+                let at = account.stream.sent_at(number);
+                account.arrived(at + 1_000, 1, number);
+            }
+            if next.is_none() {
+                break;
+            }
+        }
+        let report = account.report(0, u64::MAX);
+        assert_eq!((report.sent, report.delivered), (sent, sent));
+        assert_eq!(lengths[..3], [0; 3]);
+        assert!(
+            lengths[3..7].iter().all(|count| *count > 150),
+            "{lengths:?}"
+        );
     }
 }

@@ -69,10 +69,12 @@ fn run(seed: u64, runner: &mut impl Runner) -> (String, usize, StreamReport) {
         destination: overlay(NODES),
         interval_ns: 10_000_000,
         burst: 2,
+        burst_max: 0,
         payload_bytes: 200,
         dscp: 0,
         start_ns: SECOND,
         stop_ns: 9 * SECOND,
+        late_after_ns: Nanos::MAX,
     };
     let stream = world.add_stream(stream).unwrap();
     let mut reports = world.run_until(5 * SECOND, runner).unwrap().len();

@@ -3,7 +3,7 @@
 use std::hint::black_box;
 use std::time::Instant;
 
-use overlayd_node::repair::{Policy, Protector, Recoverer};
+use overlayd_node::repair::{Outlook, Policy, Protector, Recoverer};
 use overlayd_node::session::Seal;
 use overlayd_wire::{Budget, Feedback, Protected, envelope};
 use serde::Serialize;
@@ -178,7 +178,7 @@ fn measure_copy(bytes: usize, rounds: usize) -> Vec<f64> {
                     answers_tail: false,
                     bitmap: &[],
                 };
-                protector.feedback(now, &all_is_well, 0, None, |_| 0);
+                protector.feedback(now, &all_is_well, &Outlook::default(), |_| 0);
             }
         }
         start.elapsed().as_nanos() as f64 / f64::from(CALLS_A_ROUND)

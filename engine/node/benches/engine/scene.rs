@@ -329,10 +329,7 @@ fn class(name: &str) -> Class {
         deadline_ms: Some(100),
         retransmit: true,
         repair: rows
-            .map(|(loss_ratio, repair_ratio)| RepairRow {
-                loss_ratio,
-                repair_ratio,
-            })
+            .map(|(loss_ratio, repair_ratio)| RepairRow::flat(loss_ratio, repair_ratio))
             .to_vec(),
         repair_cap_ratio: 0.2,
     }

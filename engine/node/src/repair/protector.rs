@@ -3,29 +3,38 @@
 use overlayd_fec::{Encoder, RepairHeader};
 use overlayd_wire::{Budget, Feedback, frame};
 
-use super::{Policy, nearest};
+use super::extras::{Extra, Extras, Group};
+use super::policy::{Settings, rounds_within};
+use super::{Outlook, Policy, nearest};
 use crate::Nanos;
 
 /// Frames kept for retransmission: as many as one feedback frame can ask for.
 const HISTORY: usize = 8 * Feedback::BITMAP_MAX;
-/// Frames that a repair symbol sums up: what is sent in half the deadline, within these bounds.
-const WINDOW_MIN: usize = 8;
+/// Frames that a repair symbol sums up: what is sent in half the deadline, and in all of it by a thin flow.
 const WINDOW: usize = overlayd_fec::WINDOW_LIMIT;
-/// Over this time the rate of frames is taken.
+const WINDOW_THIN: Nanos = 4;
+/// Frames behind the newest that the receiver's code still knows, with those on their way taken off: over older ones no symbol is summed up.
+const CODE_REACH: u64 = overlayd_fec::DECODER_RING as u64 - 56;
+/// Over this time the rate of frames is taken, and over so many frames.
 const RATE_INTERVAL: Nanos = 100_000_000;
-/// Silence after which a sender asks whether all of its last frames arrived.
+const RATE_FRAMES: u64 = 8;
+/// Silence after which a sender asks whether all of its last frames arrived: half as much again as is usual between two frames, within these
+/// bounds.
 const TAIL_SILENCE: Nanos = 10_000_000;
-/// A tail frame is repeated this often, each time after twice the wait.
+const TAIL_SILENCE_MAX: Nanos = 25_000_000;
+/// A tail frame is repeated this often: the first time soon, as it may be lost itself, then each time after twice the wait.
 const TAILS_MAX: u8 = 4;
 /// On a full link this many times the frames may be sent again that it loses when it is not.
 const AGAIN_SHARE: f64 = 2.0;
 /// And so many at once.
 const AGAIN_BURST: f64 = 16.0;
 /// A frame is not sent again within a round trip of its last transmission and this.
-const AGAIN_GUARD: Nanos = 2_000_000;
+const AGAIN_GUARD: Nanos = 500_000;
 
 /// One feedback frame brings back so many frames at most: what is missing is asked for again.
 const AGAIN_AT_ONCE: usize = 512;
+/// Rounds that may follow and make a difference to what is added.
+const ROUNDS_TOLD: usize = 6;
 /// A frame is sent again so often at most, whatever the receiver says: it could be making us send for sport.
 const TRIES_MAX: u8 = 16;
 
@@ -41,6 +50,13 @@ pub struct Protector {
     /// Repair symbols that the ratio allows and that were not sent yet.
     credit: f64,
     row: u8,
+    /// What the table says, and of what.
+    settings: Settings,
+    settings_of: (usize, usize, f64),
+    window: usize,
+    /// Between two frames, on average.
+    interval: Nanos,
+    extras: Extras,
     /// Start of the interval in which the rate is taken, and the next number then.
     rate_from: (Nanos, u64),
     /// Frames that may be sent again on a full link, and up to which number they were counted.
@@ -97,6 +113,11 @@ impl Protector {
             kept: policy.repairs().then(|| Kept::new(symbol_bytes)),
             credit: 0.0,
             row: 0,
+            settings: Settings::default(),
+            settings_of: (0, 0, 0.0),
+            window: WINDOW,
+            interval: 0,
+            extras: Extras::default(),
             rate_from: (0, 0),
             again_credit: 0.0,
             again_from: 0,
@@ -114,6 +135,8 @@ impl Protector {
             return;
         }
         self.policy = policy.clone();
+        self.settings_of = (0, 0, 0.0);
+        self.extras.clear();
         match policy.repairs() {
             true => {
                 _ = self
@@ -132,6 +155,7 @@ impl Protector {
         (self.next, self.base) = (0, 0);
         (self.rate_from.1, self.again_from) = (0, 0);
         (self.tail_at, self.tails) = (None, 0);
+        self.extras.clear();
     }
 
     /// The number of the next frame, low 24 bits.
@@ -154,6 +178,7 @@ impl Protector {
         }
         if kept.encoder.push(seq as u32, &[first, rest]).is_err() {
             // Too long for the code: it goes without repair, and the code begins again behind it.
+            self.extras.clear();
             return kept.encoder.restart();
         }
         kept.notes[seq as usize % HISTORY] = Note {
@@ -164,43 +189,68 @@ impl Protector {
         };
         self.fit_window(now);
         self.tails = 0;
-        self.tail_at = self.policy.retransmit.then_some(now + wait + TAIL_SILENCE);
+        self.tail_at = self
+            .policy
+            .retransmit
+            .then_some(now + wait + self.silence());
     }
 
-    /// A window longer than the deadline would hold back what it restores.
+    /// Nothing was sent for so long: perhaps nothing follows.
+    fn silence(&self) -> Nanos {
+        (self.interval * 3 / 2).clamp(TAIL_SILENCE, TAIL_SILENCE_MAX)
+    }
+
+    /// A window longer than the deadline would hold back what it restores, and over frames that are late a symbol is of no use.
     fn fit_window(&mut self, now: Nanos) {
         let (from, number) = self.rate_from;
-        let elapsed = now - from;
-        if elapsed < RATE_INTERVAL {
+        let (elapsed, frames) = (now - from, self.next - number);
+        if elapsed < RATE_INTERVAL || frames < RATE_FRAMES {
             return;
         }
         self.rate_from = (now, self.next);
+        self.interval = elapsed / frames;
         let (Some(deadline), Some(kept)) = (self.policy.deadline, &mut self.kept) else {
             return;
         };
-        let frames = (self.next - number).saturating_mul(deadline / 2) / elapsed;
-        kept.encoder
-            .set_window((frames as usize).clamp(WINDOW_MIN, WINDOW));
+        // A little more, so that a frame that is sent at the deadline is in.
+        let in_time = frames.saturating_mul(deadline + deadline / 16) / elapsed;
+        let thin = WINDOW_THIN.min(1 + in_time);
+        self.window = (in_time / 2).clamp(thin, WINDOW as u64) as usize;
+        kept.encoder.set_window(self.window);
+    }
+
+    /// What the table says now. It is asked for each frame, and read when something has changed.
+    fn settings(&mut self, outlook: &Outlook) -> Settings {
+        let of = (
+            self.policy.rounds(outlook.rtt),
+            self.window,
+            outlook.loss_ratio,
+        );
+        if self.settings_of != of {
+            self.settings_of = of;
+            self.settings = self.policy.settings(of.0, of.1, of.2);
+        }
+        self.settings
     }
 
     /// What the receiver says. `again` is called for each frame that has to leave once more, and answers how long it will wait before it does.
-    /// `full_loss`: the link is full, and lost this share when it was not; more than that is not repaired.
+    /// While the link is full, no more is repaired than it loses when it is not.
     /// When the newest frame that is known to have arrived was sent.
     pub fn feedback(
         &mut self,
         now: Nanos,
         feedback: &Feedback<'_>,
-        rtt: Nanos,
-        full_loss: Option<f64>,
+        outlook: &Outlook,
         mut again: impl FnMut(Again<'_>) -> Nanos,
     ) -> Option<Nanos> {
+        let settings = self.settings(outlook);
         let highest = nearest(feedback.next, self.next)?;
         let base = nearest(feedback.base, self.next)?;
         let kept = self.kept.as_mut()?;
         if highest > self.next || base > highest {
             return None;
         }
-        let share = AGAIN_SHARE * full_loss.unwrap_or(0.0);
+        let share = AGAIN_SHARE * outlook.full_loss.unwrap_or(0.0);
         let earned = share * (self.next - self.again_from) as f64;
         self.again_from = self.next;
         self.again_credit = (self.again_credit + earned).min(AGAIN_BURST);
@@ -211,6 +261,7 @@ impl Protector {
         self.base = self.base.max(base);
         kept.encoder.forget_before(self.base as u32);
         let mut sent_again = 0;
+        let mut groups = [None; ROUNDS_TOLD];
         for distance in feedback.missing() {
             let seq = base + u64::from(distance);
             if seq >= self.next || sent_again == AGAIN_AT_ONCE {
@@ -224,7 +275,7 @@ impl Protector {
             if budget == Budget(0) || now < note.again_at || note.tries == TRIES_MAX {
                 continue;
             }
-            if full_loss.is_some() {
+            if outlook.full_loss.is_some() {
                 if self.again_credit < 1.0 {
                     break;
                 }
@@ -233,13 +284,35 @@ impl Protector {
             sent_again += 1;
             note.tries += 1;
             self.retransmitted += 1;
-            let seq = seq as u32 & frame::SEQ_MASK;
             let wait = again(Again {
-                seq,
+                seq: seq as u32 & frame::SEQ_MASK,
                 budget,
                 symbol,
             });
-            note.again_at = now + wait + rtt + AGAIN_GUARD;
+            note.again_at = now + wait + outlook.rtt + AGAIN_GUARD;
+            if outlook.full_loss.is_some() {
+                continue;
+            }
+            let rounds = rounds_within(budget.to_ns(), outlook.rtt).min(ROUNDS_TOLD - 1);
+            let left = budget.to_ns().unwrap_or(outlook.rtt);
+            let reach = if self.next - seq <= CODE_REACH {
+                WINDOW as u64
+            } else {
+                1
+            };
+            let group: &mut Option<Group> = &mut groups[rounds];
+            if !group
+                .as_mut()
+                .is_some_and(|group| group.join(seq, left, reach))
+                && let Some(full) = group.replace(Group::of_one(seq, left))
+            {
+                self.extras.plan(now, &full, rounds, settings.again[rounds]);
+            }
+        }
+        for (rounds, group) in groups.iter().enumerate() {
+            if let Some(group) = group {
+                self.extras.plan(now, group, rounds, settings.again[rounds]);
+            }
         }
         if self.base >= self.next {
             self.tail_at = None;
@@ -249,9 +322,40 @@ impl Protector {
         proof
     }
 
+    /// A symbol beyond the frames sent again, if one's time has come; a coded one is written to `out`, replacing what was there.
+    pub fn extra(&mut self, now: Nanos, out: &mut Vec<u8>) -> Option<Extra<'_>> {
+        let kept = self.kept.as_ref()?;
+        while let Some(planned) = self.extras.pop(now, self.base) {
+            let first = planned.first.max(self.base);
+            let Some(symbol) = kept.encoder.get(first as u32) else {
+                continue;
+            };
+            let note = kept.notes[first as usize % HISTORY];
+            if planned.span == 1 {
+                self.retransmitted += 1;
+                return Some(Extra::Copy(Again {
+                    seq: first as u32 & frame::SEQ_MASK,
+                    budget: Budget(note.budget).less(now.saturating_sub(note.sent_at)),
+                    symbol,
+                }));
+            }
+            let span = (planned.first + planned.span - first) as u8;
+            if let Some(header) = kept.encoder.repair_over(first as u32, span, self.row, out) {
+                self.row = (self.row + 1) % frame::Repair::ROWS;
+                self.repair_sent += 1;
+                return Some(Extra::Coded(header, Budget(note.budget)));
+            }
+        }
+        None
+    }
+
     /// A repair symbol if one is due at this loss: written to `out`, replacing what was there. To be called after `sent`.
-    pub fn repair(&mut self, loss_ratio: f64, out: &mut Vec<u8>) -> Option<(RepairHeader, Budget)> {
-        let ratio = self.policy.repair_ratio(loss_ratio);
+    pub fn repair(
+        &mut self,
+        outlook: &Outlook,
+        out: &mut Vec<u8>,
+    ) -> Option<(RepairHeader, Budget)> {
+        let ratio = self.settings(outlook).repair_ratio;
         if ratio == 0.0 {
             self.credit = 0.0;
             return None;
@@ -270,16 +374,26 @@ impl Protector {
     }
 
     pub fn poll_timeout(&self) -> Option<Nanos> {
-        self.tail_at
+        [self.tail_at, self.extras.poll_timeout()]
+            .into_iter()
+            .flatten()
+            .min()
     }
 
-    /// "Have you got all below this number?", when it is time to ask.
+    /// "Have you got all below this number?", when it is time to ask and an answer can still be of use.
     pub fn tail(&mut self, now: Nanos, rtt: Nanos) -> Option<u32> {
         if self.tail_at.is_none_or(|at| now < at) {
             return None;
         }
+        if !self.policy.can_ask(rtt) {
+            self.tail_at = None;
+            return None;
+        }
+        let wait = match self.tails {
+            0 => TAIL_SILENCE,
+            tails => (rtt + TAIL_SILENCE) << (tails - 1),
+        };
         self.tails += 1;
-        let wait = (rtt + TAIL_SILENCE) << self.tails;
         self.tail_at = (self.tails < TAILS_MAX).then_some(now + wait);
         Some(self.next_seq())
     }

@@ -14,8 +14,9 @@ const SEEN: u64 = 65_536;
 const MISSING_MAX: u64 = 8 * Feedback::BITMAP_MAX as u64;
 /// Frames that arrive out of order within this time are not asked for.
 const REORDER_GUARD: Nanos = 2_000_000;
-/// Shortest time between two feedback frames about the same gaps.
-const ASK_INTERVAL_MIN: Nanos = 5_000_000;
+/// What is asked for is asked for once more after this, as the feedback itself may be lost; and then when the answer is overdue.
+const REPEAT: Nanos = 5_000_000;
+const OVERDUE: Nanos = 2_000_000;
 /// After so many times without any answer, each further interval is twice as long, up to 2 to this power: a peer that jumps ahead and then says
 /// nothing would have us ask for thousands of frames again and again.
 const IN_VAIN: u32 = 8;
@@ -58,7 +59,29 @@ pub struct Recoverer {
 struct Missing {
     seq: u64,
     since: Nanos,
-    asked: bool,
+    /// When it was asked for first in this round trip, and how often since; 0: never.
+    asked_at: Nanos,
+    asks: u8,
+}
+
+impl Missing {
+    /// When it is to be asked for next.
+    fn due(&self, rtt: Nanos) -> Nanos {
+        match self.asks {
+            0 => self.since + REORDER_GUARD,
+            1 => self.asked_at + REPEAT.min(rtt / 2),
+            _ => self.asked_at + rtt + OVERDUE,
+        }
+    }
+
+    fn ask(&mut self, now: Nanos, rtt: Nanos) {
+        let new_round = self.asks == 0 || now >= self.asked_at + rtt + OVERDUE;
+        if new_round {
+            (self.asked_at, self.asks) = (now, 1);
+        } else {
+            self.asks = self.asks.saturating_add(1);
+        }
+    }
 }
 
 /// What a frame's number says.
@@ -161,8 +184,8 @@ impl Recoverer {
         decoder.repair(header, repair.symbol) == Ok(Arrival::New)
     }
 
-    /// Hands out the frames that the code restored and that were still missing: number and source symbol.
-    pub fn recover(&mut self, now: Nanos, mut on: impl FnMut(u64, &[u8])) {
+    /// Hands out the frames that the code restored and that were still missing: number, how long they were missed, and source symbol.
+    pub fn recover(&mut self, now: Nanos, mut on: impl FnMut(u64, Nanos, &[u8])) {
         let Some((upper, mut decoder)) = self.decoder.take() else {
             return;
         };
@@ -170,15 +193,17 @@ impl Recoverer {
         let _ = decoder.recover(|seq, symbol| {
             let seq = upper << 32 | u64::from(seq);
             // What was given up is past its deadline; the newest may be restored before it was missed.
-            let waits = |seq| {
-                self.missing
-                    .binary_search_by_key(&seq, |missing| missing.seq)
-                    .is_ok()
+            let waited = match self.place_of(seq) {
+                Ok(place) => self
+                    .missing
+                    .get(place)
+                    .map_or(0, |missing| now - missing.since),
+                Err(_) if seq >= self.next => 0,
+                Err(_) => return,
             };
-            let is_wanted = seq >= self.next || waits(seq);
-            if is_wanted && self.admit(now, seq) == Receipt::First(seq) {
+            if self.admit(now, seq) == Receipt::First(seq) {
                 self.recovered_by_code += 1;
-                on(seq, symbol);
+                on(seq, waited, symbol);
             }
         });
         self.decoder = Some((upper, decoder));
@@ -228,25 +253,36 @@ impl Recoverer {
         if self.feedback_at.is_none_or(|at| now < at) {
             return None;
         }
+        if !self.policy.can_ask(rtt) && !self.answers_tail {
+            (self.feedback_at, self.unconfirmed) = (None, 0);
+            return None;
+        }
         let base = self.missing.front().map_or(self.next, |oldest| oldest.seq);
         let mut length = 0;
+        let mut due = None;
         bitmap.fill(0);
-        let young = |missing: &Missing| now < missing.since + REORDER_GUARD;
-        for missing in self.missing.iter_mut().filter(|missing| !young(missing)) {
-            let bit = (missing.seq - base) as usize;
-            let Some(byte) = bitmap.get_mut(bit / 8) else {
-                break;
-            };
-            *byte |= 0x80 >> (bit % 8);
-            missing.asked = true;
-            length = bit / 8 + 1;
+        for missing in &mut self.missing {
+            if now >= missing.since + REORDER_GUARD {
+                let bit = (missing.seq - base) as usize;
+                let Some(byte) = bitmap.get_mut(bit / 8) else {
+                    break;
+                };
+                *byte |= 0x80 >> (bit % 8);
+                length = bit / 8 + 1;
+                missing.ask(now, rtt);
+            }
+            let next = missing.due(rtt);
+            due = Some(due.map_or(next, |due: Nanos| due.min(next)));
         }
         self.unconfirmed = 0;
         self.told_at = now;
         self.in_vain = self.in_vain.saturating_add(1);
         let slower = self.in_vain.saturating_sub(IN_VAIN).min(SLOWER_MAX);
-        let interval = (rtt / 4).max(ASK_INTERVAL_MIN) << slower;
-        self.feedback_at = (!self.missing.is_empty()).then_some(now + interval);
+        let soonest = match slower {
+            0 => now + ANSWER_INTERVAL_MIN,
+            _ => now + ((rtt / 4).max(REPEAT) << slower),
+        };
+        self.feedback_at = due.map(|due| due.max(soonest));
         Some(Feedback {
             class,
             next: self.next as u32 & frame::SEQ_MASK,
@@ -275,12 +311,10 @@ impl Recoverer {
             return Receipt::Duplicate;
         } else {
             self.mark(seq);
-            if let Ok(place) = self
-                .missing
-                .binary_search_by_key(&seq, |missing| missing.seq)
+            if let Ok(place) = self.place_of(seq)
                 && let Some(missing) = self.missing.remove(place)
             {
-                self.recovered_by_retransmission += u64::from(missing.asked);
+                self.recovered_by_retransmission += u64::from(missing.asks > 0);
                 self.in_vain = 0;
             }
         }
@@ -304,7 +338,8 @@ impl Recoverer {
             self.missing.push_back(Missing {
                 seq,
                 since: now,
-                asked: false,
+                asked_at: 0,
+                asks: 0,
             });
         }
         while self
@@ -321,6 +356,11 @@ impl Recoverer {
             let soon = now + REORDER_GUARD;
             self.feedback_at = Some(self.feedback_at.map_or(soon, |at| at.min(soon)));
         }
+    }
+
+    fn place_of(&self, seq: u64) -> Result<usize, usize> {
+        self.missing
+            .binary_search_by_key(&seq, |missing| missing.seq)
     }
 
     fn give_up(&mut self, now: Nanos) {

@@ -1,0 +1,71 @@
+"""The repair benchmark: what the shipped engine makes of lossy links, in seeded virtual time.
+
+The command line of `make bench-repair`. Same seed, same rows. Writes JSON, prints a table. Exit status 1: a
+bound is not met.
+"""
+
+import argparse
+import json
+import os
+import sys
+from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from tests.bench.repair import bounds, cells, courses
+
+ROOT = Path(__file__).parents[3]
+Rows = list[dict[str, Any]]
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="bench-repair", description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument(
+        "--quick", action="store_true", help="the cells with bounds only, a tenth of the packets"
+    )
+    parser.add_argument(
+        "--packets", type=int, default=3_000_000, help="of a cell with the sharpest bound (3 million)"
+    )
+    parser.add_argument(
+        "--matrix-packets", type=int, default=30_000, help="of a cell without a bound (30 000)"
+    )
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--output", type=Path, default=ROOT / "build" / "bench" / "repair.json")
+    arguments = parser.parse_args()
+    packets = arguments.packets // 10 if arguments.quick else arguments.packets
+    document = run(packets, 0 if arguments.quick else arguments.matrix_packets, arguments.seed)
+    arguments.output.parent.mkdir(parents=True, exist_ok=True)
+    arguments.output.write_text(json.dumps(document, indent=1) + "\n")
+    verdicts = bounds.verdicts(document)
+    print(bounds.table(verdicts))
+    return 0 if all(verdict.met for verdict in verdicts) else 1
+
+
+def run(packets: int, matrix_packets: int, seed: int) -> dict[str, Any]:
+    """Run all cells, a process for each core; the document."""
+    jobs: list[Callable[[], Rows]] = [partial(cells.measure, cell, seed) for cell in cells.shows(packets)]
+    special: list[Callable[[], Rows]] = [
+        partial(courses.steps, packets / 30_000, seed),
+        partial(courses.three_hops, packets // 5, seed),
+    ]
+    rest = cells.matrix(matrix_packets) if matrix_packets else []
+    jobs += [partial(cells.measure, cell, seed) for cell in rest]
+    with ProcessPoolExecutor(os.cpu_count()) as pool:
+        running = [pool.submit(job) for job in (*special, *jobs)]
+        steps, hops, *of_cells = (future.result() for future in running)
+    rows = [row for of_cell in of_cells for row in of_cell]
+    return {
+        "seed": seed,
+        "udp": [row for row in rows if "cap" not in row],
+        "capped": [row for row in rows if "cap" in row and row["system"] == "overlayd"],
+        "steps": steps,
+        "three_hops": hops,
+        "tcp": [],
+        "live": [],
+    }
+
+
+if __name__ == "__main__":
+    sys.exit(main())
