@@ -280,7 +280,7 @@ class _Round:
         m = np.arange(int(symbols.max()) + 1)[None, None, :]
         # The code makes up for all of b losses, or for none of more: each is asked for, or lost with the
         # share that source symbols have. Of n symbols no more than n can be missing.
-        lost = np.arange(chances.shape[1])[None, None, :]
+        lost: Integers = np.arange(chances.shape[1], dtype=np.int64)[None, None, :]
         chance = np.where(lost > b, chances[n[:, :, 0] + b[:, :, 0]], 0.0)
         missing = np.zeros((len(symbols), most_extra + 1, m.shape[2]))
         np.add.at(missing, (np.arange(len(symbols))[:, None, None], b, np.minimum(lost, n)), chance)

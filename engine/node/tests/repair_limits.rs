@@ -185,7 +185,8 @@ fn asked(fills: bool) -> usize {
 #[test]
 fn who_jumps_ahead_and_falls_silent_is_asked_ever_less() {
     assert!((9..=25).contains(&asked(false)), "{}", asked(false));
-    assert!(asked(true) > 300, "{}", asked(true));
+    // Twice in each round trip.
+    assert!(asked(true) > 150, "{}", asked(true));
 }
 
 #[test]
