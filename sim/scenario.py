@@ -21,6 +21,7 @@ class StreamReport(msgspec.Struct, frozen=True):
 
     sent: int
     delivered: int
+    late: int
     duplicated: int
     altered: int
     reordered: int
