@@ -61,10 +61,10 @@ fn plain_offer<const K: usize>(
 ) {
     let relays = offers.ids.iter().zip(offers.bases).zip(offers.tile);
     for (relay, ((&id, &base), costs)) in relays.enumerate() {
-        for lane in 0..LANES {
+        for (lane, cost) in costs.iter().enumerate() {
             let over =
                 cap.filter(|cap| cap.bases[relay] + cap.tile[relay][lane] > cap.limits[lane]);
-            let cost = base + costs[lane] + over.map_or(0.0, |cap| cap.penalty);
+            let cost = base + cost + over.map_or(0.0, |cap| cap.penalty);
             lists.insert(start + lane, cost, id);
         }
     }
