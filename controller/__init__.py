@@ -2,3 +2,8 @@
 
 Pure: `topology`, `prediction`, `planner`, `policy`, `enrolment`. I/O: `server`, `api`, `store`.
 """
+
+import os
+
+# Matrices here are small: more threads of BLAS would bring nothing and wait awake for each other.
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")

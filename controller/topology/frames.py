@@ -15,7 +15,7 @@ import msgspec
 import numpy as np
 
 from controller.topology import reports
-from controller.topology.quantise import F32, Codes, decode, encode
+from controller.topology.quantise import F32, Codes, Rows, decode, encode
 from overlayd.model.ids import NodeId
 from overlayd.protocol.scales import (
     COARSE_DELAY_MS,
@@ -40,8 +40,9 @@ _FIRST_CHOICE = (
     reports.RTT_MIN, reports.RTT_Q50, reports.RTT_Q90, reports.JITTER, reports.LOSS_OUT, reports.LOSS_IN,
     reports.RESIDUAL_IN, reports.CAPACITY, reports.LOAD,
 )  # fmt: skip
-_OLDER_AGENTS = {RTT_MIN: reports.RTT_MEAN, RTT_Q50: reports.RTT_MEAN, RTT_Q90: reports.RTT_MEAN}
-"""What stands for a figure that a report does not have."""
+_ROUND_TRIPS = slice(RTT_MIN, RTT_Q90 + 1)
+"""For these the mean stands, where an older agent does not tell them."""
+_ROWS = Rows(SCALES)
 
 _ROWS_AT_ONCE = 64
 
@@ -89,14 +90,10 @@ class LinkFrame:
 
 def encode_figures(figures: F32, before: Codes) -> Codes:
     """Return the codes [figure, peer] of a report's figures, near what they were ``before``."""
-    codes = np.empty((FIGURES, figures.shape[1]), np.uint8)
-    for number, scale in enumerate(SCALES):
-        values: F32 = figures[_FIRST_CHOICE[number]]
-        if number in _OLDER_AGENTS:
-            mean: F32 = figures[_OLDER_AGENTS[number]]
-            values = np.where(np.isnan(values), mean, values)
-        codes[number] = encode(values, scale, before[number])
-    return codes
+    values: F32 = figures[list(_FIRST_CHOICE)]
+    round_trips = values[_ROUND_TRIPS]
+    np.copyto(round_trips, figures[reports.RTT_MEAN], where=np.isnan(round_trips))
+    return encode(values, _ROWS, before)
 
 
 class _Packed(msgspec.Struct, array_like=True, forbid_unknown_fields=True):

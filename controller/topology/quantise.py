@@ -1,5 +1,6 @@
 """Whole arrays to and from the codes of a logarithmic scale (`overlayd.protocol.scales`). Pure."""
 
+from collections.abc import Sequence
 from functools import lru_cache
 from typing import TypeAlias
 
@@ -17,16 +18,24 @@ changes nothing, and what does not change takes no room in history.
 """
 
 
-def encode(values: F32, scale: Scale, before: Codes | None = None) -> Codes:
+class Rows:
+    """Scales of 8 bits, one for each row of an array."""
+
+    def __init__(self, scales: Sequence[Scale]) -> None:
+        self.least = np.array([[scale.least] for scale in scales], np.float32)
+        self.step = np.array([[scale.step] for scale in scales], np.float32)
+        self.top = np.array([[scale.top] for scale in scales], np.float32)
+
+
+def encode(values: F32, scale: Scale | Rows, before: Codes | None = None) -> Codes:
     """Return the codes of ``values``; where that of ``before`` is near enough, that one. ``scale`` has 8
     bits.
     """
+    least, step = np.float32(scale.least), np.float32(scale.step)
     with np.errstate(invalid="ignore", divide="ignore"):
-        exact = np.log(values * np.float32(1.0 / scale.least)) * np.float32(1.0 / scale.step) + np.float32(
-            2.0
-        )
+        exact = np.log(values / least) / step + np.float32(2.0)
         codes = np.clip(np.rint(exact), NOTHING, scale.top)
-        codes = np.where(values >= scale.least, codes, np.where(values >= 0.0, NOTHING, UNKNOWN))
+        codes = np.where(values >= least, codes, np.where(values >= 0.0, NOTHING, UNKNOWN))
         if before is not None:
             near = (np.abs(exact - before) <= STAY) & (before > NOTHING) & (codes > NOTHING)
             codes = np.where(near, before, codes)

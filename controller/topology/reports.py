@@ -4,7 +4,6 @@ A :class:`Decoder` belongs to one channel and turns `overlayd.protocol.compact` 
 step per link; :func:`report_of` does it for the older form, link by link.
 """
 
-import math
 import zlib
 from dataclasses import dataclass
 from typing import Final
@@ -112,7 +111,7 @@ def report_of(telemetry: Telemetry) -> Report:
         np.array([link.peer if 0 < link.peer <= _LAST_ID else _NOBODY for link in telemetry.links], np.int64),
         np.array([link.up for link in telemetry.links], np.bool_),
         np.array([min(max(link.samples, 0), _MOST_SAMPLES) for link in telemetry.links], np.int64),
-        np.array([[_number(v) for v in row] for row in rows], np.float32).reshape(len(rows), FIGURES).T,
+        np.array(rows, np.float32).reshape(len(rows), FIGURES).T,  # None becomes NaN
         telemetry.paths,
     )
 
@@ -133,7 +132,3 @@ def _inflate(data: bytes, links: int) -> NDArray[np.uint16]:
         raise BadReport("columns of unequal length")
     low, high = np.frombuffer(raw, np.uint8).reshape(2, -1, links).astype(np.uint16)
     return np.bitwise_or(low, high * np.uint16(256), dtype=np.uint16)
-
-
-def _number(value: float | None) -> float:
-    return math.nan if value is None else float(value)

@@ -167,21 +167,37 @@ def _link_sample(
 ) -> LinkSample:
     """Sum up the reports of a frame of that length; None: no link to ``peer`` was up."""
     seen = [report for report in reports if report is not None]
-    fresh = [report for report in seen if report.samples > 0]
-    weights = [report.samples for report in fresh]
     newest = reports[-1]
-    rtts = sorted(report.rtt_mean_ns for report in fresh if report.rtt_mean_ns is not None)
-    least_ns = min((report.rtt_min_ns for report in fresh if report.rtt_min_ns is not None), default=None)
+    # One pass: a frame of a mesh has many links, of which most are idle and have three reports.
+    samples = delivered_bps = 0
+    rtts: list[int] = []
+    least_ns: int | None = None
+    rtt, jitter, loss_out, loss_in = _Mean(), _Mean(), _Mean(), _Mean()
+    for report in seen:
+        delivered_bps += report.delivered_bps
+        weight = report.samples
+        if weight == 0:
+            continue
+        samples += weight
+        rtt.add(report.rtt_mean_ns, weight)
+        jitter.add(report.jitter_out_ns, weight)
+        loss_out.add(report.loss_out_ratio, weight)
+        loss_in.add(report.loss_in_ratio, weight)
+        if report.rtt_mean_ns is not None:
+            rtts.append(report.rtt_mean_ns)
+        if report.rtt_min_ns is not None and (least_ns is None or report.rtt_min_ns < least_ns):
+            least_ns = report.rtt_min_ns
+    rtts.sort()
     return LinkSample(
         peer=peer,
         up=newest is not None and newest.up,
-        samples=sum(weights),
+        samples=samples,
         rtt_min_ms=_ms(least_ns),
-        rtt_mean_ms=_ms(_mean([report.rtt_mean_ns for report in fresh], weights)),
-        jitter_ms=_ms(_mean([report.jitter_out_ns for report in fresh], weights)),
-        loss_out_ratio=_mean([report.loss_out_ratio for report in fresh], weights),
-        loss_in_ratio=_mean([report.loss_in_ratio for report in fresh], weights),
-        delivered_bps=round(sum(report.delivered_bps for report in seen) / max(len(seen), 1)),
+        rtt_mean_ms=_ms(rtt.value),
+        jitter_ms=_ms(jitter.value),
+        loss_out_ratio=loss_out.value,
+        loss_in_ratio=loss_in.value,
+        delivered_bps=round(delivered_bps / max(len(seen), 1)),
         rtt_q50_ms=_ms(_quantile(rtts, 0.5)),
         rtt_q90_ms=_ms(_quantile(rtts, 0.9)),
         residual_in_ratio=_residual(seen),
@@ -233,26 +249,30 @@ def _path_sample(
     destination: NodeId, class_id: int, path: Path, reports: Sequence[engine.PathReport]
 ) -> PathSample:
     """Sum up the reports of a frame."""
-    fresh = [report for report in reports if report.samples > 0]
-    weights = [report.samples for report in fresh]
-    return PathSample(
-        destination,
-        class_id,
-        path,
-        reports[-1].active,
-        _ms(_mean([report.rtt_mean_ns for report in fresh], weights)),
-        _mean([report.loss_ratio for report in fresh], weights),
-    )
+    rtt, loss = _Mean(), _Mean()
+    for report in reports:
+        if report.samples > 0:
+            rtt.add(report.rtt_mean_ns, report.samples)
+            loss.add(report.loss_ratio, report.samples)
+    return PathSample(destination, class_id, path, reports[-1].active, _ms(rtt.value), loss.value)
 
 
-def _mean(values: Sequence[float | None], weights: Sequence[int]) -> float | None:
-    """Return the mean of what is not None."""
-    total = weight = 0.0
-    for value, share in zip(values, weights, strict=True):
+class _Mean:
+    """A weighted mean of what is not None; None of nothing."""
+
+    __slots__ = ("_total", "_weight")
+
+    def __init__(self) -> None:
+        self._total = self._weight = 0.0
+
+    def add(self, value: float | None, weight: int) -> None:
         if value is not None:
-            total += value * share
-            weight += share
-    return total / weight if weight else None
+            self._total += value * weight
+            self._weight += weight
+
+    @property
+    def value(self) -> float | None:
+        return self._total / self._weight if self._weight else None
 
 
 def _ms(nanoseconds: float | None) -> float | None:
