@@ -156,11 +156,12 @@ impl World {
 pub(crate) fn put_mac1(message: &mut [u8], receiver: u16) {
     static KEYS: LazyLock<[[u8; 32]; NODES]> =
         LazyLock::new(|| std::array::from_fn(|id| mac1_key(id as u16)));
-    let Some(at) = message.len().checked_sub(2 * MAC_LEN) else {
+    // A receiver that there is not has no key, and a short message no place for it.
+    let key = KEYS.get(usize::from(receiver));
+    let (Some(key), Some(at)) = (key, message.len().checked_sub(2 * MAC_LEN)) else {
         return;
     };
-    let Ok(mut mac) = <Blake2sMac<U16> as KeyInit>::new_from_slice(&KEYS[usize::from(receiver)])
-    else {
+    let Ok(mut mac) = <Blake2sMac<U16> as KeyInit>::new_from_slice(key) else {
         return;
     };
     Update::update(&mut mac, &message[..at]);
