@@ -10,7 +10,9 @@ The rules, for each destination and class:
   once: when it was bad in all reports for :data:`LEAVE_AFTER_NS`, that is in two reports in a row. Without
   a fresh sample it is neither bad nor healthy.
 * It gives way to the first back-up within the bound; else to the first that lives but was not measured;
-  else, all being bad, to one at most half as bad; else it stays.
+  else, all being bad, to one at most half as bad; else it stays. One that is held down is no refuge before
+  it was healthy for a :data:`TRUSTED_AFTER`th of its hold (a second, doubled with each relapse), unless it
+  was left for what is at most a quarter as bad: where all are bad, each looks well now and then.
 * The path that was left, and those that were passed over, are *held down*: behind all others until healthy
   without a break for :data:`HOLD_NS`, doubled with each relapse up to :data:`MAX_HOLD_NS`. Who stays
   :data:`FORGIVEN_AFTER` times the hold has no past.
@@ -33,6 +35,7 @@ from overlayd.model.service import Bound
 LEAVE_AFTER_NS = 900_000_000
 HOLD_NS = 60_000_000_000
 MAX_HOLD_NS = 32 * HOLD_NS
+TRUSTED_AFTER = 60
 FORGIVEN_AFTER = 10
 RTT_SLACK_MS = 10.0
 """A multiple of a very short RTT means little: less than this above what was expected is never bad."""
@@ -214,7 +217,7 @@ def _loss(ratio: float | None, bound: float | None, where: str) -> Verdict:
 
 @dataclass(slots=True)
 class _Record:
-    """The past of one path. Times in ns, None: not so."""
+    """The past of one path. Times in ns, None: not so. ``excess`` is that for which it is held down."""
 
     bad_since: int | None = None
     healthy_since: int | None = None
@@ -222,13 +225,15 @@ class _Record:
     returned_at: int | None = None
     hold_ns: int = HOLD_NS
     reason: str = ""
+    excess: float = float("inf")
 
-    def hold(self, reason: str, now: int) -> None:
+    def hold(self, verdict: Verdict, now: int) -> None:
         if self.held_at is not None:
             return
         relapsed = self.returned_at is not None and now - self.returned_at < FORGIVEN_AFTER * self.hold_ns
         self.hold_ns = min(2 * self.hold_ns, MAX_HOLD_NS) if relapsed else HOLD_NS
-        self.held_at, self.healthy_since, self.bad_since, self.reason = now, None, None, reason
+        self.held_at, self.healthy_since, self.bad_since = now, None, None
+        self.reason, self.excess = verdict.reason, verdict.excess
 
     def release(self, now: int) -> None:
         self.held_at, self.healthy_since, self.returned_at = None, None, now
@@ -236,6 +241,7 @@ class _Record:
 
 _Records: TypeAlias = dict[Path, _Record]
 _WITHIN = Verdict(0.0, "within its bound")
+_UNMEASURED = Verdict(1.0, "not measured")
 _DEAD = float("inf")
 
 
@@ -278,17 +284,17 @@ def _leave(records: _Records, order: tuple[Path, ...], current: Path, judge: Jud
     lasting = _lasting(records, (*ahead, current), judge, now)
     for path in ahead:
         if (verdict := lasting.get(path)) is not None and verdict.excess < _DEAD:
-            records[path].hold(verdict.reason, now)
+            records[path].hold(verdict, now)
     verdict = lasting.get(current)
     if verdict is None or (_is_held(records, current) and not _is_held(records, order[0])):
         return None  # well, or left already: the engine is about to follow, or found the others dead
-    refuge = _refuge(order, current, verdict, judge)
+    held = {path: record for path, record in records.items() if record.held_at is not None}
+    refuge = _refuge(order, current, verdict, judge, held, now)
     if refuge is None:
         return None
     for path in order[: order.index(refuge)]:
-        passed_over = judge.verdict(path)
-        records.setdefault(path, _Record()).hold(passed_over.reason if passed_over else "not measured", now)
-    records[current].hold(verdict.reason, now)
+        records.setdefault(path, _Record()).hold(judge.verdict(path) or _UNMEASURED, now)
+    records[current].hold(verdict, now)
     if (chosen := records.get(refuge)) and chosen.held_at is not None:
         chosen.release(now)
     return Move(current, refuge, verdict.reason, "bound")
@@ -314,8 +320,21 @@ def _lasting(records: _Records, judged: tuple[Path, ...], judge: Judge, now: int
     return lasting
 
 
-def _refuge(order: tuple[Path, ...], current: Path, verdict: Verdict, judge: Judge) -> Path | None:
+def _refuge(
+    order: tuple[Path, ...], current: Path, verdict: Verdict, judge: Judge, held: _Records, now: int
+) -> Path | None:
+    """Where to go from ``current``; what is held down has to be better for longer, or by more."""
+
+    def well_enough(path: Path, other: Verdict | None) -> bool:
+        record = held.get(path)
+        if record is None or other is None or max(record.excess, other.excess) <= verdict.excess / 4:
+            return True
+        return (
+            record.healthy_since is not None and now - record.healthy_since >= record.hold_ns // TRUSTED_AFTER
+        )
+
     others = [(path, judge.verdict(path)) for path in order if path != current]
+    others = [(path, other) for path, other in others if well_enough(path, other)]
     within = [path for path, other in others if other is not None and not other.bad]
     unmeasured = [path for path, other in others if other is None]
     better = [path for path, other in others if other is not None and other.excess <= verdict.excess / 2]

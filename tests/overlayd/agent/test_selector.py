@@ -105,6 +105,23 @@ def test_when_all_are_bad_the_path_stays_unless_another_is_half_as_bad() -> None
     assert drive.second({DIRECT: bad, VIA_ROME: less, VIA_OSLO: half}).order[0] == VIA_OSLO
 
 
+def test_where_all_are_bad_now_and_then_paths_do_not_take_turns() -> None:
+    bad = Figures(True, 30.0, 30.0, loss_ratio=0.05)
+    drive = Drive()
+    for second in range(600):
+        well = PATHS[second // 3 % 3]
+        drive.second({path: GOOD if path == well else bad for path in PATHS})
+    assert drive.moves <= 10
+
+
+def test_what_is_held_down_is_taken_at_once_where_it_is_far_better() -> None:
+    drive = Drive()
+    drive.seconds(2, {DIRECT: SLOW, VIA_ROME: GOOD, VIA_OSLO: DEAD})
+    assert drive.in_use == VIA_ROME
+    awful = Figures(True, 2_000.0, 30.0)
+    assert drive.seconds(2, {DIRECT: SLOW, VIA_ROME: awful, VIA_OSLO: DEAD}).order[0] == DIRECT
+
+
 def test_a_dead_back_up_is_never_chosen() -> None:
     drive = Drive()
     assert drive.seconds(5, {DIRECT: SLOW, VIA_ROME: DEAD, VIA_OSLO: DEAD}).order == PATHS
