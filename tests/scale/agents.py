@@ -2,8 +2,6 @@
 
 import asyncio
 import os
-import ssl
-import tempfile
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,27 +17,18 @@ from controller.state import State
 from overlayd.model.ids import Generation, NodeId
 from overlayd.model.node import Uplink
 from overlayd.protocol import compact
-from overlayd.protocol.controller import Hello, Joined, JoinRequest, LinkSample, Mesh, Telemetry, ToAgent
+from overlayd.protocol.controller import Hello, JoinRequest, LinkSample, Mesh, Telemetry, ToAgent
 from overlayd.protocol.token import decode_token
-from tests.controller.client import engine_key, make_csr
+from tests.controller.client import Identity, engine_key, make_csr
 
 OPENING_AT_ONCE = 32
 
 
-@dataclass(frozen=True, slots=True)
-class Member:
-    node: NodeId
-    joined: Joined
-    key_pem: bytes
+@dataclass
+class Member(Identity):
+    """An identity whose id is at hand: each frame of each member names all others by it."""
 
-    def context(self) -> ssl.SSLContext:
-        context = ssl.create_default_context(cadata=self.joined.ca)
-        with tempfile.TemporaryDirectory() as folder:
-            chain, key = Path(folder) / "chain.pem", Path(folder) / "key.pem"
-            chain.write_text(self.joined.certificate)
-            key.write_bytes(self.key_pem)
-            context.load_cert_chain(chain, key)
-        return context
+    node: NodeId
 
 
 def enrol(state: State, number: int) -> list[Member]:
@@ -51,7 +40,7 @@ def enrol(state: State, number: int) -> list[Member]:
         csr, key = make_csr(name)
         request = JoinRequest(decode_token(token).secret, name, csr, engine_key(name))
         member, joined = membership.join(state, request)
-        members.append(Member(member.node.spec.id, joined, key))
+        members.append(Member(joined, key, member.node.spec.id))
     return members
 
 
