@@ -16,4 +16,5 @@ def protect(service: ServiceClass) -> engine.Class:
         retransmit=service.retransmit,
         repair=service.repair,
         repair_cap_ratio=service.repair_cap_ratio,
+        disjoint=service.disjoint,
     )

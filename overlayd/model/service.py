@@ -48,7 +48,8 @@ class Bound(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 class ServiceClass(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """One class. ``deadline_ms`` is the delay that repair may add; ``repair_cap_ratio`` bounds repair
-    symbols per source symbol.
+    symbols per source symbol; with ``disjoint`` packets take a node-disjoint path too while the one in use is
+    sick.
 
     ``dscp`` are the code points that select the class.
     """
@@ -60,6 +61,7 @@ class ServiceClass(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     retransmit: bool = True
     repair: tuple[RepairRow, ...] = ()
     repair_cap_ratio: float = 0.2
+    disjoint: bool = False
     dscp: tuple[int, ...] = ()
 
 
@@ -100,6 +102,7 @@ DEFAULT_CLASSES: tuple[ServiceClass, ...] = (
         deadline_ms=200,
         repair=_rows(STRONG),
         repair_cap_ratio=1.05,
+        disjoint=True,
         dscp=(24, 48),
     ),
 )

@@ -61,6 +61,7 @@ class Class(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     retransmit: bool
     repair: tuple[RepairRow, ...]
     repair_cap_ratio: float
+    disjoint: bool = False
 
 
 class Classifier(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

@@ -220,6 +220,10 @@ impl Node {
             let key = (route.destination, route.class);
             let via = |id: u16| ids.binary_search(&id).unwrap_or(0);
             let mut set = PathSet::new(route, snapshot.node.id, generation, via);
+            let class = snapshot.classes.get(usize::from(route.class));
+            if class.is_some_and(|class| class.disjoint) {
+                set.copies = Some(Box::default());
+            }
             if let Some(old) = before.remove(&key) {
                 let switched = set.inherit(old, now, |via| self.peers[via].up);
                 // Where nothing is sent, nothing moves.

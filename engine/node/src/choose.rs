@@ -54,6 +54,8 @@ pub(crate) struct Way {
     pub(crate) set: Option<usize>,
     /// Hash of the packet's flow, where the link is paced.
     pub(crate) flow: u32,
+    /// Place of the set that keeps copies for a second path.
+    pub(crate) guarded: Option<usize>,
 }
 
 impl Node {
@@ -84,6 +86,7 @@ impl Node {
 
     pub(crate) fn way(&mut self, now: Nanos, flow: &Flow) -> Option<Way> {
         let found = self.routes.find(flow.peer, flow.class);
+        let mut second = None;
         let (first_hop, route, path_bytes) = match found {
             Some(place) => {
                 let set = &mut self.routes.sets[place];
@@ -96,7 +99,14 @@ impl Node {
                 }
                 self.tally.stranded += u64::from(set.is_stranded());
                 let path = set.active();
-                let route = (!path.is_direct()).then_some(path.route);
+                if set.copies.is_some() && self.peers[flow.peer].ready {
+                    second = set
+                        .second()
+                        .map(|path| (path.via, path.route.wire_len(), path.datagram_bytes()));
+                }
+                // Copies are told apart by their end-to-end seal.
+                let sealed = second.is_some() || !path.is_direct();
+                let route = sealed.then_some(path.route);
                 (path.via, route, path.datagram_bytes())
             }
             None if self.shard > 0 => return None,
@@ -109,12 +119,16 @@ impl Node {
             self.meet(now);
             return None;
         }
+        let overhead = envelope::OVERHEAD + Protected::LEN + REPAIR_EXCESS;
+        // A copy has to fit the second path too.
+        let second_room = second.and_then(|(via, route_bytes, path_bytes)| {
+            let link = self.links[self.peers[via].best?].as_deref()?;
+            let room = link.datagram_bytes().min(path_bytes);
+            room.checked_sub(overhead + route_bytes + envelope::OVERHEAD)
+        });
         let link = self.links[place].as_deref_mut()?;
         link.needed(now);
-        let overhead = envelope::OVERHEAD
-            + Protected::LEN
-            + REPAIR_EXCESS
-            + route.map_or(0, |route| route.wire_len() + envelope::OVERHEAD);
+        let overhead = overhead + route.map_or(0, |route| route.wire_len() + envelope::OVERHEAD);
         let leg = Leg {
             link: place,
             class: flow.class,
@@ -124,7 +138,8 @@ impl Node {
         let room = link
             .datagram_bytes()
             .min(path_bytes)
-            .checked_sub(overhead)?;
+            .checked_sub(overhead)?
+            .min(second_room.unwrap_or(usize::MAX));
         (room > Piece::HEADER_LEN).then_some(Way {
             leg,
             peer: flow.peer,
@@ -132,6 +147,7 @@ impl Node {
             room,
             set: found.filter(|_| route.is_some()),
             flow: 0,
+            guarded: found.filter(|_| second_room.is_some()),
         })
     }
 }

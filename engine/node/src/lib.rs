@@ -49,6 +49,7 @@ mod recover;
 pub mod repair;
 mod report;
 mod schedule;
+mod second;
 pub mod session;
 pub mod snapshot;
 mod tables;

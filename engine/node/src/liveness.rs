@@ -15,6 +15,8 @@ pub(crate) const SLOW: Nanos = 1_000_000_000;
 
 /// So often may loss alone pass for death.
 const FALSE_ALARM: f64 = 1e-6;
+/// And so often for doubt, which costs some copies.
+const DOUBT: f64 = 1e-3;
 const UNANSWERED_MIN: usize = 3;
 /// Of a link that loses more than half of its probes, loss alone may be taken for death.
 const UNANSWERED_MAX: usize = 24;
@@ -189,11 +191,33 @@ impl Liveness {
         self.pending.front().map(|sent| sent + self.patience())
     }
 
+    /// Less than the verdict: so many successive probes are overdue that chance explains it once in a thousand times. What was sent before the
+    /// time in the answer has arrived; `None`: there is no doubt.
+    pub(crate) fn doubtful_since(&self, now: Nanos) -> Option<Nanos> {
+        if let Life::Down(_) = self.life {
+            return Some(self.silent_since.unwrap_or(0).saturating_sub(FAST));
+        }
+        self.doubtful_at().filter(|at| *at <= now)?;
+        self.pending.front().map(|probe| probe.saturating_sub(FAST))
+    }
+
+    /// When doubt begins, unless an answer comes.
+    pub(crate) fn doubtful_at(&self) -> Option<Nanos> {
+        let count = self.unexplained(DOUBT).clamp(1, UNANSWERED_MAX);
+        let newest = self.pending.get(count - 1)?;
+        Some(newest + self.patience())
+    }
+
     /// So many probes in a row are not lost by chance.
     pub(crate) fn unanswered_limit(&self) -> usize {
+        self.unexplained(FALSE_ALARM)
+            .clamp(UNANSWERED_MIN, UNANSWERED_MAX)
+    }
+
+    /// The least number of probes in a row that loss alone takes with this chance.
+    fn unexplained(&self, chance: f64) -> usize {
         let loss = self.loss_ratio.clamp(1e-9, 0.999);
-        let count = (FALSE_ALARM.ln() / loss.ln()).ceil() as usize;
-        count.clamp(UNANSWERED_MIN, UNANSWERED_MAX)
+        (chance.ln() / loss.ln()).ceil() as usize
     }
 }
 

@@ -193,6 +193,7 @@ impl Node {
             ecn: 0,
         };
         Ok(Way {
+            guarded: None,
             leg,
             peer: place,
             route: Some(route),

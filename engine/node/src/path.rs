@@ -9,6 +9,7 @@ use overlayd_wire::RouteRepr;
 use crate::event::SwitchReason;
 use crate::liveness::{Life, Liveness};
 use crate::mtu::MtuSearch;
+use crate::second::Copies;
 use crate::snapshot::Route;
 use crate::{Nanos, PathReport};
 
@@ -35,6 +36,8 @@ pub(crate) struct PathSet {
     active: usize,
     used_at: Option<Nanos>,
     stranded: bool,
+    /// What left of late, where the class wants it on a second path while the first is sick.
+    pub(crate) copies: Option<Box<Copies>>,
 }
 
 #[derive(Debug)]
@@ -159,6 +162,7 @@ impl PathSet {
             active: 0,
             used_at: None,
             stranded: true,
+            copies: None,
         }
     }
 
@@ -170,6 +174,9 @@ impl PathSet {
         neighbour_is_up: impl Fn(usize) -> bool,
     ) -> Option<Switched> {
         self.used_at = before.used_at;
+        if self.copies.is_some() {
+            self.copies = before.copies.take().or(self.copies.take());
+        }
         let same_order = self
             .paths
             .iter()
@@ -211,6 +218,16 @@ impl PathSet {
 
     pub(crate) fn active(&self) -> &Path {
         &self.paths[self.active]
+    }
+
+    /// The first living path that shares no relay with the one in use.
+    pub(crate) fn second(&self) -> Option<&Path> {
+        let (_, relays) = self.active().nodes.split_last()?;
+        let others = self.paths.iter().enumerate();
+        let mut others = others.filter(|(place, _)| !self.is_active(*place));
+        let shares = |path: &Path| path.nodes.iter().any(|node| relays.contains(node));
+        let found = others.find(|(_, path)| path.alive && !shares(path));
+        found.map(|(_, path)| path)
     }
 
     /// A datagram of so many bytes takes the path in use.

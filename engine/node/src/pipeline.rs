@@ -32,13 +32,18 @@ impl Node {
         body: impl FnOnce(&mut Vec<u8>),
     ) -> Result<(), DropReason> {
         let frame = self.frame(now, way, body)?; // sealed end to end, if routed
+        self.keep_copy(now, way, frame);
         let counted = way.route.map(|_| self.peers[way.peer].id);
         let flow = Load {
             routed: way.route.is_some(),
             flow: way.flow,
             counted,
         };
-        self.pass(now, &way.leg, flow, frame)
+        let passed = self.pass(now, &way.leg, flow, frame);
+        if let Some(set) = way.guarded {
+            self.send_second(now, set); // while the path is sick
+        }
+        passed
     }
 
     /// Ingress and transit: a frame waits for its turn, or leaves.

@@ -121,6 +121,9 @@ pub struct Class {
     pub repair: Vec<RepairRow>,
     /// Upper bound of repair symbols per source symbol, whatever the table says.
     pub repair_cap_ratio: f64,
+    /// Whether packets leave on a node-disjoint back-up too while the path in use is sick.
+    #[serde(default)]
+    pub disjoint: bool,
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

@@ -108,6 +108,10 @@ impl Node {
             due = due.min(state.probe_at).min(verdict).min(suspect).min(ask);
         }
         self.choose_path(now, place);
+        if self.routes.sets[place].copies.is_some() {
+            let doubt = self.look_after_at(place).filter(|at| *at > now);
+            due = due.min(now + FAST).min(doubt.unwrap_or(Nanos::MAX));
+        }
         let set = &self.routes.sets[place];
         let due = due.min(set.poll_timeout().unwrap_or(Nanos::MAX));
         self.routes.dues.set(place, due.max(now + 1));
@@ -154,6 +158,7 @@ impl Node {
             ecn: 0,
         };
         let way = Way {
+            guarded: None,
             leg,
             peer,
             route: Some(route),
@@ -243,6 +248,7 @@ impl Node {
             ecn: 0,
         };
         Ok(Way {
+            guarded: None,
             leg,
             peer,
             route: Some(back),
@@ -301,6 +307,7 @@ impl Node {
     }
 
     fn choose_path(&mut self, now: Nanos, place: usize) {
+        self.look_after(now, place);
         let Self { routes, peers, .. } = self;
         let set = &mut routes.sets[place];
         let switched = set.choose(now, |via| peers[via].up);

@@ -524,3 +524,73 @@ fn what_a_snapshot_changes_of_a_class_holds_for_links_in_use() {
     let after = unique(&mesh, 2).len() - before - repaired;
     assert!((850..950).contains(&after), "{after} of 1000 arrived");
 }
+
+/// The first of two disjoint paths falls silent for half a second. The stream goes on as if nothing had happened, and before and after that
+/// nothing is sent twice.
+#[test]
+fn a_class_with_a_second_path_loses_nothing_to_an_outage_of_the_first() {
+    for paths in [
+        &[&[3u16, 2] as &[u16], &[4, 2]] as &[&[u16]],
+        &[&[2], &[4, 2]],
+    ] {
+        let mut mesh = diamond(paths);
+        if paths[0].len() == 1 {
+            mesh.set_wires(1, 2, delay(20));
+        }
+        for id in [1, 2, 3, 4] {
+            mesh.change(id, |tables| {
+                tables.classes[0].disjoint = true;
+                tables.classes[0].deadline_ms = Some(100);
+            });
+        }
+        mesh.run_for(SECOND);
+        stream(&mut mesh, 0..10, 100 * MS);
+        stream(&mut mesh, 10..3010, MS);
+        let calm = replayed(&mesh);
+        assert_eq!(calm, 0, "copies on a calm path");
+        let from = mesh.now;
+        let first = paths[0][0];
+        let calm_wire = if first == 2 { delay(20) } else { delay(10) };
+        mesh.cut(1, first);
+        stream(&mut mesh, 3010..3510, MS);
+        mesh.set_wires(1, first, calm_wire);
+        stream(&mut mesh, 3510..6010, MS);
+        mesh.run_for(SECOND);
+        assert_eq!(unique(&mesh, 2).len(), 6010);
+        let late = mesh
+            .numbers(2)
+            .into_iter()
+            .filter(|(_, number)| *number >= 10)
+            .map(|(at, number)| at - (from - 3010 * MS + u64::from(number) * MS))
+            .max();
+        assert!(late <= Some(120 * MS), "{late:?}");
+        let copies = replayed(&mesh);
+        assert!(copies < 60, "{copies} copies that were not needed");
+    }
+}
+
+/// Copies that node 2 told apart.
+fn replayed(mesh: &Mesh) -> u64 {
+    mesh.drops(2).get("replayed").copied().unwrap_or_default()
+}
+
+/// Nodes 1 and 2, with 3 and 4 between them.
+fn diamond(paths: &[&[u16]]) -> Mesh {
+    let mut mesh = Mesh::new(3, delay(10));
+    let ids = [1, 2, 3, 4];
+    for id in ids {
+        let others: Vec<u16> = ids.into_iter().filter(|other| *other != id).collect();
+        let mut tables = snapshot(id, &ids, &others);
+        if id <= 2 {
+            let own = |path: &&[u16]| -> Vec<u16> {
+                let relays = &path[..path.len() - 1];
+                relays.iter().copied().chain([3 - id]).collect()
+            };
+            let paths: Vec<Vec<u16>> = paths.iter().map(own).collect();
+            let paths: Vec<&[u16]> = paths.iter().map(Vec::as_slice).collect();
+            tables.routes.push(route(3 - id, &paths));
+        }
+        mesh.add(tables);
+    }
+    mesh
+}

@@ -332,6 +332,7 @@ fn class(name: &str) -> Class {
             .map(|(loss_ratio, repair_ratio)| RepairRow::flat(loss_ratio, repair_ratio))
             .to_vec(),
         repair_cap_ratio: 0.2,
+        disjoint: false,
     }
 }
 

@@ -105,6 +105,7 @@ pub fn class(name: &str) -> Class {
         retransmit: true,
         repair: Vec::new(),
         repair_cap_ratio: 0.2,
+        disjoint: false,
     }
 }
 

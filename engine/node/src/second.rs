@@ -1,0 +1,272 @@
+//! A second copy of packets on a node-disjoint path, while the path in use is sick. For classes that ask for it.
+//!
+//! What leaves for such a class is sealed end to end whatever the path, so that its counter tells copies apart at the egress, and kept for as
+//! long as it may be of use. When probes of the path in use are overdue by more than chance explains, what left since it last answered leaves
+//! once more on the second path, and so does each packet from then on, until the path answers or is left. On a calm path nothing is sent
+//! twice. Pure.
+
+use std::collections::VecDeque;
+use std::ops::Range;
+
+use overlayd_wire::{Budget, Protected, RouteRepr, envelope};
+
+use crate::choose::{Leg, Way};
+use crate::liveness::Liveness;
+use crate::path::Path;
+use crate::queue::Load;
+use crate::schedule::Exit;
+use crate::{Nanos, Node};
+
+/// No longer than this, whatever the deadline: sickness is known within a round trip and two probe intervals.
+const KEEP: Nanos = 300_000_000;
+/// Of one destination and class, whatever is sent.
+const KEEP_BYTES: usize = 1 << 20;
+const KEEP_PACKETS: usize = 8192;
+
+/// What left for one destination and class of late.
+#[derive(Debug, Default)]
+pub(crate) struct Copies {
+    /// The path in use is.
+    sick: bool,
+    notes: VecDeque<Note>,
+    /// Datagrams sealed end to end, one behind the other.
+    bytes: VecDeque<u8>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Note {
+    at: Nanos,
+    length: usize,
+    class: u8,
+    budget: Budget,
+    ecn: u8,
+    flow: u32,
+}
+
+impl Copies {
+    fn keep(&mut self, note: Note, datagram: &[u8]) {
+        while self.bytes.len() + note.length > KEEP_BYTES
+            || self.notes.len() == KEEP_PACKETS
+            || self
+                .notes
+                .front()
+                .is_some_and(|first| first.is_late(note.at))
+        {
+            let Some(first) = self.notes.pop_front() else {
+                return;
+            };
+            self.bytes.drain(..first.length);
+        }
+        self.notes.push_back(note);
+        self.bytes.extend(datagram);
+    }
+
+    /// How many of the newest left at `since` or later.
+    fn newer_than(&self, since: Nanos) -> usize {
+        self.notes.len() - self.notes.partition_point(|note| note.at < since)
+    }
+}
+
+impl Note {
+    /// Whether a copy would come too late wherever it went.
+    fn is_late(&self, now: Nanos) -> bool {
+        let age = now.saturating_sub(self.at);
+        age > KEEP || self.budget.less(age) == Budget(0)
+    }
+}
+
+impl Node {
+    /// Takes a copy of the frame at the end of the output, which starts at `frame`.
+    pub(crate) fn keep_copy(&mut self, now: Nanos, way: &Way, frame: usize) {
+        let (Some(set), Some(route)) = (way.guarded, way.route) else {
+            return;
+        };
+        let sealed = frame + envelope::HEADER_LEN + Protected::LEN + route.wire_len();
+        let datagram = &self.output.bytes[sealed..];
+        let note = Note {
+            at: now,
+            length: datagram.len(),
+            class: way.leg.class,
+            budget: way.leg.budget,
+            ecn: way.leg.ecn,
+            flow: way.flow,
+        };
+        if let Some(copies) = &mut self.routes.sets[set].copies {
+            copies.keep(note, datagram);
+        }
+    }
+
+    /// While the path in use is sick, what was kept last leaves on the second one too.
+    pub(crate) fn send_second(&mut self, now: Nanos, set: usize) {
+        let copies = self.routes.sets[set].copies.as_deref();
+        if copies.is_some_and(|copies| copies.sick) {
+            self.send_copies(now, set, 1);
+        }
+    }
+
+    /// Notes whether the path in use is sick; if it has just become so, what left since it last answered leaves on the second one too.
+    pub(crate) fn look_after(&mut self, now: Nanos, set: usize) {
+        let state = &self.routes.sets[set];
+        if state.copies.is_none() {
+            return;
+        }
+        let silent = self.silent_since(now, state.active());
+        let Some(copies) = &mut self.routes.sets[set].copies else {
+            return;
+        };
+        let before = std::mem::replace(&mut copies.sick, silent.is_some());
+        if let Some(since) = silent.filter(|_| !before) {
+            let count = copies.newer_than(since);
+            self.send_copies(now, set, count);
+        }
+    }
+
+    /// When the path in use may turn out to be sick.
+    pub(crate) fn look_after_at(&self, set: usize) -> Option<Nanos> {
+        let lives = self.lives_of(self.routes.sets[set].active())?;
+        lives.filter_map(Liveness::doubtful_at).min()
+    }
+
+    /// What was sent before the time in the answer has arrived; `None`: the path answers.
+    fn silent_since(&self, now: Nanos, path: &Path) -> Option<Nanos> {
+        let Some(lives) = self.lives_of(path) else {
+            return Some(0);
+        };
+        lives.filter_map(|life| life.doubtful_since(now)).min()
+    }
+
+    /// What tells of a path: its first link, and probes of its whole way. `None`: there is no such link.
+    fn lives_of<'a>(&'a self, path: &'a Path) -> Option<impl Iterator<Item = &'a Liveness>> {
+        let link = self.links[self.peers[path.via].best?].as_deref()?;
+        let whole = (!path.is_direct()).then_some(&path.liveness);
+        Some([Some(&link.liveness), whole].into_iter().flatten())
+    }
+
+    /// The newest `count` of what is kept, in order.
+    fn send_copies(&mut self, now: Nanos, set: usize, count: usize) {
+        let Some((via, route)) = self.routes.sets[set].second().map(second_of) else {
+            return;
+        };
+        let Some(link) = self.peers[via].best else {
+            return;
+        };
+        let Some(copies) = self.routes.sets[set].copies.take() else {
+            return;
+        };
+        let first = copies.notes.len().saturating_sub(count);
+        let newest: usize = copies.notes.range(first..).map(|note| note.length).sum();
+        let mut from = copies.bytes.len() - newest;
+        for note in copies.notes.range(first..) {
+            let datagram = parts(&copies.bytes, from..from + note.length);
+            from += note.length;
+            if note.is_late(now) {
+                continue;
+            }
+            let leg = Leg {
+                link,
+                class: note.class,
+                budget: note.budget.less(now - note.at),
+                ecn: note.ecn,
+            };
+            self.send_copy(now, &leg, note.flow, (&route, datagram));
+        }
+        self.routes.sets[set].copies = Some(copies);
+    }
+
+    fn send_copy(
+        &mut self,
+        now: Nanos,
+        leg: &Leg,
+        flow: u32,
+        (route, datagram): (&RouteRepr, [&[u8]; 2]),
+    ) {
+        let bytes = &mut self.output.bytes;
+        let start = Exit::begin(bytes);
+        bytes.extend_from_slice(&[0; Protected::LEN]);
+        route.emit(bytes);
+        for part in datagram {
+            bytes.extend_from_slice(part);
+        }
+        let load = Load {
+            routed: true,
+            flow,
+            counted: None,
+        };
+        if let Err(reason) = self.pass(now, leg, load, start) {
+            self.tally.drop(reason);
+        }
+    }
+}
+
+/// A stretch of a ring: it may go on at the ring's start.
+fn parts(ring: &VecDeque<u8>, of: Range<usize>) -> [&[u8]; 2] {
+    let (head, tail) = ring.as_slices();
+    let split = head.len();
+    [
+        &head[of.start.min(split)..of.end.min(split)],
+        &tail[of.start.max(split) - split..of.end.max(split) - split],
+    ]
+}
+
+fn second_of(path: &Path) -> (usize, RouteRepr) {
+    (path.via, path.route)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MS: Nanos = 1_000_000;
+
+    fn note(at: Nanos, length: usize) -> Note {
+        Note {
+            at,
+            length,
+            class: 0,
+            budget: Budget::from_ns(Some(100 * MS)),
+            ecn: 0,
+            flow: 0,
+        }
+    }
+
+    #[test]
+    fn what_is_kept_is_bounded_in_time_number_and_bytes() {
+        let mut copies = Copies::default();
+        for at in 0..1000 {
+            copies.keep(note(at * MS, 10), &[0; 10]);
+        }
+        assert_eq!(copies.notes.len(), 100, "what can still arrive in time");
+        assert_eq!(copies.newer_than(990 * MS), 10);
+        for _ in 0..2000 {
+            copies.keep(note(1000 * MS, 1400), &[0; 1400]);
+        }
+        assert!(copies.bytes.len() <= KEEP_BYTES && copies.bytes.len() > KEEP_BYTES - 1400);
+        for _ in 0..20_000 {
+            copies.keep(note(1000 * MS, 1), &[0]);
+        }
+        assert_eq!(copies.notes.len(), KEEP_PACKETS);
+        assert_eq!(copies.bytes.len(), KEEP_PACKETS);
+        copies.keep(note(1000 * MS, KEEP_BYTES + 1), &vec![0; KEEP_BYTES + 1]);
+        assert!(
+            copies.notes.is_empty() && copies.bytes.is_empty(),
+            "too long for all"
+        );
+    }
+
+    #[test]
+    fn a_stretch_of_the_ring_is_whole_wherever_the_ring_ends() {
+        let mut ring = VecDeque::with_capacity(16);
+        for number in 0..100_u8 {
+            ring.push_back(number);
+            if ring.len() > 10 {
+                ring.pop_front();
+            }
+            for from in 0..ring.len() {
+                for to in from..=ring.len() {
+                    let whole: Vec<u8> = ring.range(from..to).copied().collect();
+                    assert_eq!(parts(&ring, from..to).concat(), whole);
+                }
+            }
+        }
+    }
+}
