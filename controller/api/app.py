@@ -12,7 +12,18 @@ from fastapi.responses import JSONResponse, PlainTextResponse, Response
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
 
-from controller.api.asking import MISSING, ClassName, OptionalName, find_class, find_node
+from controller.api.asking import (
+    MISSING,
+    MOST,
+    PAGED,
+    After,
+    ClassName,
+    Limit,
+    OptionalName,
+    find_class,
+    find_node,
+    page_of,
+)
 from controller.api.metrics import exposition
 from controller.api.models import (
     Health,
@@ -102,23 +113,30 @@ def _add_nodes(router: APIRouter, service: Service) -> None:
 
 
 def _add_mesh(router: APIRouter, service: Service) -> None:
-    @router.get("/links")
-    async def list_links() -> LinkList:
-        """All measured links, each direction apart, with forecast and newest sample."""
-        return LinkList(items=View(service, now()).links())
+    @router.get("/links", responses=PAGED)
+    async def list_links(limit: Limit = MOST, after: After = None) -> LinkList:
+        """Measured links, each direction apart, with forecast and newest sample, page by page."""
+        view = View(service, now())
+        page = page_of(service, *view.link_keys(), limit, after)
+        return LinkList(items=view.links(page.keys), next=page.next)
 
-    @router.get("/routes", responses=MISSING)
+    @router.get("/routes", responses=PAGED)
     async def list_routes(
-        src: OptionalName = None, dst: OptionalName = None, class_: ClassName = None
+        src: OptionalName = None,
+        dst: OptionalName = None,
+        class_: ClassName = None,
+        limit: Limit = MOST,
+        after: After = None,
     ) -> RouteList:
-        """Routes in force."""
-        return RouteList(
-            items=View(service, now()).routes(
-                None if src is None else find_node(service, src),
-                None if dst is None else find_node(service, dst),
-                None if class_ is None else find_class(service, class_),
-            )
+        """Routes in force, page by page."""
+        view = View(service, now())
+        keys, shape = view.route_keys(
+            None if src is None else find_node(service, src),
+            None if dst is None else find_node(service, dst),
+            None if class_ is None else find_class(service, class_),
         )
+        page = page_of(service, keys, shape, limit, after)
+        return RouteList(items=view.routes(page.keys), next=page.next)
 
 
 def _add_tokens(router: APIRouter, service: Service) -> None:
@@ -157,5 +175,5 @@ async def _on_enrolment_error(_: Request, error: Exception) -> JSONResponse:
 
 async def _on_http_error(_: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, HTTPException)
-    code = {401: "denied", 404: "not-found"}.get(error.status_code, "failed")
+    code = {401: "denied", 404: "not-found", 410: "gone"}.get(error.status_code, "failed")
     return JSONResponse({"code": code, "problem": error.detail}, error.status_code, error.headers)

@@ -68,8 +68,7 @@ class _Moment:
             ),
         )
         yield _gauge("overlayd_controller_links", *self._links())
-        routes = sum(1 for node in names for _ in service.core.publication.routes(node))
-        yield _gauge("overlayd_controller_routes", ((), routes))
+        yield _gauge("overlayd_controller_routes", ((), service.core.book.number))
         yield _gauge("overlayd_controller_mesh_generation", ((), service.core.publication.generation))
         yield _gauge("overlayd_controller_refused_samples", ((), service.core.refused_samples))
 

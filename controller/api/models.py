@@ -112,8 +112,11 @@ class LinkModel(Model):
 
 
 class LinkList(Model):
+    """``next``: the cursor of the next page; null: this is the last one."""
+
     schema_: Literal["overlayd.links/1"] = "overlayd.links/1"
     items: list[LinkModel]
+    next: str | None = None
 
 
 class RouteModel(Model):
@@ -129,8 +132,11 @@ class RouteModel(Model):
 
 
 class RouteList(Model):
+    """``next``: the cursor of the next page; null: this is the last one."""
+
     schema_: Literal["overlayd.routes/1"] = "overlayd.routes/1"
     items: list[RouteModel]
+    next: str | None = None
 
 
 class EndToEnd(Model):

@@ -3,10 +3,12 @@
 import math
 import time
 from collections.abc import Mapping, Sequence
+from typing import TypeAlias
 
 import msgspec
 import numpy as np
 from msgspec.structs import replace
+from numpy.typing import NDArray
 
 from controller.api.models import (
     CandidateModel,
@@ -18,15 +20,21 @@ from controller.api.models import (
     RouteModel,
     TokenModel,
 )
+from controller.core.changes import FIRST
 from controller.core.controller import PathReport
 from controller.core.decision import Decision
 from controller.core.messages import Instant, RouteEvent
 from controller.enrolment.tokens import TokenGrant
+from controller.planner.search import ABSENT
 from controller.registry import Node, timestamp
 from controller.server.service import Service
 from overlayd.model.ids import NodeId, Path
 from overlayd.model.route import Candidate, Route
 from overlayd.model.service import ServiceClass
+from overlayd.model.words import primary_in_words
+
+Keys: TypeAlias = NDArray[np.intp]
+Shape: TypeAlias = tuple[int, ...]
 
 REJECTED = 8
 HISTORY = 20
@@ -58,12 +66,16 @@ class View:
         self._now = now
         self._names = {node: member.node.metadata.name for node, member in service.members.items()}
 
-    def links(self) -> list[LinkModel]:
-        """Return all links that were ever spoken of."""
+    def link_keys(self) -> tuple[Keys, Shape]:
+        """Return which links were ever spoken of, as places in [from, to] laid flat."""
+        up = self._service.core.topology.latest.up
+        return np.flatnonzero((up >= 0) | (up.T >= 0)), up.shape
+
+    def links(self, keys: Keys) -> list[LinkModel]:
+        """Return the links of these places."""
         core = self._service.core
         forecast = core.forecast(self._now)
         names = [vertex.name for vertex in core.topology.vertices]
-        spoken = (core.topology.latest.up >= 0) | (core.topology.latest.up.T >= 0)
         return [
             LinkModel(
                 source=names[a],
@@ -79,22 +91,52 @@ class View:
                 forecast_loss_ratio=_number(forecast.loss_q90[a, b], 5) if forecast.known[a, b] else None,
                 held_down_seconds=max(0.0, float(forecast.held_ns[a, b]) / 1e9),
             )
-            for a, b in np.argwhere(spoken).tolist()
+            for a, b in zip(*[index.tolist() for index in np.divmod(keys, len(names))], strict=True)
         ]
 
-    def routes(
+    def route_keys(
         self, source: NodeId | None, destination: NodeId | None, class_id: int | None
-    ) -> list[RouteModel]:
-        """Return the routes in force that fit."""
-        sources = self._service.members if source is None else (source,)
-        return [
-            self._route(node, route)
-            for node in sorted(sources)
-            for route in sorted(
-                self._service.core.publication.routes(node), key=lambda r: (r.destination, r.class_id)
-            )
-            if destination in (None, route.destination) and class_id in (None, route.class_id)
-        ]
+    ) -> tuple[Keys, Shape]:
+        """Return which routes in force fit, as places in [from, to, class] laid flat."""
+        core = self._service.core
+        there = (core.book.table.relays[..., 0, 0] != ABSENT).transpose(1, 2, 0)
+        index = core.topology.index
+        for axis, wanted in enumerate((source, destination)):
+            if wanted is not None:
+                only = np.zeros(len(there), np.bool_)
+                if wanted in index:
+                    only[index[wanted]] = True
+                there = there & (only[:, None, None] if axis == 0 else only[None, :, None])
+        if class_id is not None:
+            there = there & (np.arange(there.shape[2]) == class_id)
+        return np.flatnonzero(there), there.shape
+
+    def routes(self, keys: Keys) -> list[RouteModel]:
+        """Return the routes of these places."""
+        core = self._service.core
+        ids = [vertex.id for vertex in core.topology.vertices]
+        ends, classes = np.divmod(keys, len(core.services))
+        sources, destinations = np.divmod(ends, max(len(ids), 1))
+        found = (
+            self.route(ids[a], ids[b], c)
+            for a, b, c in zip(sources.tolist(), destinations.tolist(), classes.tolist(), strict=True)
+        )
+        return [route for route in found if route is not None]
+
+    def route(self, source: NodeId, destination: NodeId, class_id: int) -> RouteModel | None:
+        """Return a route in force; None if there is none."""
+        route = self._service.core.explain(source, destination, class_id, 0)
+        if route is None:
+            return None
+        return RouteModel(
+            source=self._name(source),
+            destination=self._name(route.destination),
+            class_=self._service.core.services[route.class_id].name,
+            paths=[self._path(path) for path in route.paths],
+            reason=route.reason or primary_in_words(route),
+            decider=route.decider,
+            decided_at=timestamp(route.decided_at),
+        )
 
     def explanation(self, source: NodeId, destination: NodeId, class_id: int) -> Explanation | None:
         """Return why the route is as it is; None if there is none."""
@@ -128,17 +170,6 @@ class View:
                 self._candidate(candidate, reports.get(candidate.path)) for candidate in route.candidates
             ],
             history=[self.event(event) for event in events],
-        )
-
-    def _route(self, source: NodeId, route: Route) -> RouteModel:
-        return RouteModel(
-            source=self._name(source),
-            destination=self._name(route.destination),
-            class_=self._service.core.services[route.class_id].name,
-            paths=[self._path(path) for path in route.paths],
-            reason=route.reason,
-            decider=route.decider,
-            decided_at=timestamp(route.decided_at),
         )
 
     def _candidate(self, candidate: Candidate, report: PathReport | None) -> CandidateModel:
@@ -202,7 +233,8 @@ class PastView(View):
             return None
         chosen = next((e for e in events if e.decider == "controller" and e.after == route.paths[0]), None)
         if chosen is not None:  # the primary was chosen when it was, for what it was
-            route = replace(route, reason=chosen.reason, decided_at=chosen.at)
+            reason = route.reason if chosen.reason == FIRST else chosen.reason
+            route = replace(route, reason=reason, decided_at=chosen.at)
         return self._explanation(
             source, route, self._decision.services[class_id], events, {}, self._decision.now.unix_s
         )

@@ -15,6 +15,8 @@ from dataclasses import dataclass
 
 from msgspec.structs import replace
 
+from controller.core.book import RouteBook
+from controller.core.changes import Changes
 from controller.core.decision import Decided, Decision
 from controller.core.learning import Learning
 from controller.core.messages import (
@@ -30,20 +32,20 @@ from controller.core.messages import (
     Restored,
     Revocations,
     RouteEvent,
-    Send,
     Tick,
 )
 from controller.core.publication import Publication
-from controller.planner.search import NONE
-from controller.planner.table import RouteTable
+from controller.core.rows import RouteRows
+from controller.planner.explain import REJECTED, Explainer
 from controller.prediction.forecast import Forecast
 from controller.prediction.predictor import Predictor
 from controller.topology.links import Topology, Vertex
 from controller.topology.reports import Report
 from overlayd.model.ids import Generation, NodeId
-from overlayd.model.route import Route, Verdict
+from overlayd.model.route import Route
 from overlayd.model.service import Objective
 from overlayd.protocol.controller import NetworkConfig, PathSample, PeerInfo, Switched, Telemetry
+from overlayd.protocol.routes import RouteColumns
 
 NO_GENERATION = Generation(0)
 SECOND_NS = 1_000_000_000
@@ -78,14 +80,14 @@ class Controller:
     ) -> None:
         self.settings = settings or Settings()
         self.services = network.classes
-        self.publication = Publication(network, last_generation)
+        self.book = RouteBook(len(self.services))
+        self.publication = Publication(network, last_generation, self.book)
         interval_s = network.telemetry_interval
         bins = min(max(math.ceil(WINDOW_S / interval_s), 8), 60)
         self.topology = Topology(bin_ns=int(interval_s * SECOND_NS), bins=bins)
         self.refused_samples = 0
         self._predictor = Predictor(self.topology)
         self._learning = Learning(self.topology)
-        self._table = RouteTable.empty(len(self.services), 0)
         self._arriving: dict[NodeId, Vertex] = {}
         self._membership = 0
         self._decided: Decided | None = None
@@ -107,7 +109,7 @@ class Controller:
                 self.publication.set_peer(node, PeerInfo(info.record, hello.uplinks))
                 self._gather(now)
                 self.publication.commit()
-                greeting = Send(node, self.publication.greet(node, hello.generation))
+                greeting = self.publication.greet(node, hello.generation)
                 return [Persist(self.publication.generation), greeting]
             case Disconnected(node):
                 self.publication.part(node)
@@ -152,7 +154,7 @@ class Controller:
             tuple(self.topology.vertices),
             self.services,
             self.forecast(now),
-            self._table,
+            self.book.table,
             now,
         )
 
@@ -162,24 +164,14 @@ class Controller:
         if decided.question.membership != self._membership:
             self._hasten(now)
             return []
-        self._table = decided.plan.table
         self._decided = decided
         self._note_promises(decided)
-        routes: list[tuple[NodeId, Route]] = []
-        events: list[RouteEvent] = []
-        for source, route in decided.routes:
-            before = self.publication.route(source, route.destination, route.class_id)
-            if before is None or before.paths[0] != route.paths[0]:
-                events.append(_decision(source, route, before))
-            else:  # other back-ups or figures: the primary was chosen when it was, for what it was
-                route = replace(route, reason=before.reason, decided_at=before.decided_at)
-            routes.append((source, route))
-            self.publication.set_route(source, route)
-        for key in decided.gone:
-            self.publication.remove_route(*key)
-        if not routes and not decided.gone:
+        concerned = self.book.put(decided, self.publication.next)
+        if not concerned:
             return []
-        return self._publish(tuple(routes), decided.gone, tuple(events))
+        self.publication.touch()
+        kept = (rows for source in concerned if (rows := self.book.rows(source)) is not None)
+        return self._publish(tuple(kept), decided.changes)
 
     def abandon(self) -> None:
         """The decision that was begun came to nothing; the next one is made when it is due."""
@@ -190,20 +182,23 @@ class Controller:
         self._settle()
         return self._learning.refine(self._predictor.forecast(now.monotonic_ns), now.monotonic_ns)
 
-    def explain(self, source: NodeId, destination: NodeId, class_id: int, rejected: int) -> Route | None:
+    def explain(
+        self, source: NodeId, destination: NodeId, class_id: int, rejected: int = REJECTED
+    ) -> Route | None:
         """Return the route in force, why its primary was chosen, and what the newest decision weighed; None
         if there is no route.
         """
-        published = self.publication.route(source, destination, class_id)
-        decided = self._decided
-        if published is None or decided is None or decided.question.membership != self._membership:
-            return published
+        rows = self.book.route(source, destination, class_id)
+        if rows is None:
+            return None
+        reason, decided_at = rows.reasons.get(0), float(rows.decided_at[0])
+        if rows.plan is None:  # the set of nodes has changed since
+            (route,) = rows.routes()
+            return route
+        explainer = Explainer(rows.plan, self.topology.vertices, self.services)
         index = self.topology.index
-        at = published.decided_at
-        fresh = decided.explainer.route(class_id, index[source], index[destination], at, rejected)
-        if fresh is None or fresh.paths != published.paths:
-            return published
-        return replace(fresh, reason=published.reason)
+        route = explainer.route(class_id, index[source], index[destination], decided_at, rejected)
+        return route if route is None or reason is None else replace(route, reason=reason)
 
     @property
     def decided_at(self) -> float | None:
@@ -278,7 +273,7 @@ class Controller:
         if len(self.topology) != before:
             self._predictor.grow()
             self._learning.grow()
-            self._table = self._table.grown(len(self.topology))
+            self.book.grow([vertex.id for vertex in self.topology.vertices])
 
     def _remove(self, node: NodeId, now: Instant) -> None:
         self.publication.remove_peer(node)
@@ -290,29 +285,15 @@ class Controller:
         self._membership += 1
         self._predictor.shrink(index)
         self._learning.shrink(index)
-        self._table = self._table.without(index)
-        for vertex in self.topology.vertices:
-            for class_id in range(len(self.services)):
-                self.publication.remove_route(vertex.id, node, class_id)
+        self.book.shrink(index)
         self._hasten(now)
 
-    def _restore(self, routes: Iterable[tuple[NodeId, Route]]) -> None:
+    def _restore(self, routes: Iterable[tuple[NodeId, RouteColumns]]) -> None:
         """Begin with the routes of the previous run, so that nothing moves before there is evidence."""
         self._settle()
-        index = self.topology.index
-        for source, route in routes:
-            ends = (source, *(node for path in route.paths for node in path))
-            if route.class_id >= len(self.services) or any(node not in index for node in ends):
-                continue
-            self.publication.set_route(source, route)
-            at = (route.class_id, index[source], index[route.destination])
-            for position, path in enumerate(route.paths[: self._table.relays.shape[3]]):
-                relays = [index[node] for node in path[:-1]] + [NONE, NONE]
-                self._table.relays[(*at, position)] = relays[:2]
-            primary = next((c for c in route.candidates if c.verdict is Verdict.PRIMARY), None)
-            if primary is not None and primary.forecast_rtt_ms is not None:
-                self._table.rtt_ms[at] = primary.forecast_rtt_ms
-                self._table.loss[at] = primary.forecast_loss_ratio or 0.0
+        for source, columns in routes:
+            self.book.restore(source, columns, self.publication.next)
+        self.publication.touch()
 
     # Publication
 
@@ -320,32 +301,13 @@ class Controller:
         if self.publication.dirty and self._publish_at is None:
             self._publish_at = now.monotonic_ns + GATHER_NS
 
-    def _publish(
-        self,
-        routes: tuple[tuple[NodeId, Route], ...] = (),
-        gone: tuple[tuple[NodeId, NodeId, int], ...] = (),
-        events: tuple[RouteEvent, ...] = (),
-    ) -> list[Command]:
+    def _publish(self, routes: tuple[RouteRows, ...] = (), changes: Changes | None = None) -> list[Command]:
         self._publish_at = None
-        commands: list[Command] = [Persist(self.publication.commit(), routes, gone, events)]
+        commands: list[Command] = [Persist(self.publication.commit(), routes, changes)]
         for node in self.publication.greeted:
-            if (mesh := self.publication.change_for(node)) is not None:
-                commands.append(Send(node, mesh))
+            if (send := self.publication.change_for(node)) is not None:
+                commands.append(send)
         return commands
-
-
-def _decision(source: NodeId, route: Route, before: Route | None) -> RouteEvent:
-    return RouteEvent(
-        at=route.decided_at,
-        source=source,
-        destination=route.destination,
-        class_id=route.class_id,
-        decider="controller",
-        before=before.paths[0] if before else None,
-        after=route.paths[0],
-        reason=route.reason,
-        route=route,
-    )
 
 
 def _switch(node: NodeId, switched: Switched, now: Instant) -> RouteEvent:

@@ -2,17 +2,20 @@
 thread while the machine goes on. Pure.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
-from controller.core.messages import Instant
+from controller.core.changes import ABSENT_ID, Changes
+from controller.core.instant import Instant
 from controller.planner.explain import Explainer
 from controller.planner.plan import Plan, plan
+from controller.planner.search import ABSENT, NONE, Relays
 from controller.planner.table import RouteTable
 from controller.prediction.forecast import Forecast
-from controller.topology.links import Vertex
+from controller.topology.links import Bool, Vertex
 from overlayd.model.ids import NodeId
 from overlayd.model.route import Route
 from overlayd.model.service import ServiceClass
@@ -30,20 +33,33 @@ class Decision:
     now: Instant
 
     def run(self) -> "Decided":
-        """Plan, and put into words what changed. Takes seconds for a thousand nodes."""
+        """Plan, and put into words why primaries are left. Takes seconds for a thousand nodes."""
         made = plan(self.vertices, self.services, self.forecast, self.table, self.now.monotonic_ns)
+        before, after = self.table.relays[:, :, :, 0], made.table.relays[:, :, :, 0]
+        moved: Bool = made.changed & (before != after).any(axis=-1)
+        left = moved & np.stack([chosen.moved for chosen in made.classes])
         explainer = Explainer(made, self.vertices, self.services)
-        routes: list[tuple[NodeId, Route]] = []
-        gone: list[tuple[NodeId, NodeId, int]] = []
-        told = np.argwhere((made.changed | made.news).transpose(1, 2, 0))
-        for source, destination, number in told.tolist():
-            route = explainer.route(number, source, destination, self.now.unix_s)
-            ingress = self.vertices[source].id
-            if route is not None:
-                routes.append((ingress, route))
-            else:
-                gone.append((ingress, self.vertices[destination].id, number))
-        return Decided(self, made, explainer, tuple(routes), tuple(gone))
+        reasons = {
+            (number, source, destination): explainer.reason(number, source, destination)
+            for number, source, destination in np.argwhere(left).tolist()
+        }
+        return Decided(
+            self, made, made.changed | made.news, moved, reasons, self._changes(made, moved, reasons)
+        )
+
+    def _changes(self, made: Plan, moved: Bool, reasons: Mapping[tuple[int, int, int], str]) -> Changes:
+        """Return what history keeps: all changes of primaries but the taking of direct paths at first."""
+        before, after = self.table.relays[..., 0, :], made.table.relays[..., 0, :]
+        plain = (before[..., 0] == ABSENT) & (after[..., 0] == NONE)
+        sources, destinations, classes = np.nonzero((moved & ~plain).transpose(1, 2, 0))
+        at = classes, sources, destinations
+        ids = np.array([vertex.id for vertex in self.vertices], np.uint16)
+        keys = zip(*[index.tolist() for index in at], strict=True) if reasons else ()
+        said = {i: reasons[key] for i, key in enumerate(keys) if key in reasons}
+        return Changes(
+            self.now.unix_s, ids[sources], ids[destinations], classes.astype(np.uint8),
+            _named(before[at], ids), _named(after[at], ids), said,
+        )  # fmt: skip
 
     def explain(self, source: NodeId, destination: NodeId, class_id: int, rejected: int) -> Route | None:
         """Make the decision again, and tell of one route; None if it knew no such nodes, or found no path."""
@@ -57,12 +73,19 @@ class Decision:
 
 @dataclass(frozen=True, slots=True)
 class Decided:
-    """The answer: what is to be published anew, and which (source, destination, class) have no route any
-    more.
+    """The answer. [class, from, to]: ``told`` is what is to be published anew, ``moved`` where the primary is
+    another one; ``reasons`` say why a primary in force was left.
     """
 
     question: Decision
     plan: Plan
-    explainer: Explainer
-    routes: tuple[tuple[NodeId, Route], ...]
-    gone: tuple[tuple[NodeId, NodeId, int], ...]
+    told: Bool
+    moved: Bool
+    reasons: Mapping[tuple[int, int, int], str]
+    changes: Changes
+
+
+def _named(relays: Relays, ids: NDArray[np.uint16]) -> NDArray[np.uint16]:
+    names = np.where(relays >= 0, ids[relays], np.uint16(0))
+    names[relays[:, 0] == ABSENT] = ABSENT_ID
+    return names

@@ -6,22 +6,16 @@ Commands are carried out in order: what is to be persisted stands before what is
 from dataclasses import dataclass
 from typing import TypeAlias
 
+from msgspec.structs import replace
+
+from controller.core.changes import Changes, RouteEvent
+from controller.core.instant import Instant as Instant
+from controller.core.rows import RouteRows
 from controller.topology.reports import Report
-from overlayd.model.ids import Generation, NodeId, Path
+from overlayd.model.ids import Generation, NodeId
 from overlayd.model.node import NodeRecord, SignedRecord, SignedRevocation, Uplink
-from overlayd.model.route import Route
 from overlayd.protocol.controller import Hello, Mesh, Switched, Telemetry
-
-
-@dataclass(frozen=True, slots=True)
-class Instant:
-    """One moment on two clocks. Decisions use ``monotonic_ns`` alone; ``unix_s`` is for people and may
-    jump.
-    """
-
-    monotonic_ns: int
-    unix_s: float
-
+from overlayd.protocol.routes import NO_ROUTES, CompactMesh, RouteColumns
 
 # Events
 
@@ -54,9 +48,9 @@ class Revocations:
 
 @dataclass(frozen=True, slots=True)
 class Restored:
-    """The routes that the previous run left in force, as (source, route). Comes after the members."""
+    """The routes that the previous run left in force, by source. Comes after the members."""
 
-    routes: tuple[tuple[NodeId, Route], ...]
+    routes: tuple[tuple[NodeId, RouteColumns], ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,42 +88,34 @@ Event: TypeAlias = Enrolled | Removed | Revocations | Restored | Connected | Dis
 
 @dataclass(frozen=True, slots=True)
 class Send:
-    """Give ``message`` to the agent of ``node``; if its channel is gone, it is lost (its next hello says
-    what it holds).
+    """Give ``mesh`` with the routes in ``rows`` to the agent of ``node``; if its channel is gone, it is lost
+    (its next hello says what it holds).
     """
 
     node: NodeId
-    message: Mesh
+    mesh: Mesh
+    rows: RouteRows | None
 
+    @property
+    def message(self) -> Mesh:
+        """The mesh with its routes one by one."""
+        return self.mesh if self.rows is None else replace(self.mesh, routes=self.rows.routes())
 
-@dataclass(frozen=True, slots=True)
-class RouteEvent:
-    """One change of the paths from ``source``, by ``decider`` (``controller``, ``agent`` or ``engine``);
-    ``at`` is Unix seconds.
-
-    ``before`` and ``after`` are the primaries; ``route`` holds the figures of a controller's decision.
-    """
-
-    at: float
-    source: NodeId
-    destination: NodeId
-    class_id: int
-    decider: str
-    before: Path | None
-    after: Path | None
-    reason: str
-    route: Route | None = None
+    @property
+    def compact(self) -> CompactMesh:
+        """The mesh with its routes as columns."""
+        return CompactMesh(self.mesh, NO_ROUTES if self.rows is None else self.rows.pack())
 
 
 @dataclass(frozen=True, slots=True)
 class Persist:
-    """Keep this, in one transaction, before any later command. ``dropped`` are (source, destination,
-    class).
+    """Keep this, in one transaction, before any later command. ``routes`` are all there are now from their
+    sources.
     """
 
     generation: Generation
-    routes: tuple[tuple[NodeId, Route], ...] = ()
-    dropped: tuple[tuple[NodeId, NodeId, int], ...] = ()
+    routes: tuple[RouteRows, ...] = ()
+    changes: Changes | None = None
     events: tuple[RouteEvent, ...] = ()
 
 

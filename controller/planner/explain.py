@@ -1,13 +1,13 @@
 """Decisions in words: the route of a pair with every path that was weighed, forecast beside measured. Pure.
 
-Figures are those the decision was made with. Called for routes that changed, and for any when asked.
+Figures are those the decision was made with. Called for any route when somebody asks; a decision itself asks
+only why primaries were left.
 """
 
 import math
 from collections.abc import Sequence
 
 import numpy as np
-from numpy.typing import NDArray
 
 from controller.planner.plan import Plan
 from controller.planner.search import ABSENT, NONE
@@ -29,23 +29,14 @@ class Explainer:
         self.plan = plan
         self.vertices = vertices
         self.services = services
-        self._relays = np.array([i for i, vertex in enumerate(vertices) if vertex.relay], np.intp)
         self.figures = _Figures(plan)
-        self._ids = [vertex.id for vertex in vertices]
-        self._cheapest_from: dict[tuple[int, int, int], NDArray[np.intp]] = {}
-        self._courses: dict[Sequence[int], _Course] = {}
-        self._courses_of: tuple[int, int] | None = None
+        self._relays = np.array([i for i, vertex in enumerate(vertices) if vertex.relay], np.intp)
 
     def route(
         self, number: int, source: int, destination: int, unix_s: float, rejected: int = REJECTED
     ) -> Route | None:
-        """Return the route of a class and pair of indices; None if there is none yet.
-
-        Ask for the classes of a pair one after the other: they weigh much the same paths.
-        """
-        relays = self.plan.table.relays[number, source, destination]
-        chosen = [_indices(path, destination) for path in relays.tolist() if path[0] != ABSENT]
-        if not chosen:
+        """Return the route of a class and pair of indices; None if there is none yet."""
+        if not (chosen := self._chosen(number, source, destination)):
             return None
         weigh = _Weighing(self, number, source, destination)
         primary = weigh.path(chosen[0])
@@ -64,19 +55,17 @@ class Explainer:
             decided_at=unix_s,
         )
 
-    def nodes(self, path: Sequence[int]) -> Path:
-        """Return a path of indices as ids."""
-        return tuple([self._ids[index] for index in path])
+    def reason(self, number: int, source: int, destination: int) -> str:
+        """Return why the primary is in force; "" if there is none."""
+        if not (chosen := self._chosen(number, source, destination)):
+            return ""
+        weigh = _Weighing(self, number, source, destination)
+        primary = weigh.path(chosen[0])
+        return weigh.why_move(primary) or weigh.why_primary(primary)
 
-    def course(self, source: int, destination: int, indices: tuple[int, ...]) -> "_Course":
-        """Return what all classes have in common of a path."""
-        if self._courses_of != (source, destination):
-            self._courses_of = (source, destination)
-            self._courses.clear()
-        course = self._courses.get(indices)
-        if course is None:
-            course = self._courses[indices] = _Course(source, indices, self.nodes(indices), self.figures)
-        return course
+    def _chosen(self, number: int, source: int, destination: int) -> list[tuple[int, ...]]:
+        relays = self.plan.table.relays[number, source, destination]
+        return [_indices(path, destination) for path in relays.tolist() if path[0] != ABSENT]
 
     def _others(
         self, number: int, source: int, destination: int, chosen: Sequence[tuple[int, ...]], limit: int
@@ -87,37 +76,29 @@ class Explainer:
         found: list[tuple[int, ...]] = [(destination,)]
         if ideal[0] != ABSENT:
             found.append(_indices(ideal, destination))
-        cheapest = self._cheapest(number, source, limit + PATHS)[destination]
-        found += [(relay, destination) for relay in cheapest.tolist() if relay != NONE]
+        cheapest = self._cheapest(number, source, destination, limit + PATHS)
+        found += [(relay, destination) for relay in cheapest]
         others = [path for path in dict.fromkeys(found) if path not in taken]
         return others[:limit]
 
-    def _cheapest(self, number: int, source: int, count: int) -> NDArray[np.intp]:
-        """Return [to, rank]: the cheapest single relays from ``source``, :data:`NONE` where there is none
-        left. Kept, because a source is mostly asked about for many destinations.
-        """
-        key = (number, source, count)
-        if key not in self._cheapest_from:
-            link, relays = self.plan.classes[number].costs.link, self._relays
-            single = link[source, relays] + link[relays].T
-            order = np.argsort(single, axis=1, kind="stable")[:, :count]
-            usable = np.isfinite(np.take_along_axis(single, order, axis=1))
-            self._cheapest_from[key] = np.where(usable, relays[order], NONE)
-        return self._cheapest_from[key]
+    def _cheapest(self, number: int, source: int, destination: int, count: int) -> list[int]:
+        """Return the cheapest single relays."""
+        link, relays = self.plan.classes[number].costs.link, self._relays
+        single = link[source, relays] + link[relays, destination]
+        order = np.argsort(single, kind="stable")[:count]
+        return relays[order[np.isfinite(single[order])]].tolist()
 
 
 class _Figures:
-    """The matrices that figures are taken from, as lists: single elements are read by the thousand."""
+    """The matrices that figures are taken from, element by element."""
 
     def __init__(self, plan: Plan) -> None:
         forecast = plan.forecast
-        self.rtt: list[list[float]] = forecast.rtt_q80_ms.tolist()
-        self.loss: list[list[float]] = forecast.loss_q90.tolist()
-        self.measured_rtt: list[list[float]] = forecast.measured_rtt_ms.tolist()
-        self.measured_loss: list[list[float]] = forecast.measured_loss.tolist()
-        self.bare: list[list[list[float]]] = [chosen.costs.bare.tolist() for chosen in plan.classes]
-        unsound = ~forecast.usable | ~forecast.confirmed
-        self.unsound: list[list[bool]] = unsound.tolist()
+        self.rtt = forecast.rtt_q80_ms.item
+        self.loss = forecast.loss_q90.item
+        self.measured_rtt = forecast.measured_rtt_ms.item
+        self.measured_loss = forecast.measured_loss.item
+        self.bare = [chosen.costs.bare.item for chosen in plan.classes]
 
 
 class _Course:
@@ -140,10 +121,10 @@ class _Course:
         rtt, measured_rtt = RELAY_MS * (len(indices) - 1), 0.0
         kept = measured_kept = 1.0
         for a, b in self.links:
-            rtt += figures.rtt[a][b]
-            measured_rtt += figures.measured_rtt[a][b]
-            kept *= 1.0 - figures.loss[a][b]
-            measured_kept *= 1.0 - figures.measured_loss[a][b]
+            rtt += figures.rtt(a, b)
+            measured_rtt += figures.measured_rtt(a, b)
+            kept *= 1.0 - figures.loss(a, b)
+            measured_kept *= 1.0 - figures.measured_loss(a, b)
         self.rtt = rtt
         self.forecast_rtt, self.measured_rtt = _rounded(rtt, 2), _rounded(measured_rtt, 2)
         self.forecast_loss, self.measured_loss = _rounded(1.0 - kept, 5), _rounded(1.0 - measured_kept, 5)
@@ -175,10 +156,10 @@ class _Weighing:
         self._cap_ms = math.inf if caps is None else float(caps[source, destination])
 
     def path(self, indices: tuple[int, ...]) -> _Path:
-        course = self._explainer.course(self._source, self._destination, indices)
+        course = _Course(self._source, indices, tuple([self._vertices[i].id for i in indices]), self._figures)
         bare = self._chosen.costs.relay * (len(indices) - 1)
         for a, b in course.links:
-            bare += self._bare[a][b]
+            bare += self._bare(a, b)
         return _Path(course, bare, self._problem(course))
 
     def candidate(self, path: _Path, verdict: Verdict, reason: str) -> Candidate:
@@ -235,10 +216,10 @@ class _Weighing:
     def _problem(self, path: _Course) -> str | None:
         figures, bound = self._figures, self._service.bound.link_loss_ratio
         for a, b in path.links:
-            if figures.unsound[a][b] and (problem := self._unsound(a, b, relayed=len(path.links) > 1)):
+            if problem := self._unsound(a, b, relayed=len(path.links) > 1):
                 return problem
-            if bound is not None and figures.loss[a][b] > bound:
-                loss = f"{100 * figures.loss[a][b]:.1f} % loss on {self._link(a, b)}"
+            if bound is not None and figures.loss(a, b) > bound:
+                loss = f"{100 * figures.loss(a, b):.1f} % loss on {self._link(a, b)}"
                 return f"{loss} is above the bound of {100 * bound:g} %"
         if path.rtt > self._cap_ms:
             return f"RTT of {path.rtt:.1f} ms is above the cap of {self._cap_ms:.1f} ms"
@@ -249,7 +230,9 @@ class _Weighing:
             return f"{self._link(a, b)} is down"
         if not self._forecast.known[a, b]:
             return f"no fresh sample of {self._link(a, b)}"
-        return f"only one end vouches for {self._link(a, b)}" if relayed else None
+        if relayed and not self._forecast.confirmed[a, b]:
+            return f"only one end vouches for {self._link(a, b)}"
+        return None
 
     def _link(self, a: int, b: int) -> str:
         return f"{self._vertices[a].name} → {self._vertices[b].name}"

@@ -22,10 +22,11 @@ from websockets.datastructures import Headers
 from websockets.exceptions import ConnectionClosed
 from websockets.http11 import Request, Response
 
+from controller.core.messages import Send
 from controller.enrolment.errors import EnrolmentError, NotAMember
 from controller.topology.reports import BadReport, Decoder, Report
 from overlayd.model.ids import NodeId
-from overlayd.protocol import compact
+from overlayd.protocol import compact, routes
 from overlayd.protocol.controller import (
     MAX_MESSAGE_BYTES,
     PROTOCOL,
@@ -35,7 +36,6 @@ from overlayd.protocol.controller import (
     Joined,
     JoinRequest,
     Leave,
-    Mesh,
     Renewed,
     RenewRequest,
     Revoked,
@@ -46,7 +46,7 @@ from overlayd.protocol.controller import (
 LOG = logging.getLogger(__name__)
 
 SUBPROTOCOL = "overlayd.v1"
-SUBPROTOCOLS = (compact.SUBPROTOCOL, SUBPROTOCOL)
+SUBPROTOCOLS = (routes.SUBPROTOCOL, compact.SUBPROTOCOL, SUBPROTOCOL)
 """The best one that the agent offers is spoken."""
 JOIN_PATH, AGENT_PATH, CA_PATH = "/v1/join", "/v1/agent", "/v1/ca"
 MAX_OPENING = 256
@@ -85,10 +85,19 @@ class Session:
         self._outbox: asyncio.Queue[bytes] = asyncio.Queue(OUTBOX)
         self._closing: asyncio.Task[None] | None = None
 
-    def send(self, message: Mesh | Renewed | Revoked | Denied) -> None:
+    def send(self, message: Renewed | Revoked | Denied) -> None:
         """Queue a message."""
+        self.put(msgspec.msgpack.encode(message))
+
+    def encoded(self, send: Send) -> bytes:
+        """Return a mesh as this agent reads it. Touches nothing, so it may run in any thread."""
+        compact = self._connection.subprotocol == routes.SUBPROTOCOL
+        return msgspec.msgpack.encode(send.compact if compact else send.message)
+
+    def put(self, message: bytes) -> None:
+        """Queue an encoded message."""
         try:
-            self._outbox.put_nowait(msgspec.msgpack.encode(message))
+            self._outbox.put_nowait(message)
         except asyncio.QueueFull:
             self.close(1013, "too slow a reader")
 

@@ -43,5 +43,7 @@ class Meters:
         """Count the route changes that are about to be written down."""
         for command in commands:
             if isinstance(command, Persist):
+                if command.changes is not None:
+                    self._changes.labels("controller").inc(len(command.changes))
                 for event in command.events:
                     self._changes.labels(event.decider).inc()

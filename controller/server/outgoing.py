@@ -1,4 +1,5 @@
-"""Carries out the core's commands in their order: writes to the store in a thread, messages to sessions. I/O.
+"""Carries out the core's commands in their order: writes to the store and makes messages in a thread, hands
+these to sessions. I/O.
 
 What is sent because of a decision leaves only after the decision is kept, and no message overtakes another:
 a mesh that arrived before the one it is based on would cost its agent a reconnection.
@@ -11,9 +12,8 @@ from collections.abc import Callable, Iterable
 
 from controller.core.messages import Command, Persist, Send
 from controller.server.channel import Session
-from controller.store.store import Store, route_rows
+from controller.store.store import Store, change_rows, route_rows
 from overlayd.model.ids import NodeId
-from overlayd.protocol.controller import Mesh
 
 LOG = logging.getLogger(__name__)
 
@@ -24,15 +24,15 @@ class Outgoing:
     def __init__(self, store: Store, session_of: Callable[[NodeId], Session | None]) -> None:
         self._store = store
         self._session_of = session_of
-        self._queue: asyncio.Queue[Persist | tuple[Session, Mesh]] = asyncio.Queue()
+        self._queue: asyncio.Queue[Persist | tuple[Session, Send]] = asyncio.Queue()
 
     def put(self, commands: Iterable[Command]) -> None:
         """Queue commands. A message is for the session its node has now, not for one that it opens later."""
         for command in commands:
             match command:
-                case Send(node, message):
-                    if (session := self._session_of(node)) is not None:
-                        self._queue.put_nowait((session, message))
+                case Send():
+                    if (session := self._session_of(command.node)) is not None:
+                        self._queue.put_nowait((session, command))
                 case Persist():
                     self._queue.put_nowait(command)
 
@@ -42,8 +42,9 @@ class Outgoing:
             match await self._queue.get():
                 case Persist() as facts:
                     await self._keep(facts)
-                case (session, message):
-                    session.send(message)
+                case (session, send):
+                    # Of a thousand routes that takes some milliseconds: agents are heard meanwhile.
+                    session.put(await asyncio.to_thread(session.encoded, send))
 
     async def _keep(self, facts: Persist) -> None:
         try:
@@ -55,8 +56,10 @@ class Outgoing:
 
 def _write(store: Store, facts: Persist) -> None:
     routes = route_rows(facts.routes)
+    changes = None if facts.changes is None else change_rows(facts.changes)
     with store.transaction():
         store.save_generation(facts.generation)
         store.save_routes(routes)
-        store.delete_routes(facts.dropped)
+        if facts.changes is not None and changes:
+            store.append_changes(facts.changes.at, changes)
         store.append_history(facts.events)

@@ -129,8 +129,8 @@ class Service:
             self.core.abandon()
             return
         self._carry_out(self.core.complete(decided, now()))
-        if decided.routes:
-            LOG.info("published %d routes", len(decided.routes))
+        if told := int(decided.told.sum()):
+            LOG.info("published %d routes", told)
         with _tolerating_store():
             await asyncio.to_thread(self.archive.keep_decision, decision)
 

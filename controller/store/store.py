@@ -1,21 +1,24 @@
 """The store as the rest of the controller sees it: one object, one method per question. I/O.
 
 Writers call it inside :meth:`Store.transaction`. Statements are grouped by subject: network, nodes,
-tokens, revocations, routes, link frames.
+tokens, revocations, routes, decisions, link frames.
 """
 
+import heapq
+import itertools
 import sqlite3
 import zlib
 from collections.abc import Iterable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import astuple, dataclass
 from pathlib import Path
-from typing import TypeAlias
+from typing import TypeAlias, TypeVar
 
 import msgspec
 from msgspec.structs import replace
 
-from controller.core.messages import RouteEvent
+from controller.core.changes import Changes, PackedChanges, RouteEvent, events_of
+from controller.core.rows import RouteRows
 from controller.enrolment.errors import NotAMember, TokenUsed
 from controller.enrolment.tokens import TokenGrant
 from controller.registry import Node
@@ -23,7 +26,9 @@ from controller.store import database
 from overlayd.model.ids import Generation, NodeId
 from overlayd.model.ids import Path as NodePath
 from overlayd.model.node import Revocation, SignedRecord, SignedRevocation
-from overlayd.model.route import Route
+from overlayd.protocol.routes import RouteColumns
+
+_S = TypeVar("_S", bound=msgspec.Struct)
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,7 +168,7 @@ class Store:
     def remove_node(self, node: NodeId, unix_s: float) -> None:
         """Mark a node as removed and forget its routes; its name becomes free, its id does not yet."""
         self._sql.execute("UPDATE nodes SET removed_at = ? WHERE id = ?", (int(unix_s), node))
-        self._sql.execute("DELETE FROM routes WHERE source = ? OR destination = ?", (node, node))
+        self._sql.execute("DELETE FROM routes WHERE source = ?", (node,))
 
     # Tokens
 
@@ -225,23 +230,27 @@ class Store:
 
     # Routes
 
-    def routes(self) -> list[tuple[NodeId, Route]]:
-        """Return (ingress, route) for each route in force."""
-        rows = self._sql.execute("SELECT source, route FROM routes")
-        return [(NodeId(source), _unpack(route)) for source, route in rows]
+    def routes(self) -> list[tuple[NodeId, RouteColumns]]:
+        """Return the routes in force by ingress."""
+        rows = self._sql.execute("SELECT source, routes FROM routes ORDER BY source")
+        return [(NodeId(source), msgspec.msgpack.decode(blob, type=RouteColumns)) for source, blob in rows]
 
-    def save_routes(self, rows: Iterable["RouteRow"]) -> None:
-        """Keep routes as :func:`route_rows` made them ready."""
-        self._sql.executemany("INSERT OR REPLACE INTO routes VALUES (?,?,?,?)", rows)
+    def save_routes(self, rows: Iterable["Row"]) -> None:
+        """Keep all routes of some sources, as :func:`route_rows` made them ready."""
+        self._sql.executemany("INSERT OR REPLACE INTO routes VALUES (?,?)", rows)
 
-    def delete_routes(self, keys: Iterable[tuple[NodeId, NodeId, int]]) -> None:
-        self._sql.executemany("DELETE FROM routes WHERE source = ? AND destination = ? AND class = ?", keys)
+    def append_changes(self, at: float, rows: Iterable["Row"]) -> None:
+        """Keep what a decision changed, as :func:`change_rows` made it ready."""
+        self._sql.executemany(
+            "INSERT INTO route_changes (at, source, changes) VALUES (?,?,?)",
+            ((at, source, blob) for source, blob in rows),
+        )
 
     def append_history(self, events: Iterable[RouteEvent]) -> None:
+        """Keep what nodes did by themselves."""
         self._sql.executemany(
             "INSERT INTO route_history"
-            " (at, source, destination, class, decider, before, after, reason, route)"
-            " VALUES (?,?,?,?,?,?,?,?,?)",
+            " (at, source, destination, class, decider, before, after, reason) VALUES (?,?,?,?,?,?,?,?)",
             (
                 (
                     event.at,
@@ -252,7 +261,6 @@ class Store:
                     _path_text(event.before),
                     _path_text(event.after),
                     event.reason,
-                    None if event.route is None else _pack(event.route),
                 )
                 for event in events
             ),
@@ -270,18 +278,28 @@ class Store:
         that came later.
         """
         rows = self._sql.execute(
-            "SELECT at, source, destination, class, decider, before, after, reason, route FROM route_history"
+            "SELECT at, source, destination, class, decider, before, after, reason FROM route_history"
             " WHERE source = ?1 AND destination = ?2 AND (?3 IS NULL OR class = ?3)"
             " AND (?5 IS NULL OR at <= ?5) ORDER BY at DESC, id DESC LIMIT ?4",
             (source, destination, class_id, limit, until),
         )
-        return [
-            RouteEvent(
-                at, s, d, c, decider, _path(before), _path(after), reason,
-                None if route is None else _unpack(route),
-            )
-            for at, s, d, c, decider, before, after, reason, route in rows
-        ]  # fmt: skip
+        by_nodes = [
+            RouteEvent(at, s, d, c, decider, _path(before), _path(after), reason)
+            for at, s, d, c, decider, before, after, reason in rows
+        ]
+        decided = self._sql.execute(
+            "SELECT at, changes FROM route_changes WHERE source = ?1 AND (?2 IS NULL OR at <= ?2)"
+            " ORDER BY at DESC, id DESC",
+            (source, until),
+        )
+        by_controller = (
+            event
+            for at, blob in decided
+            for event in events_of(at, source, _unpack(blob, PackedChanges), destination)
+            if class_id in (None, event.class_id)
+        )
+        both = heapq.merge(by_nodes, by_controller, key=lambda event: -event.at)
+        return list(itertools.islice(both, limit))
 
     # Decisions
 
@@ -340,6 +358,7 @@ class Store:
     def prune(self, before: float) -> None:
         """Forget route history older than ``before`` (Unix seconds), and tokens that are of no use."""
         self._sql.execute("DELETE FROM route_history WHERE at < ?", (before,))
+        self._sql.execute("DELETE FROM route_changes WHERE at < ?", (before,))
         self._sql.execute("DELETE FROM tokens WHERE expires_at < ?", (int(before),))
 
     def _versioned(self, node: Node) -> Node:
@@ -349,12 +368,18 @@ class Store:
         return replace(node, metadata=replace(node.metadata, resource_version=str(version)))
 
 
-RouteRow: TypeAlias = tuple[NodeId, NodeId, int, bytes]
+Row: TypeAlias = tuple[NodeId, bytes]
+"""A source, and what is kept of it."""
 
 
-def route_rows(routes: Iterable[tuple[NodeId, Route]]) -> list[RouteRow]:
+def route_rows(routes: Iterable[RouteRows]) -> list[Row]:
     """Return what is written of routes. Takes most of the time: to be done before the write lock is taken."""
-    return [(source, route.destination, route.class_id, _pack(route)) for source, route in routes]
+    return [(rows.source, msgspec.msgpack.encode(rows.pack())) for rows in routes]
+
+
+def change_rows(changes: Changes) -> list[Row]:
+    """Return what is written of changes; to be done before the write lock is taken, too."""
+    return [(source, _pack(packed)) for source, packed in changes.packed()]
 
 
 def _token(row: tuple[str, str, int, str, float, int, int, int | None]) -> TokenGrant:
@@ -363,12 +388,12 @@ def _token(row: tuple[str, str, int, str, float, int, int, int | None]) -> Token
     return TokenGrant(digest, name, bool(relay), allowed, price, created_at, expires_at, used_at)
 
 
-def _pack(route: Route) -> bytes:
-    return zlib.compress(msgspec.msgpack.encode(route), 1)
+def _pack(value: msgspec.Struct) -> bytes:
+    return zlib.compress(msgspec.msgpack.encode(value), 1)
 
 
-def _unpack(blob: bytes) -> Route:
-    return msgspec.msgpack.decode(zlib.decompress(blob), type=Route)
+def _unpack(blob: bytes, kind: type[_S]) -> _S:
+    return msgspec.msgpack.decode(zlib.decompress(blob), type=kind)
 
 
 def _path_text(path: NodePath | None) -> str | None:

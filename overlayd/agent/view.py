@@ -10,6 +10,7 @@ from overlayd.agent.machine import Agent
 from overlayd.agent.selector import Figures, Verdict
 from overlayd.model.ids import NodeId, Path
 from overlayd.model.route import Route
+from overlayd.model.words import candidate_in_words, primary_in_words
 from overlayd.protocol import local
 from overlayd.protocol.trace import Incoming, Outgoing, Question
 
@@ -133,7 +134,7 @@ class View:
                 ),
                 in_use=self._named(self.in_use(destination, class_id)),
                 decider=route.decider,
-                reason=route.reason,
+                reason=route.reason or primary_in_words(route),
             )
             for (destination, class_id), route in sorted(self._agent.tables.routes.items())
         ]
@@ -161,7 +162,7 @@ class View:
             destination=self.name(destination),
             service=self._agent.classes[class_id].name,
             decider=route.decider,
-            reason=route.reason,
+            reason=route.reason or primary_in_words(route),
             decided_at=route.decided_at,
             candidates=tuple(rows),
             moved=moved,
@@ -371,7 +372,7 @@ class View:
             verdict=decided.verdict if decided else "backup",
             in_use=path == self.in_use(*key),
             rank=order.index(path) if path in order else None,
-            reason=decided.reason if decided else "",
+            reason=(decided.reason or candidate_in_words(route, decided)) if decided else "",
             cost=decided.cost if decided else None,
             forecast_rtt_ms=decided.forecast_rtt_ms if decided else None,
             measured_rtt_ms=rtt if rtt is not None or decided is None else decided.measured_rtt_ms,

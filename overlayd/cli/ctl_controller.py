@@ -36,6 +36,10 @@ def show_list(arguments: argparse.Namespace, what: str) -> int:
     """Show all ``nodes``, ``links`` or ``routes``."""
     query = {"src": arguments.source} if what == "routes" and arguments.source else {}
     document = request(arguments, "GET", f"/v1/{what}", query)
+    while cursor := document.pop("next", None):  # what is long comes page by page
+        page = request(arguments, "GET", f"/v1/{what}", query | {"after": cursor})
+        document["items"] += page["items"]
+        document["next"] = page.get("next")
     if arguments.output == "table":
         head, row = _COLUMNS[what]
         say(table(head, [row(item) for item in document["items"]]))

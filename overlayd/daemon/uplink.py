@@ -23,12 +23,13 @@ from overlayd.agent.messages import ControllerConnected, ControllerLost
 from overlayd.daemon.log import fields
 from overlayd.daemon.state import AgentState
 from overlayd.daemon.tls import NotTheController, check_controller, joining_context, member_context
-from overlayd.protocol import compact, controller
+from overlayd.protocol import compact, controller, routes
 from overlayd.protocol.token import JoinToken
 
 LOG = logging.getLogger(__name__)
 SUBPROTOCOL = Subprotocol("overlayd.v1")
 COMPACT = Subprotocol(compact.SUBPROTOCOL)
+ROUTES = Subprotocol(routes.SUBPROTOCOL)
 JOIN_PATH = "/v1/join"
 AGENT_PATH = "/v1/agent"
 OPEN_TIMEOUT_S = 10.0
@@ -119,12 +120,14 @@ class ControllerChannel:
             self._drop_oldest()
         self._handle(ControllerConnected())
         sender = asyncio.create_task(self._send_all(connection))
-        decoder = msgspec.msgpack.Decoder(controller.ToAgent)
+        decoder = msgspec.msgpack.Decoder(controller.ToAgent | routes.CompactMesh)
         try:
             async for data in connection:
                 try:
                     message = decoder.decode(data if isinstance(data, bytes) else data.encode())
-                except msgspec.DecodeError as error:
+                    if isinstance(message, routes.CompactMesh):
+                        message = routes.mesh_of(message)
+                except (msgspec.DecodeError, routes.BadColumns) as error:
                     LOG.warning("controller message ignored", extra=fields(problem=error))
                     continue
                 self._handle(message)
@@ -137,7 +140,7 @@ class ControllerChannel:
 
     async def _send_all(self, connection: ClientConnection) -> None:
         encoder = msgspec.msgpack.Encoder()
-        columns = compact.Encoder() if connection.subprotocol == COMPACT else None
+        columns = compact.Encoder() if connection.subprotocol in (ROUTES, COMPACT) else None
         with contextlib.suppress(WebSocketException, OSError):
             while True:
                 message = await self._queue.get()
@@ -181,7 +184,7 @@ def _connect(url: str, context: ssl.SSLContext) -> connect:
     return connect(
         url,
         ssl=context,
-        subprotocols=[COMPACT, SUBPROTOCOL],
+        subprotocols=[ROUTES, COMPACT, SUBPROTOCOL],
         max_size=controller.MAX_MESSAGE_BYTES,
         open_timeout=OPEN_TIMEOUT_S,
         close_timeout=CLOSE_TIMEOUT_S,

@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any
 
@@ -133,6 +134,39 @@ def test_links_routes_and_explanations_show_forecast_beside_measurement(tmp_path
                 assert links["a", "b"]["confirmed"] and links["a", "b"]["measuredLossRatio"] == 0.08
                 routes = (await api.get("/v1/routes", params={"src": "a", "class": "0"})).json()["items"]
                 assert {r["destination"]: r["paths"][0] for r in routes} == {"b": ["k", "b"], "k": ["k"]}
+
+    asyncio.run(story())
+
+
+def test_long_lists_come_in_pages_that_are_whole_together(tmp_path: Path) -> None:
+    async def story() -> None:
+        async with controller(tmp_path) as mesh, client(mesh) as api:
+            members = [await mesh.join(name, relay=True) for name in ("a", "b", "k")]
+            async with AsyncExitStack() as channels:
+                for one in members:
+                    channel = await channels.enter_async_context(agent(mesh.url, one))
+                    await channel.hello()
+                    await channel.report(*(sample(other.id, 20) for other in members if other is not one))
+                while len((whole := (await api.get("/v1/routes")).json())["items"]) < 24:
+                    await asyncio.sleep(0.1)
+                assert whole["next"] is None
+                for what, number in (("routes", 24), ("links", 6)):
+                    pages = [(await api.get(f"/v1/{what}", params={"limit": 4})).json()]
+                    while (cursor := pages[-1]["next"]) is not None:
+                        asked = {"limit": 4, "after": cursor}
+                        pages.append((await api.get(f"/v1/{what}", params=asked)).json())
+                    told = [
+                        (i["source"], i["destination"], i.get("class")) for p in pages for i in p["items"]
+                    ]
+                    assert len(told) == len(set(told)) == number
+                    assert all(len(page["items"]) == 4 for page in pages[:-1])
+                for asked, status in (
+                    ({"limit": 1001}, 422),
+                    ({"after": "7"}, 422),
+                    ({"after": "1-9999-0"}, 410),
+                ):
+                    answer = await api.get("/v1/routes", params=asked)
+                    assert (answer.status_code, bool(answer.json())) == (status, True), asked
 
     asyncio.run(story())
 

@@ -8,6 +8,8 @@ import httpx
 from prometheus_client.parser import text_string_to_metric_families
 
 from controller.api.metrics import FAMILIES
+from overlayd.model.ids import ClassId, NodeId
+from overlayd.protocol.controller import Switched
 from tests.controller.client import agent, sample
 from tests.controller.running import RunningController, controller
 
@@ -24,20 +26,22 @@ async def read(mesh: RunningController) -> Samples:
 
 
 def of(found: Samples, name: str, **labels: str) -> float:
-    return found[f"overlayd_controller_{name}", frozenset(labels.items())]
+    return found.get((f"overlayd_controller_{name}", frozenset(labels.items())), 0.0)
 
 
 def test_members_channels_links_and_routes_are_counted(tmp_path: Path) -> None:
     async def story() -> Samples:
         async with controller(tmp_path) as mesh:
             paris, rome = await mesh.join("paris"), await mesh.join("rome")
+            direct, relayed = (rome.id,), (NodeId(9), rome.id)
             async with agent(mesh.url, paris) as one, agent(mesh.url, rome) as two:
                 for end, peer in ((one, rome), (two, paris)):
                     await end.hello()
                     await end.report(sample(peer.id, 20.0))
+                await one.say(Switched(rome.id, ClassId(0), direct, relayed, "engine", "the path died"))
                 for _ in range(100):
                     found = await read(mesh)
-                    if of(found, "routes") >= 2:
+                    if of(found, "routes") >= 2 and of(found, "route_changes_total", decider="engine"):
                         break
                     await asyncio.sleep(0.1)
                 return found
@@ -47,7 +51,7 @@ def test_members_channels_links_and_routes_are_counted(tmp_path: Path) -> None:
     assert of(found, "node_connected", node="rome") == 1
     assert of(found, "node_cert_expiry_timestamp_seconds", node="rome") > 1.7e9
     assert of(found, "links", state="confirmed") == 2
-    assert of(found, "route_changes_total", decider="controller") >= 2
+    assert of(found, "route_changes_total", decider="engine") == 1
     assert of(found, "decision_seconds_count") >= 1
 
 

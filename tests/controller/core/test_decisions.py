@@ -233,13 +233,11 @@ def test_a_restarted_controller_starts_from_the_routes_in_force_and_moves_nothin
     before.mesh(ab=80, ak=15, kb=15)
     before.connect("a", "b", "k")
     before.run(60)
-    saved = {
-        (source, r.destination, r.class_id): (source, r) for p in before.persisted for source, r in p.routes
-    }
+    saved = {rows.source: rows.pack() for kept in before.persisted for rows in kept.routes}
     last = before.persisted[-1].generation
 
     after = World("abk", last_generation=last)
-    after.handle(Restored(tuple(saved.values())))
+    after.handle(Restored(tuple(saved.items())))
     after.run(1)
     after.connect("a", holds=last)
     greeting = after.meshes("a")[-1].message

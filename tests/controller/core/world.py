@@ -94,7 +94,7 @@ class World:
                     self.report(name)
 
     def route(self, pair: str, class_id: int = INTERACTIVE) -> Route | None:
-        return self.controller.publication.route(self.ids[pair[0]], self.ids[pair[1]], class_id)
+        return self.controller.explain(self.ids[pair[0]], self.ids[pair[1]], class_id)
 
     def path(self, pair: str, class_id: int = INTERACTIVE) -> str | None:
         """Return the primary as names: ``"ckb"`` for c → k → b."""
@@ -112,7 +112,11 @@ class World:
     def changes(self, pair: str, class_id: int = INTERACTIVE) -> list[RouteEvent]:
         """Return the decisions that changed a primary."""
         ends = (self.ids[pair[0]], self.ids[pair[1]], class_id)
-        events = [event for persist in self.persisted for event in persist.events]
+        events = [
+            e
+            for kept in self.persisted
+            for e in (*kept.events, *(kept.changes.events() if kept.changes else ()))
+        ]
         return [e for e in events if (e.source, e.destination, e.class_id) == ends and e.before is not None]
 
     def meshes(self, name: str) -> list[Send]:
