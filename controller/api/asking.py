@@ -49,7 +49,7 @@ def page_of(
     service: Service, keys: NDArray[np.intp], shape: Sequence[int], limit: int, after: str | None
 ) -> Page:
     """Return a page of ``keys``, ascending places in an array [from, to] or [from, to, class] of ``shape``
-    laid flat. A cursor names ids, so that it holds while nodes come; it is refused (410) when its own have gone.
+    laid flat. A cursor names ids, so that it holds while nodes come; when its own are gone, that is 410.
     """
     begin = 0
     if after is not None:
