@@ -9,7 +9,7 @@ shows them, but for the reason of a primary that was changed, which is told. The
 import math
 import struct
 import zlib
-from typing import Final
+from typing import Final, cast
 
 import msgspec
 
@@ -67,8 +67,8 @@ def routes_of(columns: RouteColumns) -> tuple[Route, ...]:
     """Return the routes. Raises :class:`BadColumns`."""
     k = columns.number
     read = _Reader(inflated(columns), k)
-    destinations, classes, present, decided_at = read("H"), read("B"), read("B"), read("d")
-    relays = [[read("H") for _ in range(RELAYS)] for _ in range(PATHS)]
+    destinations, classes, present, decided_at = read.ints("H"), read.ints("B"), read.ints("B"), read("d")
+    relays = [[read.ints("H") for _ in range(RELAYS)] for _ in range(PATHS)]
     figures = [list(zip(*[read("e") for _ in FIGURES], strict=True)) for _ in range(PATHS)]
     routes: list[Route] = []
     for i in range(k):
@@ -110,8 +110,11 @@ class _Reader:
     def __init__(self, raw: bytes, number: int) -> None:
         self._raw, self._number, self._at = raw, number, 0
 
-    def __call__(self, kind: str) -> tuple[int | float, ...]:
+    def __call__(self, kind: str) -> tuple[float, ...]:
         form = f"<{self._number}{kind}"
         column = struct.unpack_from(form, self._raw, self._at)
         self._at += struct.calcsize(form)
         return column
+
+    def ints(self, kind: str) -> tuple[int, ...]:
+        return cast("tuple[int, ...]", self(kind))
