@@ -28,6 +28,7 @@ from controller.enrolment.tokens import TokenGrant
 from controller.planner.search import ABSENT
 from controller.registry import Node, timestamp
 from controller.server.service import Service
+from controller.topology.links import Bool
 from overlayd.model.ids import NodeId, Path
 from overlayd.model.route import Candidate, Route
 from overlayd.model.service import ServiceClass
@@ -91,7 +92,7 @@ class View:
                 forecast_loss_ratio=_number(forecast.loss_q90[a, b], 5) if forecast.known[a, b] else None,
                 held_down_seconds=max(0.0, float(forecast.held_ns[a, b]) / 1e9),
             )
-            for a, b in zip(*[index.tolist() for index in np.divmod(keys, len(names))], strict=True)
+            for a, b in ((int(key) // len(names), int(key) % len(names)) for key in keys)
         ]
 
     def route_keys(
@@ -99,28 +100,24 @@ class View:
     ) -> tuple[Keys, Shape]:
         """Return which routes in force fit, as places in [from, to, class] laid flat."""
         core = self._service.core
-        there = (core.book.table.relays[..., 0, 0] != ABSENT).transpose(1, 2, 0)
+        first = core.book.table.relays[..., 0, 0].transpose(1, 2, 0)
+        there: Bool = first != ABSENT
         index = core.topology.index
-        for axis, wanted in enumerate((source, destination)):
-            if wanted is not None:
-                only = np.zeros(len(there), np.bool_)
-                if wanted in index:
-                    only[index[wanted]] = True
-                there = there & (only[:, None, None] if axis == 0 else only[None, :, None])
+        sources, destinations, classes = np.ogrid[tuple(slice(length) for length in there.shape)]
+        if source is not None:
+            there &= sources == index.get(source, ABSENT)
+        if destination is not None:
+            there &= destinations == index.get(destination, ABSENT)
         if class_id is not None:
-            there = there & (np.arange(there.shape[2]) == class_id)
+            there &= classes == class_id
         return np.flatnonzero(there), there.shape
 
     def routes(self, keys: Keys) -> list[RouteModel]:
         """Return the routes of these places."""
         core = self._service.core
         ids = [vertex.id for vertex in core.topology.vertices]
-        ends, classes = np.divmod(keys, len(core.services))
-        sources, destinations = np.divmod(ends, max(len(ids), 1))
-        found = (
-            self.route(ids[a], ids[b], c)
-            for a, b, c in zip(sources.tolist(), destinations.tolist(), classes.tolist(), strict=True)
-        )
+        places = ((int(key) // len(core.services), int(key) % len(core.services)) for key in keys)
+        found = (self.route(ids[ends // len(ids)], ids[ends % len(ids)], c) for ends, c in places)
         return [route for route in found if route is not None]
 
     def route(self, source: NodeId, destination: NodeId, class_id: int) -> RouteModel | None:

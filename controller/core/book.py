@@ -130,8 +130,8 @@ class RouteBook:
         classes, destinations = np.nonzero(told)
         reasons: dict[int, str] = {}
         for place in np.flatnonzero(self._reasoned[classes, row, destinations]).tolist():
-            key = source, self._ids[destinations[place]], int(classes[place])
-            reasons[place] = self._reasons[key]
+            number, destination = int(classes[place]), int(destinations[place])
+            reasons[place] = self._reasons[source, self._ids[destination], number]
         return RouteRows(
             source, row, self._named, classes, destinations,
             self.table.relays[classes, row, destinations],

@@ -68,8 +68,16 @@ class Changes:
         for source, (begin, end) in zip(sources.tolist(), places, strict=True):
             part = slice(begin, end)
             reasons = {i - begin: self.reasons[i] for i in range(begin, end) if i in self.reasons}
-            columns = (self.destinations, self.classes, self.before, self.after)
-            yield NodeId(source), PackedChanges(*[column[part].tobytes() for column in columns], reasons)
+            yield (
+                NodeId(source),
+                PackedChanges(
+                    self.destinations[part].tobytes(),
+                    self.classes[part].tobytes(),
+                    self.before[part].tobytes(),
+                    self.after[part].tobytes(),
+                    reasons,
+                ),
+            )
 
     def events(self) -> Iterator[RouteEvent]:
         """Yield all changes, one by one."""
