@@ -156,7 +156,7 @@ impl Node {
         if exit.pacer.is_congested() {
             return;
         }
-        let Some((header, budget)) = protector.repair(&outlook, &mut self.scratch) else {
+        let Some((header, budget)) = protector.repair(now, &outlook, &mut self.scratch) else {
             return;
         };
         let repair = repair_frame(leg.class, header, budget, &self.scratch);

@@ -349,13 +349,31 @@ impl Protector {
         None
     }
 
+    /// A frame that hops before have delayed may have no time left to be asked for: its first transmission is its last chance, and gets what
+    /// the last round gets elsewhere.
+    fn back_up_last_chance(&mut self, now: Nanos, outlook: &Outlook, ratio: f64) {
+        let (Some(kept), Some(seq)) = (&self.kept, self.next.checked_sub(1)) else {
+            return;
+        };
+        let Some(left) = Budget(kept.notes[seq as usize % HISTORY].budget).to_ns() else {
+            return;
+        };
+        let is_last = left > 0 && rounds_within(Some(left), outlook.rtt) == 0;
+        if is_last && self.policy.can_ask(outlook.rtt) && outlook.full_loss.is_none() {
+            self.extras.plan(now, &Group::of_one(seq, left), 0, ratio);
+        }
+    }
+
     /// A repair symbol if one is due at this loss: written to `out`, replacing what was there. To be called after `sent`.
     pub fn repair(
         &mut self,
+        now: Nanos,
         outlook: &Outlook,
         out: &mut Vec<u8>,
     ) -> Option<(RepairHeader, Budget)> {
-        let ratio = self.settings(outlook).repair_ratio;
+        let settings = self.settings(outlook);
+        self.back_up_last_chance(now, outlook, settings.again[0]);
+        let ratio = settings.repair_ratio;
         if ratio == 0.0 {
             self.credit = 0.0;
             return None;
