@@ -56,14 +56,25 @@ class RepairFigures:
     """Repair on one link for one class over the long window, in both directions.
 
     ``lost_ratio`` is what the repair of the incoming direction gave up; ``repair_ratio`` and
-    ``retransmitted_ratio`` are frames sent in addition per source frame of the outgoing direction. None:
-    nothing was sent or received.
+    ``retransmitted_ratio`` are frames sent in addition per source frame of the outgoing direction.
+    ``burst_length`` is the mean run of frames that were missed, and ``added_p50_ms``, ``added_p99_ms`` are
+    quantiles of how long those that came were waited for, both incoming. None: nothing was sent or received.
     """
 
     lost_ratio: float | None
     recovered_ratio: float | None
     repair_ratio: float | None
     retransmitted_ratio: float | None
+    burst_length: float | None = None
+    added_p50_ms: float | None = None
+    added_p99_ms: float | None = None
+
+    @property
+    def raw_loss_ratio(self) -> float | None:
+        """What did not arrive of its own accord."""
+        if self.lost_ratio is None or self.recovered_ratio is None:
+            return None
+        return self.lost_ratio + self.recovered_ratio
 
 
 class Estimator:
@@ -305,7 +316,11 @@ class _LinkHistory:
         )
         lost = newest.lost - oldest.lost
         expected = newest.received - oldest.received + recovered + lost
+        waits = tuple(now - then for now, then in zip(newest.waits, oldest.waits, strict=True))
         return RepairFigures(
+            burst_length=_ratio(newest.missed - oldest.missed, newest.bursts - oldest.bursts),
+            added_p50_ms=_wait_ms(0.5, waits, expected - lost),
+            added_p99_ms=_wait_ms(0.99, waits, expected - lost),
             lost_ratio=_ratio(lost, expected),
             recovered_ratio=_ratio(recovered, expected),
             repair_ratio=_ratio(newest.repair_sent - oldest.repair_sent, sent),
@@ -332,6 +347,23 @@ class _PathHistory:
 
 def _of_class(reports: tuple[engine.RepairReport, ...], class_id: int) -> engine.RepairReport | None:
     return next((report for report in reports if report.class_ == class_id), None)
+
+
+def _wait_ms(share: float, waits: tuple[int, ...], delivered: int) -> float | None:
+    """Return a quantile of the wait of all ``delivered`` frames, of which most did not wait at all; a wait is
+    taken for evenly spread between the ends it was counted between.
+    """
+    if delivered <= 0:
+        return None
+    rank = share * delivered - (delivered - sum(waits))
+    if rank <= 0:
+        return 0.0
+    least = 0
+    for count, most in zip(waits, engine.WAITS_MS, strict=False):
+        if rank <= count:
+            return least + (most - least) * rank / count
+        rank, least = rank - count, most
+    return float(least)
 
 
 def _ratio(part: int, whole: int) -> float | None:

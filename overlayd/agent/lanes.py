@@ -170,9 +170,10 @@ def _repair(reports: Iterable[engine.LinkReport]) -> tuple[engine.RepairReport, 
             counts = {
                 field: getattr(total, field) + getattr(report, field)
                 for field in engine.RepairReport.__struct_fields__
-                if field != "class_"
+                if field not in ("class_", "waits")
             }
-            report = msgspec.structs.replace(total, **counts)
+            waits = tuple(map(sum, zip(total.waits, report.waits, strict=True)))
+            report = msgspec.structs.replace(total, **counts, waits=waits)
         sums[report.class_] = report
     return tuple(sums[class_id] for class_id in sorted(sums))
 

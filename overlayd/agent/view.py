@@ -189,6 +189,9 @@ class View:
             incoming = Incoming(
                 recovered_ratio=repair.recovered_ratio if repair else None,
                 lost_ratio=repair.lost_ratio if repair else None,
+                burst_length=repair.burst_length if repair else None,
+                added_p50_ms=repair.added_p50_ms if repair else None,
+                added_p99_ms=repair.added_p99_ms if repair else None,
             )
         return outgoing, incoming
 

@@ -111,13 +111,19 @@ def _show_trace(known: Document) -> None:
             percent(hop["loss_ratio"]),
             percent(hop["recovered_ratio"]),
             percent(hop["lost_ratio"]),
+            NOTHING if hop["burst_length"] is None else f"{hop['burst_length']:.1f}",
             percent(hop["repair_ratio"]),
             percent(hop["retransmitted_ratio"]),
+            milliseconds(hop["added_p50_ms"]),
+            milliseconds(hop["added_p99_ms"]),
             hop["problem"] or "",
         )
         for number, hop in enumerate(known["hops"], 1)
     ]
-    head = ("", "HOP", "LINK", "RTT", "LOSS", "REPAIRED", "LEFT", "FEC", "RESENT", "")
+    head = (
+        *("", "HOP", "LINK", "RTT", "LOSS", "REPAIRED", "LEFT", "RUN"),
+        *("FEC", "RESENT", "ADDED P50", "P99", ""),
+    )
     say(table(head, rows))
 
 

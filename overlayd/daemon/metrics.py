@@ -46,6 +46,14 @@ FAMILIES: tuple[Family, ...] = (
     Family("overlayd_link_jitter_seconds", "gauge", "Variation of the one-way delay.", (*_LINK, "direction")),
     Family("overlayd_link_loss_ratio", "gauge", "Loss on the wire, before repair.", (*_LINK, "direction")),
     Family("overlayd_link_residual_loss_ratio", "gauge", "Loss that repair left, incoming.", _LINK_CLASS),
+    Family("overlayd_link_raw_loss_ratio", "gauge", "Loss before repair, incoming.", _LINK_CLASS),
+    Family("overlayd_link_burst_packets", "gauge", "Mean run of packets missed, incoming.", _LINK_CLASS),
+    Family(
+        "overlayd_link_added_delay_seconds",
+        "gauge",
+        "Delay that repair added, incoming.",
+        (*_LINK_CLASS, "quantile"),
+    ),
     Family("overlayd_link_delivered_bytes_per_second", "gauge", "What the peer received lately.", _LINK),
     Family("overlayd_link_budget_bytes_per_second", "gauge", "What the link is held to be able to.", _LINK),
     Family("overlayd_link_mtu_bytes", "gauge", "Largest IP packet that the link is known to carry.", _LINK),
@@ -155,7 +163,12 @@ def _link(agent: Agent, number: LinkId, report: engine.LinkReport, now: int) -> 
     for repair in report.repair:
         service = (*link, _class_name(agent, repair.class_))
         figures = agent.estimator.repair(number, repair.class_, now)
-        yield "overlayd_link_residual_loss_ratio", service, figures.lost_ratio if figures else None
+        if figures is not None:
+            yield "overlayd_link_residual_loss_ratio", service, figures.lost_ratio
+            yield "overlayd_link_raw_loss_ratio", service, figures.raw_loss_ratio
+            yield "overlayd_link_burst_packets", service, figures.burst_length
+            yield "overlayd_link_added_delay_seconds", (*service, "0.5"), _from_ms(figures.added_p50_ms)
+            yield "overlayd_link_added_delay_seconds", (*service, "0.99"), _from_ms(figures.added_p99_ms)
         yield "overlayd_link_source_packets_total", service, repair.sent
         yield "overlayd_link_retransmitted_packets_total", service, repair.retransmitted
         yield "overlayd_fec_repair_packets_total", service, repair.repair_sent
@@ -201,6 +214,10 @@ def _counters(agent: Agent) -> Iterator[Sample]:
 def _class_name(agent: Agent, class_id: int) -> str:
     classes = agent.classes
     return classes[class_id].name if class_id < len(classes) else str(class_id)
+
+
+def _from_ms(milliseconds: float | None) -> float | None:
+    return None if milliseconds is None else milliseconds / 1e3
 
 
 def _seconds(nanoseconds: int | None) -> float | None:

@@ -169,7 +169,14 @@ class Switch(msgspec.Struct, frozen=True, gc=False, tag_field="type", tag="switc
     lane: int = 0
 
 
+WAITS_MS = (1, 2, 5, 10, 20, 30, 40, 50, 60, 80, 100, 150, 200, 400, 1000)
+
+
 class RepairReport(msgspec.Struct, frozen=True, gc=False):
+    """Counts of frames since the link's start, of the class. ``missed`` frames were missing in ``bursts``
+    runs; ``waits`` says how long those were missed that repair brought: up to each of `WAITS_MS`, and longer.
+    """
+
     class_: int = msgspec.field(name="class")
     sent: int
     retransmitted: int
@@ -178,6 +185,9 @@ class RepairReport(msgspec.Struct, frozen=True, gc=False):
     recovered_by_retransmission: int
     recovered_by_code: int
     lost: int
+    bursts: int = 0
+    missed: int = 0
+    waits: tuple[int, ...] = (0,) * (len(WAITS_MS) + 1)
 
 
 class LinkReport(msgspec.Struct, frozen=True, gc=False):

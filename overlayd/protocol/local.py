@@ -218,7 +218,8 @@ class Explanation(msgspec.Struct, frozen=True):
 class HopRow(msgspec.Struct, frozen=True):
     """One hop of the path in use.
 
-    ``lost_ratio`` is what repair could not bring back; ``problem`` why figures are missing.
+    ``lost_ratio`` is what repair could not bring back; ``burst_length`` the mean run of lost packets;
+    ``added_p50_ms`` and ``added_p99_ms`` the delay that repair added; ``problem`` why figures are missing.
     """
 
     start: str
@@ -231,6 +232,9 @@ class HopRow(msgspec.Struct, frozen=True):
     repair_ratio: float | None = None
     retransmitted_ratio: float | None = None
     problem: str | None = None
+    burst_length: float | None = None
+    added_p50_ms: float | None = None
+    added_p99_ms: float | None = None
 
 
 class Trace(msgspec.Struct, frozen=True):

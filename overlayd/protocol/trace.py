@@ -35,10 +35,15 @@ class Outgoing(msgspec.Struct, frozen=True, array_like=True):
 
 
 class Incoming(msgspec.Struct, frozen=True, array_like=True):
-    """From the previous node: what repair brought back, and what stayed lost."""
+    """From the previous node: what repair brought back, what stayed lost, the mean run of what was missed,
+    and quantiles of the delay that repair added.
+    """
 
     recovered_ratio: float | None = None
     lost_ratio: float | None = None
+    burst_length: float | None = None
+    added_p50_ms: float | None = None
+    added_p99_ms: float | None = None
 
 
 class Reply(msgspec.Struct, frozen=True, array_like=True, tag="r"):

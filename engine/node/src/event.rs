@@ -112,12 +112,18 @@ pub struct RepairReport {
     pub sent: u64,
     pub retransmitted: u64,
     pub repair_sent: u64,
+    /// Frames that arrived of their own accord.
     pub received: u64,
     /// Frames that were missing and came back by retransmission or from repair symbols.
     pub recovered_by_retransmission: u64,
     pub recovered_by_code: u64,
     /// Frames given up.
     pub lost: u64,
+    /// Runs of frames that were missed, and how many frames they had.
+    pub bursts: u64,
+    pub missed: u64,
+    /// How long frames that repair brought were missed: counts up to each of [`crate::repair::WAITS_MS`], and longer.
+    pub waits: crate::repair::Waits,
 }
 
 /// One path over one report interval.

@@ -12,7 +12,7 @@ use crate::mtu::MtuSearch;
 use crate::pacer::Pacer;
 use crate::probe::Meter;
 use crate::rate::{Circumstances, RateControl, Sample};
-use crate::repair::{Outlook, Policy, Protector, Recoverer};
+use crate::repair::{Outlook, Policy, Protector, Recoverer, Tally};
 use crate::schedule::Exit;
 use crate::snapshot::{self, CLASSES_MAX};
 use crate::{Nanos, RepairReport};
@@ -328,16 +328,19 @@ impl Link {
     fn repair_report(&self, class: u8) -> RepairReport {
         let sender = self.protectors[usize::from(class)].as_deref();
         let receiver = self.recoverers[usize::from(class)].as_deref();
+        let tally = receiver.map_or(Tally::default(), |receiver| receiver.tally);
         RepairReport {
             class,
             sent: sender.map_or(0, |sender| sender.sent),
             retransmitted: sender.map_or(0, |sender| sender.retransmitted),
             repair_sent: sender.map_or(0, |sender| sender.repair_sent),
-            received: receiver.map_or(0, |receiver| receiver.received),
-            recovered_by_retransmission: receiver
-                .map_or(0, |receiver| receiver.recovered_by_retransmission),
-            recovered_by_code: receiver.map_or(0, |receiver| receiver.recovered_by_code),
-            lost: receiver.map_or(0, |receiver| receiver.lost),
+            received: tally.received,
+            recovered_by_retransmission: tally.recovered_by_retransmission,
+            recovered_by_code: tally.recovered_by_code,
+            lost: tally.lost,
+            bursts: tally.bursts,
+            missed: tally.missed,
+            waits: tally.waits,
         }
     }
 }

@@ -2,7 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "tests fail by panicking")]
 
-use overlayd_node::repair::{Outlook, Policy, Protector, Receipt, Recoverer};
+use overlayd_node::repair::{Extra, Outlook, Policy, Protector, Receipt, Recoverer, Waits};
 use overlayd_node::snapshot::RepairRow;
 use overlayd_wire::{Budget, Feedback, Protected, Repair, Tail};
 
@@ -115,7 +115,7 @@ fn a_frame_too_long_for_the_code_costs_the_others_nothing() {
         loss_ratio: 1.0,
         ..Outlook::default()
     };
-    let (header, _) = protector.repair(&lossy, &mut symbol).unwrap();
+    let (header, _) = protector.repair(0, &lossy, &mut symbol).unwrap();
     assert_eq!((header.first_seq, header.span), (12, 8));
 }
 
@@ -232,4 +232,65 @@ fn the_code_works_on_where_its_numbers_end() {
         .filter(|seq| seq.is_multiple_of(10))
         .collect();
     assert_eq!(restored, lost);
+}
+
+/// A relay that gets a frame late has one chance with it: what is added where no retry fits leaves beside its first transmission.
+#[test]
+fn a_frame_without_time_for_a_retry_is_backed_up_at_once() {
+    let again = Policy {
+        deadline: Some(100 * MS),
+        rows: vec![RepairRow {
+            again: vec![2.0, 0.0],
+            ..RepairRow::flat(1.0, 0.0)
+        }],
+        ..policy()
+    };
+    let link = Outlook {
+        rtt: 30 * MS,
+        loss_ratio: 0.05,
+        full_loss: None,
+    };
+    let mut protector = Protector::new(&again, LONGEST);
+    let mut symbol = Vec::new();
+    let mut copies = |budget_ms: u64, link: &Outlook| {
+        let budget = Budget::from_ns(Some(budget_ms * MS));
+        protector.sent(0, 0, budget, &frame(protector.next_seq(), 100));
+        assert!(protector.repair(0, link, &mut symbol).is_none());
+        let mut copies = 0;
+        while let Some(extra) = protector.extra(100 * MS, &mut symbol) {
+            copies += u32::from(matches!(extra, Extra::Copy(_)));
+        }
+        copies
+    };
+    assert_eq!(copies(100, &link), 0);
+    assert_eq!(copies(34, &link), 0, "it can be asked for once more");
+    assert_eq!(copies(30, &link), 2);
+    assert_eq!(copies(0, &link), 0, "it is late");
+    let full = Outlook {
+        full_loss: Some(0.05),
+        ..link
+    };
+    assert_eq!(copies(30, &full), 0, "nothing is added to a full link");
+}
+
+#[test]
+fn bursts_and_waits_are_told_apart_by_what_brought_the_frames() {
+    let mut recoverer = Recoverer::new(&policy(), LONGEST);
+    let mut bitmap = [0; Feedback::BITMAP_MAX];
+    for seq in [0, 1, 4, 6] {
+        recoverer.receive(0, seq);
+    }
+    recoverer.receive(MS, 5); // only late
+    assert!(
+        recoverer
+            .feedback(3 * MS, 0, 40 * MS, &mut bitmap)
+            .is_some()
+    );
+    recoverer.receive(43 * MS, 2);
+    let tally = recoverer.tally;
+    assert_eq!((tally.bursts, tally.missed), (2, 3));
+    assert_eq!((tally.received, tally.recovered_by_retransmission), (5, 1));
+    let mut waits = Waits::default();
+    waits[7] = 1; // up to 50 ms
+    assert_eq!(tally.waits, waits);
 }

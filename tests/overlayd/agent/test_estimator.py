@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from overlayd.agent.estimator import LINK_STALE_NS, LONG_NS, STALE_NS, Estimator, loss_floor
+from overlayd.agent.estimator import LINK_STALE_NS, LONG_NS, STALE_NS, Estimator, RepairFigures, loss_floor
 from overlayd.model.ids import LinkId
 from overlayd.protocol import engine
 from tests.overlayd.agent.dialogue import BERLIN, ROME, SECOND, link_report, path_report
@@ -94,6 +94,26 @@ def test_repair_figures_are_of_the_last_minute() -> None:
     assert repair.recovered_ratio == pytest.approx(70 / 1000)
     assert repair.lost_ratio == pytest.approx(10 / 1000)
     assert estimator.repair(LINK, 3, 2 * SECOND) is None
+
+
+def test_the_delay_that_repair_adds_is_a_quantile_of_all_that_came() -> None:
+    def told(received: int, waits: dict[int, int]) -> RepairFigures:
+        counts = tuple(waits.get(end, 0) for end in (*engine.WAITS_MS, 0))
+        report = engine.RepairReport(0, 0, 0, 0, received, sum(counts), 0, 0, 1, 3, counts)
+        estimator = Estimator()
+        estimator.note_links([link_report(LINK, BERLIN, 20.0, repair=(report,))], SECOND)
+        found = estimator.repair(LINK, 0, SECOND)
+        assert found is not None
+        return found
+
+    few = told(995, {50: 5})
+    assert (few.added_p50_ms, few.added_p99_ms, few.burst_length) == (0, 0, 3)
+    some = told(90, {40: 5, 50: 5})
+    assert some.added_p50_ms == 0
+    assert some.added_p99_ms == pytest.approx(48)  # the fourth of five between 40 and 50
+    most = told(10, {5: 80, 0: 10})
+    assert most.added_p50_ms == pytest.approx(2 + 3 * 40 / 80)
+    assert most.added_p99_ms == 1000, "longer than the last end"
 
 
 def test_path_estimates_are_kept_apart_by_class_and_path() -> None:

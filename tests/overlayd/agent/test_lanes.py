@@ -97,12 +97,12 @@ def test_whether_a_link_lives_is_lane_0s_to_say():
 
 def test_repair_is_summed_by_class():
     lanes = Lanes()
-    one = engine.RepairReport(1, 10, 1, 2, 20, 3, 4, 5)
+    one = engine.RepairReport(1, 10, 1, 2, 20, 3, 4, 5, 6, 7, tuple(range(16)))
     lanes.links(links(3, link(repair=(one,))), 0)
     (told,) = lanes.links(links(0, link(repair=(engine.RepairReport(0, 1, 0, 0, 1, 0, 0, 0), one))), S)
     assert told.repair == (
         engine.RepairReport(0, 1, 0, 0, 1, 0, 0, 0),
-        engine.RepairReport(1, 20, 2, 4, 40, 6, 8, 10),
+        engine.RepairReport(1, 20, 2, 4, 40, 6, 8, 10, 12, 14, tuple(range(0, 32, 2))),
     )
 
 

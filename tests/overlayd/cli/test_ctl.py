@@ -49,7 +49,7 @@ TRACE = local.Trace(
     service="interactive",
     path=("rome", "berlin"),
     hops=(
-        local.HopRow("paris", "rome", True, 12.0, 0.08, 0.079, 0.0, 0.1, 0.02),
+        local.HopRow("paris", "rome", True, 12.0, 0.08, 0.079, 0.0, 0.1, 0.02, None, 1.4, 0.0, 43.0),
         local.HopRow("rome", "berlin", None, problem="rome: its agent did not answer within 3 s"),
     ),
     rtt_ms=45.0,
@@ -150,7 +150,8 @@ def test_trace_shows_repaired_loss_and_says_who_was_silent(
         assert run(place, "trace", "berlin") == 0
     lines = capsys.readouterr().out.splitlines()
     first, second = lines[-2:]
-    assert ["8.0", "%", "7.9", "%", "0.0", "%", "10.0", "%", "2.0", "%"] == first.split()[-10:]
+    told = first.split("up")[1].split()
+    assert told == "12.0 ms 8.0 % 7.9 % 0.0 % 1.4 10.0 % 2.0 % 0.0 ms 43.0 ms".split()
     assert "unknown" in second and "did not answer" in second
 
 

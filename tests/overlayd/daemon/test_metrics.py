@@ -81,12 +81,17 @@ def test_a_link_is_told_in_base_units():
 
 
 def test_repair_is_told_by_class():
-    found = told(measured((engine.RepairReport(0, 100, 3, 10, 90, 6, 2, 2),)))
+    waits = (0,) * 6 + (8,) + (0,) * 9
+    found = told(measured((engine.RepairReport(0, 100, 3, 10, 90, 6, 2, 2, 4, 10, waits),)))
     labels = LINK | {"class": "interactive"}
     assert of(found, "overlayd_fec_repair_packets_total", **labels) == 10
     assert of(found, "overlayd_link_recovered_packets_total", **labels, by="code") == 2
     assert of(found, "overlayd_link_recovered_packets_total", **labels, by="retransmission") == 6
     assert of(found, "overlayd_link_residual_loss_ratio", **labels) == pytest.approx(0.02)
+    assert of(found, "overlayd_link_raw_loss_ratio", **labels) == pytest.approx(0.1)
+    assert of(found, "overlayd_link_burst_packets", **labels) == pytest.approx(2.5)
+    assert of(found, "overlayd_link_added_delay_seconds", **labels, quantile="0.5") == 0
+    assert 0.03 < of(found, "overlayd_link_added_delay_seconds", **labels, quantile="0.99") <= 0.04
 
 
 def test_what_was_not_measured_lately_is_not_told():

@@ -9,11 +9,13 @@ mod extras;
 mod policy;
 mod protector;
 mod recoverer;
+mod waits;
 
 pub use extras::Extra;
 pub use policy::{Outlook, Policy};
 pub use protector::{Again, Protector};
-pub use recoverer::{Receipt, Recoverer};
+pub use recoverer::{Receipt, Recoverer, Tally};
+pub use waits::{WAITS_MS, Waits};
 
 /// The number with these low 24 bits that is nearest to `highest`; `None`: it would be negative.
 fn nearest(seq: u32, highest: u64) -> Option<u64> {

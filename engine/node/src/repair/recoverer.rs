@@ -5,6 +5,7 @@ use std::collections::VecDeque;
 use overlayd_fec::{Arrival, Decoder, RepairHeader};
 use overlayd_wire::{Feedback, Repair, Tail, frame};
 
+use super::waits::{self, Waits};
 use super::{Policy, nearest};
 use crate::Nanos;
 
@@ -48,11 +49,23 @@ pub struct Recoverer {
     in_vain: u32,
     /// The upper half of the numbers that it knows, and the decoder.
     decoder: Option<(u64, Box<Decoder>)>,
+    pub tally: Tally,
+}
+
+/// What became of frames, since the start.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Tally {
+    /// Of their own accord.
     pub received: u64,
     pub duplicates: u64,
     pub recovered_by_retransmission: u64,
     pub recovered_by_code: u64,
     pub lost: u64,
+    /// Runs of frames that a later one overtook or outlived, and how many frames they had.
+    pub bursts: u64,
+    pub missed: u64,
+    /// How long frames that repair brought were missed.
+    pub waits: Waits,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -94,6 +107,13 @@ pub enum Receipt {
     TooOld,
 }
 
+/// What a number is, and what was known of it while it was missed.
+enum Admission {
+    First(u64, Option<Missing>),
+    Duplicate,
+    TooOld,
+}
+
 impl Recoverer {
     pub fn new(policy: &Policy, symbol_bytes: usize) -> Self {
         Self {
@@ -109,11 +129,7 @@ impl Recoverer {
             told_at: 0,
             in_vain: 0,
             decoder: None,
-            received: 0,
-            duplicates: 0,
-            recovered_by_retransmission: 0,
-            recovered_by_code: 0,
-            lost: 0,
+            tally: Tally::default(),
         }
     }
 
@@ -128,11 +144,7 @@ impl Recoverer {
     /// The sender has started anew: its numbers begin again.
     pub fn restart(&mut self) {
         *self = Self {
-            received: self.received,
-            duplicates: self.duplicates,
-            recovered_by_retransmission: self.recovered_by_retransmission,
-            recovered_by_code: self.recovered_by_code,
-            lost: self.lost,
+            tally: self.tally,
             ..Self::new(&self.policy, self.symbol_bytes)
         };
     }
@@ -140,15 +152,30 @@ impl Recoverer {
     /// Takes the number (low 24 bits) of a protected frame that arrived.
     pub fn receive(&mut self, now: Nanos, seq: u32) -> Receipt {
         self.start(seq);
-        let receipt = match nearest(seq, self.next) {
+        let admission = match nearest(seq, self.next) {
             Some(seq) => self.admit(now, seq),
-            None => Receipt::TooOld,
+            None => Admission::TooOld,
         };
-        match receipt {
-            Receipt::First(_) => self.received += 1,
-            Receipt::Duplicate | Receipt::TooOld => self.duplicates += 1,
+        match admission {
+            Admission::First(seq, missed) => {
+                match missed.filter(|missed| missed.asks > 0) {
+                    None => self.tally.received += 1,
+                    Some(missed) => {
+                        self.tally.recovered_by_retransmission += 1;
+                        waits::count(&mut self.tally.waits, now - missed.since);
+                    }
+                }
+                Receipt::First(seq)
+            }
+            Admission::Duplicate => {
+                self.tally.duplicates += 1;
+                Receipt::Duplicate
+            }
+            Admission::TooOld => {
+                self.tally.duplicates += 1;
+                Receipt::TooOld
+            }
         }
-        receipt
     }
 
     /// Lets the decoder see a frame that `receive` took. `frame` is whole.
@@ -201,8 +228,9 @@ impl Recoverer {
                 Err(_) if seq >= self.next => 0,
                 Err(_) => return,
             };
-            if self.admit(now, seq) == Receipt::First(seq) {
-                self.recovered_by_code += 1;
+            if let Admission::First(..) = self.admit(now, seq) {
+                self.tally.recovered_by_code += 1;
+                waits::count(&mut self.tally.waits, waited);
                 on(seq, waited, symbol);
             }
         });
@@ -300,21 +328,20 @@ impl Recoverer {
     }
 
     /// First copy or not; opens the gaps before a new highest number, closes a gap that this number fills.
-    fn admit(&mut self, now: Nanos, seq: u64) -> Receipt {
+    fn admit(&mut self, now: Nanos, seq: u64) -> Admission {
+        let mut missed = None;
         if seq >= self.next {
             self.advance(now, seq);
             self.next = seq + 1;
             self.mark(seq);
         } else if self.next - seq > SEEN {
-            return Receipt::TooOld;
+            return Admission::TooOld;
         } else if self.is_marked(seq) {
-            return Receipt::Duplicate;
+            return Admission::Duplicate;
         } else {
             self.mark(seq);
-            if let Ok(place) = self.place_of(seq)
-                && let Some(missing) = self.missing.remove(place)
-            {
-                self.recovered_by_retransmission += u64::from(missing.asks > 0);
+            if let Ok(place) = self.place_of(seq) {
+                missed = self.missing.remove(place);
                 self.in_vain = 0;
             }
         }
@@ -322,7 +349,7 @@ impl Recoverer {
         if self.unconfirmed >= CONFIRM_EVERY && self.policy.retransmit {
             self.feedback_at.get_or_insert(now);
         }
-        Receipt::First(seq)
+        Admission::First(seq, missed)
     }
 
     /// Numbers from `next` up to `to` have not arrived.
@@ -332,8 +359,10 @@ impl Recoverer {
         if gap == 0 {
             return;
         }
+        self.tally.bursts += 1;
+        self.tally.missed += gap;
         let waited_for = gap.min(MISSING_MAX);
-        self.lost += gap - waited_for;
+        self.tally.lost += gap - waited_for;
         for seq in to - waited_for..to {
             self.missing.push_back(Missing {
                 seq,
@@ -348,7 +377,7 @@ impl Recoverer {
             .is_some_and(|oldest| to - oldest.seq > MISSING_MAX)
         {
             self.missing.pop_front();
-            self.lost += 1;
+            self.tally.lost += 1;
         }
         self.next = to;
         self.in_vain = 0;
@@ -371,7 +400,7 @@ impl Recoverer {
             .is_some_and(|oldest| oldest.since + patience <= now)
         {
             self.missing.pop_front();
-            self.lost += 1;
+            self.tally.lost += 1;
         }
     }
 
