@@ -14,7 +14,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from tests.bench.repair import bounds, cells, courses
+from tests.bench.repair import bounds, cells, courses, outages
 
 ROOT = Path(__file__).parents[3]
 Rows = list[dict[str, Any]]
@@ -49,12 +49,13 @@ def run(packets: int, matrix_packets: int, seed: int) -> dict[str, Any]:
     special: list[Callable[[], Rows]] = [
         partial(courses.steps, packets / 30_000, seed),
         partial(courses.three_hops, packets // 5, seed),
+        partial(outages.two_paths, packets // 10, seed),
     ]
     rest = cells.matrix(matrix_packets) if matrix_packets else []
     jobs += [partial(cells.measure, cell, seed) for cell in rest]
     with ProcessPoolExecutor(os.cpu_count()) as pool:
         running = [pool.submit(job) for job in (*special, *jobs)]
-        steps, hops, *of_cells = (future.result() for future in running)
+        steps, hops, paths, *of_cells = (future.result() for future in running)
     rows = [row for of_cell in of_cells for row in of_cell]
     return {
         "seed": seed,
@@ -62,6 +63,7 @@ def run(packets: int, matrix_packets: int, seed: int) -> dict[str, Any]:
         "capped": [row for row in rows if "cap" in row and row["system"] == "overlayd"],
         "steps": steps,
         "three_hops": hops,
+        "two_paths": paths,
         "tcp": [],
         "live": [],
     }

@@ -17,6 +17,8 @@ P50_MS, P99_BEYOND_RTT_MS = 1.0, 10.0
 VOICE_BOUNDS: Mapping[float | None, tuple[float, float]] = {None: (0.1, 115.0), 0.74: (0.8, 75.0)}
 """By the cap of the class; None: its own."""
 STEP_BOUNDS: Mapping[float, tuple[float, float]] = {0.0: (0.0, 0.5), 10.0: (0.01, 18.0), 1.0: (0.001, 3.0)}
+PATHS_BOUNDS = (0.001, 15.0)
+"""Residual loss and wire overhead where the first of two calm paths dies now and then."""
 HOPS_RESIDUAL, HOPS_P99_MS = 0.005, 45.0
 
 
@@ -46,6 +48,7 @@ def verdicts(document: Mapping[str, Any]) -> list[Verdict]:
         *_udp((*document["udp"], *document["capped"])),
         *_steps(document["steps"]),
         *_hops(document["three_hops"]),
+        *_paths(document["two_paths"]),
     ]
 
 
@@ -90,3 +93,10 @@ def _hops(rows: Iterable[Mapping[str, Any]]) -> Iterator[Verdict]:
             yield Verdict(name, row, HOPS_RESIDUAL, p99=HOPS_P99_MS)
         else:
             yield Verdict(name, row)
+
+
+def _paths(rows: Iterable[Mapping[str, Any]]) -> Iterator[Verdict]:
+    for row in rows:
+        bounds = PATHS_BOUNDS if row["second_path"] and row["profile"] == "0 %" else (None, None)
+        name = f"the first of two paths dies, {row['profile']}"
+        yield Verdict(name if row["second_path"] else f"{name}, without the second", row, *bounds)

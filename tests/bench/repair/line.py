@@ -86,28 +86,52 @@ class Line:
     """``hops`` one after the other; traffic in the one class ``service``."""
 
     def __init__(self, seed: int, hops: tuple[Hop, ...], service: engine.Class) -> None:
-        self.hops = hops
+        there = tuple(range(1, len(hops) + 1))
+        self._build(seed, {(index, index + 1): hop for index, hop in enumerate(hops)}, (there,), service)
+
+    def _build(
+        self,
+        seed: int,
+        wires: dict[tuple[int, int], Hop],
+        paths: tuple[tuple[int, ...], ...],
+        service: engine.Class,
+    ) -> None:
+        """Make hosts, the wires between them, and a route from host 0 to the last over ``paths``."""
         self._world = SimulatedWorld(seed)
-        self._hosts = len(hops) + 1
+        self._wires = tuple(wires)
+        self._hosts = max(max(pair) for pair in wires) + 1
+        self._way = wires, paths[0]
         for host in range(self._hosts):
             self._world.add_node(_key(host), [_endpoint(host)])
-        for index, hop in enumerate(hops):
-            self.set_hop(index, hop)
+        for pair, hop in wires.items():
+            self.set_wire(pair, hop)
         for host in range(self._hosts):
-            snapshot = _snapshot(host, self._hosts, service)
+            neighbours = [other for pair in wires if host in pair for other in pair if other != host]
+            snapshot = _snapshot(host, self._hosts, neighbours, paths, service)
             self._world.apply(host, msgspec.json.encode(snapshot).decode())
 
     def set_hop(self, index: int, hop: Hop) -> None:
         """Change a hop, both ways."""
+        self.set_wire((index, index + 1), hop)
+
+    def set_wire(self, pair: tuple[int, int], hop: Hop) -> None:
+        """Change what lies between two hosts, both ways."""
         delay_ns = round(hop.rtt_ms * MS_NS / 2)
         settings = json.dumps({"delay_ns": delay_ns, "loss": hop.loss.document()})
-        self._world.set_wire(_endpoint(index), _endpoint(index + 1), settings)
-        self._world.set_wire(_endpoint(index + 1), _endpoint(index), settings)
+        a, b = pair
+        self._world.set_wire(_endpoint(a), _endpoint(b), settings)
+        self._world.set_wire(_endpoint(b), _endpoint(a), settings)
+
+    def _way_ns(self) -> int:
+        """One-way delay of the first path."""
+        wires, path = self._way
+        steps = zip((0, *path), path, strict=False)
+        return round(sum(wires[pair].rtt_ms for pair in steps) * MS_NS / 2)
 
     def start(self, traffic: Traffic, deadline_ms: float, seconds: float) -> "Flow":
         """Begin a stream that ends ``seconds`` after estimates have settled."""
         start_ns = self._world.now_ns() + SECOND_NS
-        way_ns = round(sum(hop.rtt_ms for hop in self.hops) * MS_NS / 2)
+        way_ns = self._way_ns()
         stop_ns = start_ns + _SETTLE_NS + round(seconds * SECOND_NS)
         stream = {
             "from": 0,
@@ -139,8 +163,8 @@ class Line:
         """Bytes of IP packets offered to all wires so far, both ways."""
         return sum(
             json.loads(self._world.wire_counters(_endpoint(a), _endpoint(b)))["offered_bytes"]
-            for index in range(len(self.hops))
-            for a, b in ((index, index + 1), (index + 1, index))
+            for pair in self._wires
+            for a, b in (pair, pair[::-1])
         )
 
     def report(self, number: int, from_ns: int, until_ns: int) -> dict[str, int]:
@@ -164,6 +188,10 @@ class Flow:
         self.line.run_until(until_ns)
         wire_bytes = self.line.wire_bytes() - bytes_before
         self.line.run_until(until_ns + 2 * SECOND_NS)
+        return self.told(from_ns, until_ns, wire_bytes)
+
+    def told(self, from_ns: int, until_ns: int, wire_bytes: int) -> Account:
+        """What has become of the packets sent in a stretch of time so far."""
         told = self.line.report(self.number, from_ns, until_ns)
         added = {name: (told[f"delay_{name}_ns"] - self.way_ns) / MS_NS for name in ("p50", "p99")}
         return Account(
@@ -177,6 +205,10 @@ class Flow:
             wire_bytes,
         )
 
+    def reordered(self) -> int:
+        """Packets of the whole stream that came after one that was sent later."""
+        return self.line.report(self.number, 0, self.stop_ns)["reordered"]
+
 
 def without_repair(service: engine.Class) -> engine.Class:
     """The same class, repair off."""
@@ -187,11 +219,27 @@ def replace_loss(hop: Hop, loss: Loss) -> Hop:
     return replace(hop, loss=loss)
 
 
-def _snapshot(host: int, hosts: int, service: engine.Class) -> engine.Snapshot:
+class Diamond(Line):
+    """Two hosts with a relay on either of two ways; each way is two equal hops."""
+
+    FIRST = ((0, 1), (1, 3))
+
+    def __init__(self, seed: int, first: Hop, second: Hop, service: engine.Class) -> None:
+        wires = {(0, 1): first, (1, 3): first, (0, 2): second, (2, 3): second}
+        self._build(seed, wires, ((1, 3), (2, 3)), service)
+
+
+def _snapshot(
+    host: int,
+    hosts: int,
+    neighbours: list[int],
+    paths: tuple[tuple[int, ...], ...],
+    service: engine.Class,
+) -> engine.Snapshot:
     last = hosts - 1
-    neighbours = [other for other in (host - 1, host + 1) if 0 <= other < hosts]
-    paths = {0: tuple(range(2, hosts + 1)), last: tuple(range(last, 0, -1))}
-    ends = {0: last, last: 0}
+    there = tuple(tuple(node + 1 for node in path) for path in paths)
+    back = tuple((*(node + 1 for node in reversed(path[:-1])), 1) for path in paths)
+    routes = {0: engine.Route(last + 1, 0, there), last: engine.Route(1, 0, back)}
     return engine.Snapshot(
         schema=engine.SCHEMA,
         generation=1,
@@ -210,7 +258,7 @@ def _snapshot(host: int, hosts: int, service: engine.Class) -> engine.Snapshot:
         ),
         classes=(service,),
         classifiers=(),
-        routes=(engine.Route(ends[host] + 1, 0, (paths[host],)),) if host in ends else (),
+        routes=(routes[host],) if host in routes else (),
     )
 
 

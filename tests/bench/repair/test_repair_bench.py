@@ -5,7 +5,7 @@ import math
 
 import pytest
 
-from tests.bench.repair import bounds, cells, courses
+from tests.bench.repair import bounds, cells, courses, outages
 
 KEYS = {
     *("profile", "rtt_ms", "deadline_ms", "stream", "system", "sent", "residual_loss_pct"),
@@ -48,6 +48,15 @@ def test_hop_by_hop_beats_end_to_end() -> None:
     assert hop_by_hop["residual_loss_pct"] < end_to_end["residual_loss_pct"]
     assert hop_by_hop["wire_overhead_pct"] < end_to_end["wire_overhead_pct"] / 2
     assert hop_by_hop["added_ms_p99"] < end_to_end["added_ms_p99"]
+
+
+def test_a_second_path_bridges_outages_and_the_return_keeps_the_order() -> None:
+    calm, alone, *lossy = outages.two_paths(30_000, 3)
+    assert (calm["second_path"], alone["second_path"]) == (True, False)
+    assert calm["residual_loss_pct"] == 0 < alone["residual_loss_pct"]
+    assert calm["wire_overhead_pct"] <= 15
+    assert calm["reordered_on_return"] == 0
+    assert lossy[0]["residual_loss_pct"] < lossy[1]["residual_loss_pct"] / 10
 
 
 def test_the_upper_bound_is_that_of_the_poisson_distribution() -> None:
