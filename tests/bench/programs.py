@@ -19,6 +19,7 @@ DEBIAN = {
     "fastd": ("fastd",),
     "iperf3": ("iperf3",),
     "n2n": ("edge", "supernode"),
+    "srt-tools": ("srt-live-transmit",),
     "tinc": ("tincd",),
     "wireguard-tools": ("wg",),
     "yggdrasil": ("yggdrasil",),
@@ -72,12 +73,17 @@ class Programs:
         ]
         _run(cargo, cwd=self.root / "engine")
         if self._lacking({"iperf3": ("iperf3",)}):
-            self._attempt("Debian packages", self._lacking(DEBIAN), self._unpack_debian)
+            self.install_debian()
+
+    def install_debian(self) -> None:
+        """Bring the Debian packages that are not there yet."""
+        (self.folder / "bin").mkdir(parents=True, exist_ok=True)
+        self._attempt("Debian packages", self._lacking(DEBIAN), self._unpack_debian)
 
     def install(self) -> None:
         """Bring everything that is not there yet. Raises :class:`Missing` only for our own programs."""
         self.install_tools()
-        self._attempt("Debian packages", self._lacking(DEBIAN), self._unpack_debian)
+        self.install_debian()
         for module, names in GO.items():
             if self._lacking({module: names}):
                 go = {"GOBIN": str(self.folder / "bin")}

@@ -100,25 +100,7 @@ class Narrow:
         self._stack.close()
 
     def _make(self) -> None:
-        middle = f"ovd-eng{os.getpid()}-wire"
-        for namespace in (middle, *(host.namespace for host in self.hosts)):
-            netns.create(namespace)
-            self._stack.callback(netns.remove, namespace)
-            self._stack.callback(process.stop_all_in, namespace)
-        with netns.inside(middle):
-            netns.set_sysctls({"net.ipv6.conf.all.disable_ipv6": "1"})
-        for host, end in zip(self.hosts, ("left", "right"), strict=True):
-            host.write_files()
-            netns.add_veth((host.namespace, "wan"), (middle, end), MTU)
-            host.run("ip", "address", "add", f"{host.underlay}/24", "dev", "wan")
-            netns.wait_for_carrier(host.namespace, WAIT_S)
-        settings = self.bottleneck.settings()
-        config, control = self.directory / "emulator.json", self.directory / "emulator.sock"
-        ways = [("there", "left", "right", settings), ("back", "right", "left", settings)]
-        config.write_text(wire.configuration(7, ways))
-        command = [sys.executable, "-m", "sim.emulator", "--config", str(config), "--control", str(control)]
-        process.start("emulator", middle, command, self.directory / "emulator.log")
-        assert wire.wait_ready(control, WAIT_S), (self.directory / "emulator.log").read_text()
+        join(self._stack, self.hosts, self.bottleneck.settings(), self.directory)
         self._engines = [host.start() for host in self.hosts]
         agents = [self._stack.enter_context(Agent(host.socket)) for host in self.hosts]
         for agent, (host, other) in zip(agents, (self.hosts, self.hosts[::-1]), strict=True):
@@ -188,6 +170,34 @@ class Narrow:
             rss_before_mb=rss_before,
             rss_peak_mb=rss_peak,
         )
+
+
+def join(
+    stack: ExitStack, hosts: tuple[Host, Host], settings: Settings, directory: Path, seed: int = 7
+) -> Path:
+    """Make two hosts with an emulated wire between them, alike both ways; the emulator's control socket.
+
+    ``stack`` removes them.
+    """
+    middle = f"ovd-eng{os.getpid()}-wire{hosts[0].number}"
+    for namespace in (middle, *(host.namespace for host in hosts)):
+        netns.create(namespace)
+        stack.callback(netns.remove, namespace)
+        stack.callback(process.stop_all_in, namespace)
+    with netns.inside(middle):
+        netns.set_sysctls({"net.ipv6.conf.all.disable_ipv6": "1"})
+    for host, end in zip(hosts, ("left", "right"), strict=True):
+        host.write_files()
+        netns.add_veth((host.namespace, "wan"), (middle, end), MTU)
+        host.run("ip", "address", "add", f"{host.underlay}/24", "dev", "wan")
+        netns.wait_for_carrier(host.namespace, WAIT_S)
+    config, control = directory / "emulator.json", directory / "emulator.sock"
+    ways = [("there", "left", "right", settings), ("back", "right", "left", settings)]
+    config.write_text(wire.configuration(seed, ways))
+    command = [sys.executable, "-m", "sim.emulator", "--config", str(config), "--control", str(control)]
+    process.start("emulator", middle, command, directory / "emulator.log")
+    assert wire.wait_ready(control, WAIT_S), (directory / "emulator.log").read_text()
+    return control
 
 
 def flood(target: str, rate_bps: int, seconds: float) -> tuple[str, ...]:

@@ -14,7 +14,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from tests.bench.repair import bounds, cells, courses, outages
+from tests.bench.programs import Missing, Programs
+from tests.bench.repair import bounds, cells, courses, live, outages
 
 ROOT = Path(__file__).parents[3]
 Rows = list[dict[str, Any]]
@@ -31,11 +32,17 @@ def main() -> int:
     parser.add_argument(
         "--matrix-packets", type=int, default=30_000, help="of a cell without a bound (30 000)"
     )
+    parser.add_argument(
+        "--live-seconds", type=float, default=25.0, help="of each live cell (25); 0: none, as where not root"
+    )
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--output", type=Path, default=ROOT / "build" / "bench" / "repair.json")
     arguments = parser.parse_args()
     packets = arguments.packets // 10 if arguments.quick else arguments.packets
     document = run(packets, 0 if arguments.quick else arguments.matrix_packets, arguments.seed)
+    if arguments.live_seconds:
+        document["live"] = run_live(arguments.live_seconds, arguments.seed)
+        document["udp"] += [row for row in document["live"] if row["system"] == "srt"]
     arguments.output.parent.mkdir(parents=True, exist_ok=True)
     arguments.output.write_text(json.dumps(document, indent=1) + "\n")
     verdicts = bounds.verdicts(document)
@@ -67,6 +74,19 @@ def run(packets: int, matrix_packets: int, seed: int) -> dict[str, Any]:
         "tcp": [],
         "live": [],
     }
+
+
+def run_live(seconds: float, seed: int) -> Rows:
+    """Run the live cells one after the other, once nothing else takes the cores."""
+    programs = Programs(ROOT, ROOT / "build" / "bench" / "peers", print)
+    programs.install_debian()
+    systems = list(live.SYSTEMS)
+    try:
+        programs.find(live.SRT)
+    except Missing as error:
+        print(f"left out: {error}")
+        systems.remove("srt")
+    return [row for cell in live.CELLS for row in live.measure(cell, seconds, seed, programs.find, systems)]
 
 
 if __name__ == "__main__":
