@@ -18,11 +18,13 @@ def main() -> int:
     known = [system.name for system in run.SYSTEMS]
     parser = argparse.ArgumentParser(prog="bench-dataplane", description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--rounds", type=int, default=5, help="how often each system is measured (5)")
-    parser.add_argument("--systems", default="", help=f"some of {','.join(known)} (all)")
+    parser.add_argument("--systems", default="", help=f"some of {','.join(known)}")
     parser.add_argument("--offloads", default=",".join(STATES), help="on, off, or both (on,off)")
     parser.add_argument("--output", type=Path, default=ROOT / "build" / "bench", help="folder of the results")
     arguments = parser.parse_args()
-    systems = arguments.systems.split(",") if arguments.systems else known
+    systems = (
+        arguments.systems.split(",") if arguments.systems else [system.name for system in run.BY_DEFAULT]
+    )
     states = arguments.offloads.split(",")
     if unknown := (set(systems) - set(known)) | (set(states) - set(STATES)):
         parser.error(f"unknown: {', '.join(sorted(unknown))}")

@@ -148,6 +148,10 @@ def ratios(rounds: Rounds, peers: Sequence[str]) -> dict[str, float]:
         "relay1_tcp1_to_best_peer": rounds.ratio((relay1, "tcp1_gbps"), (best, "tcp1_gbps")),
         "relay2_tcp1_to_best_peer": rounds.ratio((relay2, "tcp1_gbps"), (best, "tcp1_gbps")),
         "repair_on_tcp1_to_overlayd": rounds.ratio((repaired, "tcp1_gbps"), (us, "tcp1_gbps")),
+        **{
+            f"repair_on_to_off_{short}": rounds.ratio((us, metric), ("overlayd-repair-off", metric))
+            for metric, short in SHORT_NAMES.items()
+        },
         "rtt_added_us": rounds.difference((us, "rtt_us"), (raw, "rtt_us")),
         "rtt_added_by_relay1_us": rounds.difference((relay1, "rtt_us"), (us, "rtt_us")),
         "rtt_added_by_relay2_us": rounds.difference((relay2, "rtt_us"), (relay1, "rtt_us")),

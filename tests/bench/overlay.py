@@ -9,19 +9,17 @@ from dataclasses import dataclass
 
 import msgspec
 
-from overlayd.model.service import DEFAULT_CLASSES, RepairRow, ServiceClass
+from overlayd.model.service import DEFAULT_CLASSES, ServiceClass
 from overlayd.protocol import engine
 from sim.lab.errors import LabError
 from tests.bench.ground import Ground, underlay
 from tests.bench.systems import wait_for
 from tests.network.engines import Agent, Host, snapshot
 
-ALWAYS_REPAIRED = msgspec.structs.replace(
-    DEFAULT_CLASSES[0], repair=(RepairRow(loss_ratio=1.0, repair_ratio=0.05),)
-)
-"""The product's default class, but with a repair symbol for every 20 packets whatever loss is measured: what
-a hop with 2 % loss gets from the default table.
-"""
+MOST_REPAIRED = next(service for service in DEFAULT_CLASSES if service.name == "reliable")
+"""The class of the strongest repair that the product comes with."""
+UNREPAIRED = msgspec.structs.replace(DEFAULT_CLASSES[0], retransmit=False, repair=())
+"""The product's default class without any repair: frames are numbered, none is kept, nothing is asked for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,5 +85,7 @@ OVERLAYS = (
     Overlay("overlayd"),
     Overlay("overlayd-relay1", relays=1),
     Overlay("overlayd-relay2", relays=2),
-    Overlay("overlayd-repair-on", service=ALWAYS_REPAIRED),
+    Overlay("overlayd-repair-on", service=MOST_REPAIRED),
 )
+ON_DEMAND = (Overlay("overlayd-repair-off", service=UNREPAIRED),)
+"""Measured only where they are named: no product of anybody."""

@@ -17,11 +17,12 @@ from tests.bench import chart, figures, table
 from tests.bench.figures import Cell, Figures
 from tests.bench.ground import Ground, remove_left_behind
 from tests.bench.measure import Bench
-from tests.bench.overlay import OVERLAYS
+from tests.bench.overlay import ON_DEMAND, OVERLAYS
 from tests.bench.programs import Missing, Programs
 from tests.bench.systems import PEERS, REFERENCES, System
 
-SYSTEMS: tuple[System, ...] = (*REFERENCES, *OVERLAYS, *PEERS)
+BY_DEFAULT: tuple[System, ...] = (*REFERENCES, *OVERLAYS, *PEERS)
+SYSTEMS = (*BY_DEFAULT, *ON_DEMAND)
 CONTROLS = ("bbr", "cubic")
 """Congestion controls of TCP, the one to be preferred first."""
 
