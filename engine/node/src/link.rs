@@ -19,6 +19,10 @@ use crate::{Nanos, RepairReport};
 
 /// Traffic keeps a link's fast probes going for this long.
 pub(crate) const BUSY: Nanos = 2_000_000_000;
+/// Others' datagrams are traffic when so many come within the time below: a path that is probed at the fast pace brings 25. Paths that are only kept
+/// in mind, with a probe each second, are not.
+const RELAYED_MIN: u32 = 10;
+const RELAYED_WITHIN: Nanos = 500_000_000;
 /// A challenge to a new remote address waits this long for its answer.
 const CHALLENGE_PATIENCE: Nanos = 1_000_000_000;
 /// And it is asked again after this.
@@ -51,6 +55,8 @@ pub(crate) struct Link {
     pub(crate) probe_at: Nanos,
     /// Fast probes until then.
     pub(crate) busy_until: Nanos,
+    /// Others' datagrams, and since when they are counted.
+    relayed: (Nanos, u32),
     /// Whether the last report called it up.
     pub(crate) told_up: bool,
     /// Places of classes in use in the two lists below.
@@ -93,6 +99,7 @@ impl Link {
             received_bytes: 0,
             probe_at: now,
             busy_until: 0,
+            relayed: (0, 0),
             told_up: false,
             classes: 0,
             protectors: [const { None }; CLASSES_MAX],
@@ -125,6 +132,18 @@ impl Link {
             self.probe_at = self.probe_at.min(now + FAST);
         }
         self.busy_until = now + BUSY;
+    }
+
+    /// It is about to take another node's datagram.
+    pub(crate) fn relays(&mut self, now: Nanos) {
+        let (since, count) = &mut self.relayed;
+        if now.saturating_sub(*since) >= RELAYED_WITHIN {
+            (*since, *count) = (now, 0);
+        }
+        *count += 1;
+        if *count >= RELAYED_MIN {
+            self.needed(now);
+        }
     }
 
     /// Whether it carries traffic, or stands by for it.

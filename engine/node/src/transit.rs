@@ -55,7 +55,7 @@ impl Node {
         }
         let link = self.peers[peer].best.ok_or(DropReason::NoNextHop)?;
         if let Some(link) = self.links[link].as_deref_mut() {
-            link.needed(now);
+            link.relays(now);
         }
         route::advance(rest);
         // What is sealed end to end: flows of a session cannot be told apart here.

@@ -224,3 +224,24 @@ fn three_datagrams_a_second_measure_an_idle_link_for_both_its_ends() {
         assert!((24..=38).contains(&samples), "{id}: {samples}");
     }
 }
+
+#[test]
+fn a_path_that_is_only_kept_in_mind_costs_its_relay_no_fast_probes() {
+    let mut mesh = Mesh::triangle(1, delay(10), &[&[3, 2]]);
+    mesh.run_for(SECOND);
+    for number in 0..100 {
+        mesh.send(1, &numbered(1, 2, number, 1000));
+        mesh.run_for(20 * MS);
+    }
+    mesh.run_for(5 * SECOND);
+    let before = mesh.node(3).counters();
+    mesh.run_for(10 * SECOND);
+    let after = mesh.node(3).counters();
+    assert_eq!(mesh.numbers(2).len(), 100);
+    assert!(
+        after.relayed > before.relayed,
+        "the path is not kept in mind"
+    );
+    let sent = after.datagrams_out - before.datagrams_out;
+    assert!(sent < 300, "{sent} datagrams of the relay in ten seconds");
+}
