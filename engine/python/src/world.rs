@@ -13,7 +13,7 @@ use pyo3::exceptions::{PyKeyError, PyRuntimeError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::PyBytes;
 
-use crate::worker::{Worker, take};
+use crate::worker::{Helper, pair, take};
 
 /// Adds this file's classes to the native module.
 pub(crate) fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
@@ -38,6 +38,8 @@ struct SimulatedWorld {
 struct Stepper {
     steps: Sender<Step>,
     stepped: Mutex<Receiver<Stepped>>,
+    /// Whoever waits for a step helps it along.
+    helper: Helper,
 }
 
 struct Step {
@@ -53,14 +55,14 @@ impl Stepper {
     fn new() -> Self {
         let (steps, todo) = channel::<Step>();
         let (done, stepped) = channel();
+        let (mut helped, helper) = pair();
         std::thread::spawn(move || {
-            let mut worker = Worker::new();
             while let Some(mut step) = take(&todo) {
                 let ran = step
                     .tables
                     .into_iter()
                     .try_for_each(|(node, snapshot)| step.world.apply(node, snapshot))
-                    .and_then(|()| step.world.run_until(step.until, &mut worker));
+                    .and_then(|()| step.world.run_until(step.until, &mut helped));
                 if done.send((step.world, ran)).is_err() {
                     return;
                 }
@@ -69,6 +71,7 @@ impl Stepper {
         Self {
             steps,
             stepped: Mutex::new(stepped),
+            helper,
         }
     }
 }
@@ -186,9 +189,11 @@ impl SimulatedWorld {
         if self.world.is_some() {
             return Err(PyRuntimeError::new_err("no step has begun"));
         }
-        let stepped = &self.stepper.stepped;
+        let Stepper {
+            stepped, helper, ..
+        } = &self.stepper;
         let (world, ran) = py
-            .detach(|| take(&*stepped.lock().ok()?))
+            .detach(|| helper.help(&*stepped.lock().ok()?))
             .ok_or_else(panicked)?;
         self.world = Some(world);
         Ok(ran
