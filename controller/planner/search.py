@@ -58,12 +58,13 @@ class Search:
 def prepared(costs: Costs, relays: NDArray[np.intp], second: int = SECOND_RELAYS) -> PathSearch:
     """Return the engine's search of one class."""
     cap = costs.rtt_cap_ms
+    everyone = len(relays) == len(costs.direct) and bool((np.diff(relays) > 0).all())
     return PathSearch(
         np.ascontiguousarray(costs.direct),
         relays.astype(np.int16),
         np.full(len(relays), costs.relay, np.float32),
-        np.ascontiguousarray(costs.link[:, relays]),
-        np.ascontiguousarray(costs.link[relays]),
+        np.ascontiguousarray(costs.link if everyone else costs.link[:, relays]),
+        np.ascontiguousarray(costs.link if everyone else costs.link[relays]),
         rtt=None if cap is None else np.ascontiguousarray(costs.rtt_ms),
         limit=None if cap is None else np.ascontiguousarray(cap),
         per_relay=RELAY_MS,

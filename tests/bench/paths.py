@@ -30,7 +30,7 @@ from controller.topology.links import F32
 from overlayd.model.service import DEFAULT_CLASSES, Objective
 
 ROOT = Path(__file__).parents[2]
-STRIPE = 500
+STRIPE = 128
 """So many sources are asked for at a time, where all answers together would be gigabytes."""
 CHANGES = 40
 

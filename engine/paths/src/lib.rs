@@ -12,17 +12,17 @@
 //! with fewer relays is taken; of single relays the lower index; of second relays the one earlier in order, then the
 //! lower first one. So the answer follows from the costs alone, whatever the number of threads.
 //!
-//! A link or relay that cannot be used costs infinity; NaN means the same. Pure: no I/O, no clock, no
+//! A link or relay that cannot be used costs infinity; NaN means the same. What is below zero counts as zero. Pure: no I/O, no clock, no
 //! randomness; threads only within a call. Called by `overlayd-python`, for `controller.planner`.
 
 #![deny(unsafe_code)]
 
+mod firsts;
 mod kernel;
-mod lists;
 mod network;
 mod pick;
+mod rows;
 mod solve;
-mod tiles;
 mod tracker;
 
 pub use network::{Cap, Costs, Malformed, Network};
@@ -41,14 +41,8 @@ pub const ABSENT: i16 = -2;
 /// The most nodes: indices are `i16`.
 pub const NODES_LIMIT: usize = i16::MAX as usize;
 
-/// The most paths that a search can be asked to avoid. The lists of candidates are just long enough for that.
+/// The most paths that a search can be asked to avoid.
 pub const AVOID_LIMIT: usize = 2;
 
-/// Single relays kept per pair: the avoided paths' four, and one that is left.
-const SINGLES: usize = 2 * AVOID_LIMIT + 1;
-
-/// First relays kept per source and second relay: the avoided paths' four, the destination, and one that is left.
-const FIRSTS: usize = 2 * AVOID_LIMIT + 2;
-
-/// "No candidate" in sums and lists: below infinity, so that a link that cannot be used is never below it.
+/// "No path" where costs are compared: below infinity, so that a link that cannot be used is never below it.
 const UNREACHABLE: f32 = f32::MAX;

@@ -1,20 +1,18 @@
-//! A class's costs, checked and laid out for searching: relays in order of use, rows padded, the cheapest first relays
-//! to each second one at hand. Pure.
+//! A class's costs, checked and laid out for searching. Pure.
 
 use std::error::Error;
 use std::fmt;
 
-use crate::kernel::{CappedOffers, LANES, Offers, offer};
-use crate::lists::Lists;
+use crate::NODES_LIMIT;
+use crate::kernel::{GROUP, Least, Limited, Scratch, least};
+use crate::rows::Rows;
 use crate::solve::in_parallel;
-use crate::tiles::Tiles;
-use crate::{FIRSTS, NODES_LIMIT};
 
-/// How many sources are asked which relay serves them best, when relays are ordered.
+/// How many sources are asked which relay serves them best, when second relays are chosen.
 const ASKED: usize = 64;
 
-/// So many relays, the nearest ones of a source, are offered to its destinations before all others.
-const SEEDS: usize = 48;
+/// No position.
+pub(crate) const NOBODY: u16 = u16::MAX;
 
 /// Matrices by row. Infinity and NaN: cannot be used. For `n` nodes and `k` relays:
 #[derive(Clone, Debug, Default)]
@@ -56,43 +54,41 @@ impl fmt::Display for Malformed {
 
 impl Error for Malformed {}
 
-/// One class's links, ready to be searched.
+/// One class's links, ready to be searched. A relay's *position* is its place among all relays.
 pub struct Network {
     pub(crate) n: usize,
-    /// `n`, padded.
-    pub(crate) width: usize,
-    /// The nodes of the relays, most useful first.
+    /// The nodes of the relays, ascending.
     pub(crate) relays: Vec<u16>,
-    /// The first so many relays may be second relays.
-    pub(crate) second: usize,
+    /// `[n]` the position of a node, or [`NOBODY`].
+    pub(crate) position: Vec<u16>,
+    /// The positions of those that may be second relays, most useful first.
+    pub(crate) seconds: Vec<u16>,
     pub(crate) passage: Vec<f32>,
+    /// `[n][n]`
     pub(crate) direct: Vec<f32>,
     /// `[n][k]` to a relay and through it.
-    pub(crate) into: Vec<f32>,
-    /// `[k][width]` from a relay to the destination.
-    pub(crate) out: Tiles,
-    /// `[second][width]` the same of second relays, by row.
-    pub(crate) last: Vec<f32>,
-    /// `[k][second, padded]` from a first relay to a second one and through it.
-    pub(crate) middle: Tiles,
+    pub(crate) into: Rows,
+    /// `[n][k]` of a destination, from each relay.
+    pub(crate) out: Rows,
+    /// `[n][second]` the same from second relays.
+    pub(crate) last: Rows,
+    /// `[second][k]` to a second relay from each first one, and through it.
+    pub(crate) middle: Rows,
     pub(crate) cap: Option<LaidOutCap>,
-    /// `[n]` of each source, a lane per second relay: the cheapest first relays.
-    pub(crate) firsts: Vec<Lists<FIRSTS>>,
 }
 
+/// RTTs, laid out as the costs of the same name.
 pub(crate) struct LaidOutCap {
     /// `[n][n]`
     pub(crate) rtt: Vec<f32>,
-    /// `[n][width]`
+    /// `[n][n]`
     pub(crate) limit: Vec<f32>,
     pub(crate) per_relay: f32,
     pub(crate) penalty: f32,
-    /// `[k][width]` from a relay on.
-    pub(crate) out: Tiles,
-    /// `[k][second]` from a first relay to a second one.
-    pub(crate) to_second: Vec<f32>,
-    /// `[n][second]` the least RTT from a source to a second relay by any first one.
-    pub(crate) nearest: Vec<f32>,
+    pub(crate) to: Rows,
+    pub(crate) out: Rows,
+    pub(crate) last: Rows,
+    pub(crate) middle: Rows,
 }
 
 impl Network {
@@ -100,29 +96,34 @@ impl Network {
     pub fn new(costs: Costs, second: usize, threads: usize) -> Result<Self, Malformed> {
         let n = check(&costs)?;
         let k = costs.relays.len();
-        let second = second.min(k);
-        let width = padded(n);
+        let mut given: Vec<usize> = (0..k).collect();
+        given.sort_unstable_by_key(|&relay| costs.relays[relay]);
+        let relays: Vec<u16> = given.iter().map(|&relay| costs.relays[relay]).collect();
+        let mut position = vec![NOBODY; n];
+        for (at, &id) in (0..).zip(&relays) {
+            position[usize::from(id)] = at;
+        }
         let mut network = Self {
             n,
-            width,
-            second,
-            into: into(&costs, n),
-            out: out(&costs, n),
-            relays: costs.relays,
-            passage: costs.passage,
-            direct: costs.direct,
-            last: Vec::new(),
-            middle: Tiles::new(0, 0),
+            position,
+            seconds: Vec::new(),
+            passage: given.iter().map(|&relay| costs.passage[relay]).collect(),
+            into: Rows::new(n, k),
+            out: Rows::new(n, k),
+            last: Rows::new(0, 0),
+            middle: Rows::new(0, 0),
             cap: None,
-            firsts: Vec::new(),
+            relays,
+            direct: costs.direct,
         };
-        if second < k {
-            network.order(threads);
+        network.lay_out_costs(&given, &costs.to_relay, &costs.from_relay);
+        network.cap = costs.cap.map(|cap| network.lay_out_cap(cap));
+        network.seconds = network.most_useful(second.min(k), threads);
+        (network.last, network.middle) = network.by_second(&network.into, &network.out);
+        if let Some(mut cap) = network.cap.take() {
+            (cap.last, cap.middle) = network.by_second(&cap.to, &cap.out);
+            network.cap = Some(cap);
         }
-        network.last = network.last_rows();
-        network.middle = network.between();
-        network.cap = costs.cap.map(|cap| network.lay_out(cap));
-        network.find_firsts(threads);
         Ok(network)
     }
 
@@ -132,256 +133,143 @@ impl Network {
     }
 
     /// The relays that may be second ones, most useful first.
-    pub fn second_relays(&self) -> &[u16] {
-        &self.relays[..self.second]
+    pub fn second_relays(&self) -> Vec<u16> {
+        let id = |&at: &u16| self.relays[usize::from(at)];
+        self.seconds.iter().map(id).collect()
     }
 
     pub(crate) fn position(&self, node: usize) -> Option<usize> {
-        self.relays.iter().position(|&id| usize::from(id) == node)
+        Some(usize::from(self.position[node])).filter(|&at| at < self.relays.len())
     }
 
-    pub(crate) fn second_width(&self) -> usize {
-        padded(self.second)
-    }
-
-    pub(crate) fn last_row(&self, second: usize) -> &[f32] {
-        &self.last[second * self.width..(second + 1) * self.width]
-    }
-
-    /// Fills the lists of the sources from `first` on, one each, with the cheapest single relays.
-    pub(crate) fn find_singles<const K: usize>(&self, first: usize, lists: &mut [Lists<K>]) {
-        let rtts: Vec<Vec<f32>> = (first..)
-            .zip(lists.iter())
-            .map(|(source, _)| self.rtts_to_relays(source))
-            .collect();
-        let bases: Vec<&[f32]> = (first..)
-            .zip(lists.iter())
-            .map(|(source, _)| self.to_relays(source))
-            .collect();
-        let capped = |number: usize, tile: usize| {
-            let cap = self.cap.as_ref()?;
-            let limits = &cap.limit[(first + number) * self.width + tile * LANES..];
-            Some(CappedOffers {
-                bases: &rtts[number],
-                tile: cap.out.tile(tile),
-                limits: limits.first_chunk()?,
-                penalty: cap.penalty,
-            })
-        };
-        self.fill(&self.out, &bases, capped, lists);
-    }
-
-    /// Fills a source's lists of first relays.
-    pub(crate) fn find_firsts_of(&self, source: usize, lists: &mut Lists<FIRSTS>) {
-        lists.clear();
-        let bases = [self.to_relays(source)];
-        self.fill(
-            &self.middle,
-            &bases,
-            |_, _| None,
-            std::slice::from_mut(lists),
-        );
-        if let Some(own) = self.position(source).filter(|&own| own < self.second) {
-            lists.clear_lane(own);
-        }
-    }
-
-    /// Offers all relays to all lanes of each source's lists. `bases` are what it costs each source to get to them.
-    fn fill<'a, const K: usize>(
+    /// The cheapest single relays from a source to each destination of a group.
+    pub(crate) fn singles(
         &self,
-        tiles: &Tiles,
-        bases: &[&[f32]],
-        capped: impl Fn(usize, usize) -> Option<CappedOffers<'a>>,
-        lists: &mut [Lists<K>],
-    ) {
-        let number_of_tiles = lists.first().map_or(0, Lists::width) / LANES;
-        // The nearest relays come first, so that few of the others get past the lists' last places.
-        let mut others = Vec::with_capacity(bases.len());
-        for (number, (bases, lists)) in bases.iter().zip(lists.iter_mut()).enumerate() {
-            let mut others_of = bases.to_vec();
-            for relay in nearest(bases, SEEDS) {
-                others_of[relay] = f32::INFINITY;
-                for tile in 0..number_of_tiles {
-                    let one = Offers {
-                        ids: &self.relays[relay..=relay],
-                        bases: &bases[relay..=relay],
-                        tile: &tiles.tile(tile)[relay..=relay],
-                    };
-                    let cap = capped(number, tile).map(|cap| CappedOffers {
-                        bases: &cap.bases[relay..=relay],
-                        tile: &cap.tile[relay..=relay],
-                        ..cap
-                    });
-                    offer(lists, tile * LANES, one, cap);
+        source: usize,
+        group: usize,
+        scratch: &mut Scratch,
+    ) -> [Least; GROUP] {
+        let limited = self.cap.as_ref().map(|cap| Limited {
+            base: cap.to.row(source),
+            group: cap.out.group(group),
+            limits: std::array::from_fn(|number| {
+                let to = group * GROUP + number;
+                if to < self.n {
+                    cap.limit[source * self.n + to]
+                } else {
+                    f32::INFINITY
                 }
-            }
-            others.push(others_of);
-        }
-        for tile in 0..number_of_tiles {
-            for (number, (bases, lists)) in others.iter().zip(lists.iter_mut()).enumerate() {
-                let all = Offers {
-                    ids: &self.relays,
-                    bases,
-                    tile: tiles.tile(tile),
-                };
-                offer(lists, tile * LANES, all, capped(number, tile));
-            }
-        }
-    }
-
-    fn rtts_to_relays(&self, source: usize) -> Vec<f32> {
-        self.cap.as_ref().map_or_else(Vec::new, |cap| {
-            let rtt = |id: &u16| cap.rtt[source * self.n + usize::from(*id)] + cap.per_relay;
-            self.relays.iter().map(rtt).collect()
-        })
-    }
-
-    fn to_relays(&self, source: usize) -> &[f32] {
-        let k = self.relays.len();
-        &self.into[source * k..(source + 1) * k]
-    }
-
-    fn find_firsts(&mut self, threads: usize) {
-        let mut firsts: Vec<_> = (0..self.n)
-            .map(|_| Lists::new(self.second_width()))
-            .collect();
-        let network = &*self;
-        in_parallel(
-            threads,
-            firsts.chunks_mut(16).enumerate(),
-            |(chunk, lists)| {
-                for (source, lists) in (chunk * 16..).zip(lists) {
-                    network.find_firsts_of(source, lists);
-                }
-            },
-        );
-        self.firsts = firsts;
-    }
-
-    /// Puts the relays in the order of how many pairs they serve best, from sources evenly spread.
-    fn order(&mut self, threads: usize) {
-        let asked: Vec<usize> = (0..self.n).step_by(self.n.div_ceil(ASKED)).collect();
-        let mut best: Vec<Lists<1>> = asked.iter().map(|_| Lists::new(self.width)).collect();
-        let network = &*self;
-        in_parallel(threads, asked.iter().zip(&mut best), |(&source, lists)| {
-            network.find_singles(source, std::slice::from_mut(lists));
+            }),
+            penalty: cap.penalty,
         });
-        let mut served = vec![0_usize; self.n];
-        for lists in &best {
-            for (_, id) in (0..self.n).filter_map(|to| lists.lane(to).next()) {
-                served[usize::from(id)] += 1;
+        least(
+            self.into.row(source),
+            self.out.group(group),
+            limited.as_ref(),
+            scratch,
+        )
+    }
+
+    fn lay_out_costs(&mut self, given: &[usize], to_relay: &[f32], from_relay: &[f32]) {
+        let (n, k) = (self.n, given.len());
+        for (source, costs) in to_relay.chunks_exact(k.max(1)).enumerate() {
+            let through = given
+                .iter()
+                .zip(&self.passage)
+                .map(|(&relay, passage)| costs[relay] + passage);
+            self.into.set_row(source, through);
+        }
+        if given.is_sorted() {
+            self.out.set_transposed(k, n, from_relay);
+        } else {
+            for to in 0..n {
+                self.out
+                    .set_row(to, given.iter().map(|&relay| from_relay[relay * n + to]));
             }
         }
-        let k = self.relays.len();
-        let mut order: Vec<usize> = (0..k).collect();
-        order.sort_by_key(|&relay| {
-            let id = self.relays[relay];
-            (std::cmp::Reverse(served[usize::from(id)]), id)
-        });
-        self.passage = order.iter().map(|&relay| self.passage[relay]).collect();
-        self.into = self
-            .into
-            .chunks_exact(k)
-            .flat_map(|row| order.iter().map(|&relay| row[relay]))
-            .collect();
-        let mut out = Tiles::new(k, self.width);
-        for (to, &relay) in order.iter().enumerate() {
-            out.set_row(to, (0..self.width).map(|lane| self.out.at(relay, lane)));
+        // A relay is neither its own source nor its own destination.
+        for (at, &id) in self.relays.iter().enumerate() {
+            self.into.set(usize::from(id), at, f32::INFINITY);
+            self.out.set(usize::from(id), at, f32::INFINITY);
         }
-        self.out = out;
-        self.relays = order.iter().map(|&relay| self.relays[relay]).collect();
     }
 
-    fn last_rows(&self) -> Vec<f32> {
-        (0..self.second)
-            .flat_map(|second| (0..self.width).map(move |lane| self.out.at(second, lane)))
-            .collect()
-    }
-
-    fn between(&self) -> Tiles {
-        let k = self.relays.len();
-        let mut middle = Tiles::new(k, self.second_width());
-        for (relay, &id) in self.relays.iter().enumerate() {
-            let row = &self.into[usize::from(id) * k..][..self.second];
-            middle.set_row(relay, row.iter().copied());
+    fn lay_out_cap(&self, cap: Cap) -> LaidOutCap {
+        let (n, k) = (self.n, self.relays.len());
+        let (mut to, mut out) = (Rows::new(n, k), Rows::new(n, k));
+        for (source, rtts) in cap.rtt.chunks_exact(n.max(1)).enumerate() {
+            let through = self
+                .relays
+                .iter()
+                .map(|&id| rtts[usize::from(id)] + cap.per_relay);
+            to.set_row(source, through);
         }
-        middle
-    }
-
-    fn lay_out(&self, cap: Cap) -> LaidOutCap {
-        let (n, width) = (self.n, self.width);
-        let mut limit = vec![f32::INFINITY; n * width];
-        for (padded, row) in limit
-            .chunks_exact_mut(width)
-            .zip(cap.limit.chunks_exact(n.max(1)))
-        {
-            padded[..n].copy_from_slice(row);
+        if k == n {
+            out.set_transposed(k, n, &cap.rtt);
+        } else {
+            for destination in 0..n {
+                let from = |&id: &u16| cap.rtt[usize::from(id) * n + destination];
+                out.set_row(destination, self.relays.iter().map(from));
+            }
         }
-        let mut out = Tiles::new(self.relays.len(), width);
-        for (relay, &id) in self.relays.iter().enumerate() {
-            out.set_row(relay, cap.rtt[usize::from(id) * n..][..n].iter().copied());
-        }
-        let mut laid_out = LaidOutCap {
+        LaidOutCap {
             rtt: cap.rtt,
-            limit,
+            limit: cap.limit,
             per_relay: cap.per_relay,
             penalty: cap.penalty,
+            to,
             out,
-            to_second: Vec::new(),
-            nearest: vec![f32::INFINITY; n * self.second],
-        };
-        laid_out.to_second = self.relay_rtts(&laid_out);
-        for source in 0..n {
-            self.find_nearest(source, &mut laid_out);
+            last: Rows::new(0, 0),
+            middle: Rows::new(0, 0),
         }
-        laid_out
     }
 
-    pub(crate) fn relay_rtts(&self, cap: &LaidOutCap) -> Vec<f32> {
-        let rtt = |from: u16, to: u16| cap.rtt[usize::from(from) * self.n + usize::from(to)];
-        let seconds = self.second_relays();
-        self.relays
-            .iter()
-            .flat_map(|&first| {
-                seconds
-                    .iter()
-                    .map(move |&second| rtt(first, second) + cap.per_relay)
-            })
-            .collect()
-    }
-
-    /// Finds a source's least RTTs to the second relays through any first one.
-    pub(crate) fn find_nearest(&self, source: usize, cap: &mut LaidOutCap) {
-        let nearest = &mut cap.nearest[source * self.second..][..self.second];
-        nearest.fill(f32::INFINITY);
-        for (relay, &first) in self.relays.iter().enumerate() {
-            let to_first = cap.rtt[source * self.n + usize::from(first)] + cap.per_relay;
-            for (least, out) in nearest
-                .iter_mut()
-                .zip(&cap.to_second[relay * self.second..])
-            {
-                *least = least.min(to_first + out);
+    /// The relays that serve most pairs best as single ones, of sources evenly spread.
+    fn most_useful(&self, number: usize, threads: usize) -> Vec<u16> {
+        let k = self.relays.len();
+        let mut order: Vec<u16> = (0..k as u16).collect();
+        if number == k {
+            return order;
+        }
+        let asked = (0..self.n).step_by(self.n.div_ceil(ASKED));
+        let mut best: Vec<(usize, Vec<usize>)> = asked.map(|source| (source, Vec::new())).collect();
+        in_parallel(threads, best.iter_mut(), |(source, best)| {
+            let mut scratch = Scratch::default();
+            for group in 0..self.n.div_ceil(GROUP) {
+                let found = self.singles(*source, group, &mut scratch);
+                best.extend(
+                    found
+                        .iter()
+                        .filter_map(|found| found[0].some())
+                        .map(|entry| entry.column()),
+                );
             }
+        });
+        let mut served = vec![0_usize; k];
+        for relay in best.into_iter().flat_map(|(_, best)| best) {
+            served[relay] += 1;
         }
-    }
-}
-
-/// The positions of the `number` least costs, the least first; none that is infinite.
-fn nearest(costs: &[f32], number: usize) -> Vec<usize> {
-    let mut order: Vec<usize> = (0..costs.len())
-        .filter(|&relay| costs[relay].is_finite())
-        .collect();
-    let by_cost = |a: &usize, b: &usize| costs[*a].total_cmp(&costs[*b]).then(a.cmp(b));
-    if number < order.len() {
-        order.select_nth_unstable_by(number, by_cost);
+        order.sort_by_key(|&at| (std::cmp::Reverse(served[usize::from(at)]), at));
         order.truncate(number);
+        order
     }
-    order.sort_unstable_by(by_cost);
-    order
-}
 
-fn padded(lanes: usize) -> usize {
-    lanes.max(1).next_multiple_of(LANES)
+    /// Of rows by relay those of second relays: from these to all nodes, and from all relays to these.
+    fn by_second(&self, into: &Rows, out: &Rows) -> (Rows, Rows) {
+        let mut last = Rows::new(self.n, self.seconds.len());
+        for to in 0..self.n {
+            last.set_row(
+                to,
+                self.seconds.iter().map(|&at| out.at(to, usize::from(at))),
+            );
+        }
+        let mut middle = Rows::new(self.seconds.len(), self.relays.len());
+        for (second, &at) in self.seconds.iter().enumerate() {
+            let from = |&id: &u16| into.at(usize::from(id), usize::from(at));
+            middle.set_row(second, self.relays.iter().map(from));
+        }
+        (last, middle)
+    }
 }
 
 fn check(costs: &Costs) -> Result<usize, Malformed> {
@@ -416,30 +304,4 @@ fn check(costs: &Costs) -> Result<usize, Malformed> {
         fits(cap.limit.len() == n * n, "limit: not [n, n]")?;
     }
     Ok(n)
-}
-
-/// To a relay and through it; a relay is not its own.
-fn into(costs: &Costs, n: usize) -> Vec<f32> {
-    let k = costs.relays.len();
-    let mut into = costs.to_relay.clone();
-    for row in into.chunks_exact_mut(k.max(1)) {
-        for (cost, passage) in row.iter_mut().zip(&costs.passage) {
-            *cost += passage;
-        }
-    }
-    for (relay, &id) in costs.relays.iter().enumerate() {
-        debug_assert!(usize::from(id) < n);
-        into[usize::from(id) * k + relay] = f32::INFINITY;
-    }
-    into
-}
-
-fn out(costs: &Costs, n: usize) -> Tiles {
-    let mut out = Tiles::new(costs.relays.len(), n);
-    let rows = costs.from_relay.chunks_exact(n.max(1));
-    for (relay, (row, &id)) in rows.zip(&costs.relays).enumerate() {
-        out.set_row(relay, row.iter().copied());
-        out.set(relay, usize::from(id), f32::INFINITY);
-    }
-    out
 }

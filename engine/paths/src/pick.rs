@@ -1,232 +1,291 @@
-//! The cheapest path of a source's pairs that avoids what is taken, from lists of candidates. Pure.
+//! The cheapest path of one pair that avoids what is taken, from short lists of candidates. Pure.
+//!
+//! A list holds the cheapest few. Where all of them are taken and what is behind could still be better, everything is
+//! looked at.
 
-use crate::kernel::below;
-use crate::lists::Lists;
-use crate::network::Network;
-use crate::{ABSENT, NONE, Relays, SINGLES, UNREACHABLE};
+use crate::firsts::Firsts;
+use crate::kernel::{Entry, KEPT, LEVELS, Least};
+use crate::network::{LaidOutCap, NOBODY, Network};
+use crate::{ABSENT, AVOID_LIMIT, NONE, Relays, UNREACHABLE};
 
-/// A path and what it costs; [`UNREACHABLE`] if there is none.
+/// A path and what it costs; relays are positions, or [`NOBODY`].
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct Pick {
     pub(crate) cost: f32,
-    pub(crate) relays: Relays,
+    relays: [u16; 2],
 }
 
+/// The direct path if its cost is below [`UNREACHABLE`], none otherwise.
 const NO_PATH: Pick = Pick {
     cost: UNREACHABLE,
-    relays: [ABSENT, NONE],
+    relays: [NOBODY; 2],
 };
 
-/// The picks of one source, and room to work in.
-#[derive(Default)]
-pub(crate) struct Row {
-    costs: Vec<f32>,
-    relays: Vec<Relays>,
-    found: Vec<u32>,
+/// What a pair's next path is not to use.
+#[derive(Clone, Copy)]
+pub(crate) struct Taken {
+    direct: bool,
+    /// The destination first, then the relays of earlier paths.
+    relays: [u16; 1 + 2 * AVOID_LIMIT],
+    used: usize,
 }
 
-impl Row {
-    pub(crate) fn pick(&self, to: usize) -> Pick {
-        match self.relays[to] {
-            [ABSENT, _] => NO_PATH,
-            relays => Pick {
-                cost: self.costs[to],
-                relays,
-            },
+/// A pair and its candidates.
+pub(crate) struct Pair<'a> {
+    pub(crate) source: usize,
+    pub(crate) to: usize,
+    pub(crate) firsts: &'a Firsts,
+    /// Single relays.
+    pub(crate) singles: &'a Least,
+    /// Second relays, by what a path through them costs at least.
+    pub(crate) seconds: &'a Least,
+}
+
+impl Taken {
+    pub(crate) fn new(network: &Network, to: usize) -> Self {
+        let mut relays = [NOBODY; 1 + 2 * AVOID_LIMIT];
+        relays[0] = network.position[to];
+        Self {
+            direct: false,
+            relays,
+            used: 1,
         }
+    }
+
+    /// Adds a path's relays, as nodes.
+    pub(crate) fn avoid(&mut self, network: &Network, path: Relays) {
+        self.direct |= path[0] == NONE;
+        for node in path.into_iter().filter_map(|id| usize::try_from(id).ok()) {
+            self.push(network.position.get(node).copied().unwrap_or(NOBODY));
+        }
+    }
+
+    pub(crate) fn add(&mut self, pick: &Pick) {
+        self.direct |= pick.cost < UNREACHABLE && pick.relays[0] == NOBODY;
+        self.push(pick.relays[0]);
+        self.push(pick.relays[1]);
+    }
+
+    fn push(&mut self, at: u16) {
+        if let Some(place) = self.relays.get_mut(self.used) {
+            *place = at;
+            self.used += 1;
+        }
+    }
+
+    #[inline(always)]
+    fn has(&self, at: usize) -> bool {
+        self.relays
+            .iter()
+            .fold(false, |has, &relay| has | (usize::from(relay) == at))
+    }
+}
+
+impl Pick {
+    /// As it is given to those who ask.
+    #[inline]
+    pub(crate) fn told(&self, network: &Network) -> (f32, Relays) {
+        if self.cost >= UNREACHABLE {
+            return (f32::INFINITY, [ABSENT, NONE]);
+        }
+        let id = |at: u16| {
+            network
+                .relays
+                .get(usize::from(at))
+                .map_or(NONE, |&id| id as i16)
+        };
+        (self.cost, self.relays.map(id))
+    }
+
+    fn is_long(&self) -> bool {
+        self.relays[1] != NOBODY
     }
 }
 
 impl Network {
-    /// Picks for all destinations of `source`; `avoid` are the paths that a destination's must share nothing with.
-    pub(crate) fn pick_row<'a>(
-        &self,
-        source: usize,
-        singles: &Lists<SINGLES>,
-        avoid: impl Fn(usize) -> &'a [Relays],
-        row: &mut Row,
-    ) {
-        // Below every sum: neither the source itself nor the padding is ever improved.
-        row.costs.clear();
-        row.costs.resize(self.width, f32::NEG_INFINITY);
-        row.relays.clear();
-        row.relays.resize(self.n, NO_PATH.relays);
-        for to in (0..self.n).filter(|&to| to != source) {
-            let pick = self.pick_short(source, to, singles, avoid(to));
-            row.costs[to] = pick.cost;
-            row.relays[to] = pick.relays;
-        }
-        for second in 0..self.second {
-            let base = self.firsts[source].row(0)[second];
-            if base == UNREACHABLE {
-                continue;
-            }
-            row.found.clear();
-            below(base, self.last_row(second), &row.costs, &mut row.found);
-            for &to in &row.found {
-                let to = to as usize;
-                if let Some(pick) = self.pick_long(source, second, to, avoid(to), row.costs[to]) {
-                    row.costs[to] = pick.cost;
-                    row.relays[to] = pick.relays;
-                }
-            }
-        }
-    }
-
-    /// Picks for one pair.
-    pub(crate) fn pick_pair(
-        &self,
-        source: usize,
-        to: usize,
-        singles: &Lists<SINGLES>,
-        avoid: &[Relays],
-    ) -> Pick {
-        if source == to {
+    /// The cheapest path of the pair that uses nothing that is taken.
+    pub(crate) fn pick(&self, pair: &Pair<'_>, taken: &Taken) -> Pick {
+        if pair.source == pair.to {
             return NO_PATH;
         }
-        let mut best = self.pick_short(source, to, singles, avoid);
-        for second in 0..self.second {
-            let least = self.firsts[source].row(0)[second] + self.last[second * self.width + to];
-            if least < best.cost
-                && let Some(pick) = self.pick_long(source, second, to, avoid, best.cost)
+        let mut best = self.short(pair, taken);
+        for entry in pair.seconds {
+            // The next ones cost more at least, or the same by a relay that is later in order.
+            if *entry == Entry::NONE
+                || entry.sum() > best.cost
+                || entry.sum() == best.cost && !best.is_long()
             {
-                best = pick;
+                return best;
+            }
+            self.improve(pair, entry.column(), taken, &mut best);
+        }
+        let cheapest = pair.firsts.cheapest().straight;
+        for (second, first) in cheapest.iter().enumerate().take(self.seconds.len()) {
+            let least = first + self.last.at(pair.to, second);
+            if least <= best.cost && pair.seconds.iter().all(|entry| entry.column() != second) {
+                self.improve(pair, second, taken, &mut best);
             }
         }
         best
     }
 
     /// The direct path, or by a single relay.
-    fn pick_short(
-        &self,
-        source: usize,
-        to: usize,
-        singles: &Lists<SINGLES>,
-        avoid: &[Relays],
-    ) -> Pick {
+    #[inline]
+    fn short(&self, pair: &Pair<'_>, taken: &Taken) -> Pick {
         let mut best = NO_PATH;
-        if avoid.iter().all(|path| path[0] != NONE) {
-            let at = source * self.n + to;
+        if !taken.direct {
+            let at = pair.source * self.n + pair.to;
             let over = self
                 .cap
                 .as_ref()
-                .is_some_and(|cap| cap.rtt[at] > cap.limit[source * self.width + to]);
+                .is_some_and(|cap| cap.rtt[at] > cap.limit[at]);
             let cost = self.direct[at] + if over { self.penalty() } else { 0.0 };
             if cost < best.cost {
-                best = Pick {
-                    cost,
-                    relays: [NONE, NONE],
-                };
+                best.cost = cost;
             }
         }
-        if let Some((cost, id)) = singles.lane(to).find(|&(_, id)| !taken(avoid, id))
-            && cost < best.cost
-        {
+        let single = pair.singles.iter().find(|entry| !taken.has(entry.column()));
+        let single = match single {
+            Some(&entry) => entry,
+            None => self.any_single(pair, taken),
+        };
+        if single != Entry::NONE && single.sum() < best.cost {
             best = Pick {
-                cost,
-                relays: [id as i16, NONE],
+                cost: single.sum(),
+                relays: [single.column() as u16, NOBODY],
             };
         }
         best
     }
 
-    /// The cheapest path through any first and this second relay, if it is below `limit`.
-    fn pick_long(
-        &self,
-        source: usize,
-        second: usize,
-        to: usize,
-        avoid: &[Relays],
-        mut limit: f32,
-    ) -> Option<Pick> {
-        let id = self.relays[second];
-        if taken(avoid, id) {
-            return None;
-        }
-        let last = self.last[second * self.width + to];
-        let pick = |cost, first: u16| Pick {
-            cost,
-            relays: [first as i16, id as i16],
-        };
-        let mut found = None;
-        let mut listed = 0;
-        for (cost, first) in self.firsts[source].lane(second) {
-            let cost = cost + last;
-            if cost >= limit {
-                return found; // nor is anything that stands behind it
-            }
-            listed += 1;
-            if usize::from(first) == to || taken(avoid, first) {
-                continue;
-            }
-            if self.within(source, first, id, to) {
-                return Some(pick(cost, first));
-            }
-            let cost = cost + self.penalty();
-            if cost < limit {
-                limit = cost;
-                found = Some(pick(cost, first));
-            }
-        }
-        if listed == crate::FIRSTS
-            && let Some((cost, first)) =
-                self.search_within_cap(source, second, to, last, avoid, limit)
-        {
-            found = Some(pick(cost, first));
-        }
-        found
-    }
-
-    /// Looks at every first relay, for one whose path is within the cap: the list held none.
+    /// Looks at every relay: those of the list are all taken.
     #[cold]
-    fn search_within_cap(
-        &self,
-        source: usize,
-        second: usize,
-        to: usize,
-        last: f32,
-        avoid: &[Relays],
-        mut limit: f32,
-    ) -> Option<(f32, u16)> {
-        let cap = self.cap.as_ref()?;
-        let rest = cap.out.at(second, to);
-        let allowed = cap.limit[source * self.width + to];
-        if cap.nearest[source * self.second + second] + rest > allowed {
-            return None;
-        }
-        let k = self.relays.len();
-        let mut found = None;
-        for (relay, &first) in self.relays.iter().enumerate() {
-            let cost = self.into[source * k + relay] + self.middle.at(relay, second) + last;
-            let better =
-                cost < limit || cost == limit && found.is_some_and(|(_, other)| first < other);
-            if better
-                && usize::from(first) != to
-                && !taken(avoid, first)
-                && self.within(source, first, self.relays[second], to)
-            {
-                limit = cost;
-                found = Some((cost, first));
+    fn any_single(&self, pair: &Pair<'_>, taken: &Taken) -> Entry {
+        let free = (0..self.relays.len()).filter(|&at| !taken.has(at));
+        free.map(|at| {
+            let mut sum = self.into.at(pair.source, at) + self.out.at(pair.to, at);
+            if let Some(cap) = &self.cap {
+                let rtt = cap.to.at(pair.source, at) + cap.out.at(pair.to, at);
+                if rtt > cap.limit[pair.source * self.n + pair.to] {
+                    sum += cap.penalty;
+                }
             }
-        }
-        found
+            Entry::new(sum, at)
+        })
+        .filter(|entry| entry.sum() < UNREACHABLE)
+        .min()
+        .unwrap_or(Entry::NONE)
     }
 
-    fn within(&self, source: usize, first: u16, second: u16, to: usize) -> bool {
-        self.cap.as_ref().is_none_or(|cap| {
-            let (first, second) = (usize::from(first), usize::from(second));
-            let rtt = |from: usize, to: usize| cap.rtt[from * self.n + to];
-            let legs = (rtt(source, first) + cap.per_relay) + (rtt(first, second) + cap.per_relay);
-            let over = legs + rtt(second, to) > cap.limit[source * self.width + to];
-            !over
+    /// Takes the cheapest path through this second relay, if it is better.
+    #[inline]
+    fn improve(&self, pair: &Pair<'_>, second: usize, taken: &Taken, best: &mut Pick) {
+        let at = self.seconds[second];
+        if taken.has(usize::from(at)) {
+            return;
+        }
+        let last = self.last.at(pair.to, second);
+        let (cost, first) = match &self.cap {
+            None => match self.first(pair, second, taken, best.cost) {
+                Some(first) => (first.sum() + last, first.column()),
+                None => return,
+            },
+            Some(cap) => match self.first_within(cap, pair, second, taken, best.cost) {
+                Some(found) => found,
+                None => return,
+            },
+        };
+        let order = |at: u16| self.seconds.iter().position(|&second| second == at);
+        let better = cost < best.cost
+            || cost == best.cost && best.is_long() && Some(second) < order(best.relays[1]);
+        if better {
+            *best = Pick {
+                cost,
+                relays: [first as u16, at],
+            };
+        }
+    }
+
+    /// The cheapest first relay; none if it is sure that its path costs more than `limit`.
+    #[inline]
+    fn first(&self, pair: &Pair<'_>, second: usize, taken: &Taken, limit: f32) -> Option<Entry> {
+        let list = pair.firsts.list(0, second);
+        let last = self.last.at(pair.to, second);
+        if let Some(&entry) = list.iter().find(|entry| !taken.has(entry.column())) {
+            return entry.some();
+        }
+        if list[KEPT - 1].sum() + last > limit {
+            return None;
+        }
+        self.any_first(pair, second, taken, |_| true)
+    }
+
+    /// Looks at every first relay.
+    #[cold]
+    fn any_first(
+        &self,
+        pair: &Pair<'_>,
+        second: usize,
+        taken: &Taken,
+        asked: impl Fn(usize) -> bool,
+    ) -> Option<Entry> {
+        if usize::from(self.relays[usize::from(self.seconds[second])]) == pair.source {
+            return None;
+        }
+        let free = (0..self.relays.len()).filter(|&at| !taken.has(at));
+        free.map(|at| {
+            Entry::new(
+                self.into.at(pair.source, at) + self.middle.at(second, at),
+                at,
+            )
         })
+        .filter(|entry| entry.sum() < UNREACHABLE && asked(entry.column()))
+        .min()
+    }
+
+    /// The cost of the cheapest path through a second relay, and its first one, under a cap.
+    #[inline]
+    fn first_within(
+        &self,
+        cap: &LaidOutCap,
+        pair: &Pair<'_>,
+        second: usize,
+        taken: &Taken,
+        limit: f32,
+    ) -> Option<(f32, usize)> {
+        let last = self.last.at(pair.to, second);
+        let rest = cap.last.at(pair.to, second);
+        let allowed = cap.limit[pair.source * self.n + pair.to];
+        let over = |reach: f32| reach + rest > allowed;
+        let within = |at: usize| !over(cap.to.at(pair.source, at) + cap.middle.at(second, at));
+        let mut found = None;
+        if !over(pair.firsts.nearest.at(0, second)) {
+            let level = (0..LEVELS - 1)
+                .find(|&level| over(pair.firsts.limits.at(level, second)))
+                .unwrap_or(LEVELS - 1);
+            let list = pair.firsts.list(level, second);
+            found = list
+                .iter()
+                .take_while(|&&entry| entry != Entry::NONE)
+                .find(|entry| !taken.has(entry.column()) && within(entry.column()))
+                .copied();
+            let full = list[KEPT - 1] != Entry::NONE;
+            if found.is_none() && full && list[KEPT - 1].sum() + last <= limit {
+                found = self.any_first(pair, second, taken, within);
+            }
+        }
+        let found = found.map(|entry| (entry.sum() + last, entry.column()));
+        let limit = found.map_or(limit, |(cost, _)| cost.min(limit));
+        // Above the cap, where that is as good.
+        if (pair.firsts.costs.at(LEVELS - 1, second) + last) + cap.penalty < limit {
+            let slow = self.any_first(pair, second, taken, |at| !within(at));
+            let slow = slow.map(|entry| ((entry.sum() + last) + cap.penalty, entry.column()));
+            return slow.filter(|&(cost, _)| cost < limit).or(found);
+        }
+        found
     }
 
     fn penalty(&self) -> f32 {
         self.cap.as_ref().map_or(0.0, |cap| cap.penalty)
     }
-}
-
-fn taken(avoid: &[Relays], id: u16) -> bool {
-    avoid.iter().any(|path| path.contains(&(id as i16)))
 }

@@ -4,13 +4,15 @@
 use std::ops::Range;
 use std::sync::{Mutex, PoisonError};
 
-use crate::lists::Lists;
+use crate::firsts::Firsts;
+use crate::kernel::{Entry, GROUP, KEPT, Least, Scratch, least};
 use crate::network::Network;
-use crate::pick::{Pick, Row};
-use crate::{ABSENT, AVOID_LIMIT, Malformed, NONE, Relays, SINGLES, UNREACHABLE};
+use crate::pick::{Pair, Taken};
+use crate::rows::Rows;
+use crate::{ABSENT, AVOID_LIMIT, Malformed, NONE, Relays};
 
-/// So many sources are offered a tile while it is in the cache.
-const BLOCK: usize = 16;
+/// So many sources are taken together, while a group of destinations is in the cache.
+pub(crate) const SOURCES: usize = 32;
 
 /// `[source][to][path]`: the relays of paths, cheapest first, and what they cost; infinite where there is none.
 #[derive(Clone, Debug, PartialEq)]
@@ -19,8 +21,31 @@ pub struct Paths {
     pub relays: Vec<Relays>,
 }
 
-/// The cheapest single relays of all pairs, by source.
-pub(crate) struct Candidates(pub(crate) Vec<Lists<SINGLES>>);
+/// Of one source the cheapest single relays to each destination, and first relays to each second one.
+pub(crate) struct Candidates {
+    pub(crate) singles: Vec<Least>,
+    pub(crate) firsts: Firsts,
+}
+
+/// Room to work in.
+pub(crate) struct Room {
+    pub(crate) scratch: Scratch,
+    /// `[GROUP]` what paths through second relays cost at least, for a group of destinations.
+    bounds: Rows,
+    zero: Rows,
+}
+
+impl Room {
+    pub(crate) fn new(network: &Network) -> Self {
+        let mut zero = Rows::new(1, network.last.width());
+        zero.set_row(0, std::iter::repeat_n(0.0, network.last.width()));
+        Self {
+            scratch: Scratch::default(),
+            bounds: Rows::new(GROUP, network.last.width()),
+            zero,
+        }
+    }
+}
 
 impl Paths {
     pub(crate) fn absent(number: usize) -> Self {
@@ -45,23 +70,39 @@ impl Network {
         if !(1..=AVOID_LIMIT + 1).contains(&count) {
             return Err(Malformed("count: not 1 to 3"));
         }
-        let per_source = self.n * count;
-        let mut paths = Paths::absent(sources.len() * per_source);
+        let each = self.n * count;
+        let mut paths = Paths::absent(sources.len() * each);
         let blocks = paths
             .costs
-            .chunks_mut((BLOCK * per_source).max(1))
-            .zip(paths.relays.chunks_mut((BLOCK * per_source).max(1)))
-            .zip(sources.step_by(BLOCK));
+            .chunks_mut((SOURCES * each).max(1))
+            .zip(paths.relays.chunks_mut((SOURCES * each).max(1)))
+            .zip(sources.step_by(SOURCES));
         in_parallel(threads, blocks, |((costs, relays), first)| {
-            let block = costs.len() / per_source;
-            let mut lists: Vec<_> = (0..block).map(|_| Lists::new(self.width)).collect();
-            self.find_singles(first, &mut lists);
-            let mut row = Row::default();
-            let rows = costs
-                .chunks_mut(per_source)
-                .zip(relays.chunks_mut(per_source));
-            for ((source, lists), (costs, relays)) in (first..).zip(&lists).zip(rows) {
-                self.disjoint_row(source, lists, costs, relays, count, &mut row);
+            let mut room = Room::new(self);
+            let mut firsts: Vec<Firsts> = Vec::new();
+            for source in first..first + costs.len() / each {
+                let mut of_source = Firsts::new(self);
+                of_source.find(self, source, &mut room.scratch);
+                firsts.push(of_source);
+            }
+            for group in 0..self.n.div_ceil(GROUP) {
+                for (number, firsts) in firsts.iter().enumerate() {
+                    let source = first + number;
+                    let singles = self.singles(source, group, &mut room.scratch);
+                    let seconds = self.seconds_to(source, group, firsts, &mut room);
+                    for (at, to) in (group * GROUP..self.n).take(GROUP).enumerate() {
+                        let pair = Pair {
+                            source,
+                            to,
+                            firsts,
+                            singles: &singles[at],
+                            seconds: &seconds[at],
+                        };
+                        let at = number * each + to * count;
+                        let place = at..at + count;
+                        self.put(&pair, &mut costs[place.clone()], &mut relays[place]);
+                    }
+                }
             }
         });
         Ok(paths)
@@ -70,7 +111,7 @@ impl Network {
     /// The cheapest path of each pair that shares nothing with the pair's paths in `avoid`, `[from][to][path]`.
     pub(crate) fn best(
         &self,
-        candidates: &Candidates,
+        candidates: &[Candidates],
         avoid: &[Relays],
         threads: usize,
     ) -> Result<Paths, Malformed> {
@@ -80,66 +121,132 @@ impl Network {
             return Err(Malformed("avoid: not [n, n, up to 2]"));
         }
         let mut paths = Paths::absent(pairs);
-        let rows = paths
-            .costs
-            .chunks_mut(self.n.max(1))
-            .zip(paths.relays.chunks_mut(self.n.max(1)));
-        in_parallel(threads, rows.enumerate(), |(source, (costs, relays))| {
-            let mut row = Row::default();
-            let avoided = |to| &avoid[(source * self.n + to) * each..][..each];
-            self.pick_row(source, &candidates.0[source], avoided, &mut row);
-            for (to, (cost, relays)) in costs.iter_mut().zip(relays).enumerate() {
-                store(row.pick(to), cost, relays);
+        self.by_source(&mut paths, candidates, threads, |pair, costs, relays| {
+            let mut taken = Taken::new(self, pair.to);
+            for &path in &avoid[(pair.source * self.n + pair.to) * each..][..each] {
+                taken.avoid(self, path);
             }
+            (costs[0], relays[0]) = self.pick(pair, &taken).told(self);
         });
         Ok(paths)
     }
 
-    pub(crate) fn candidates(&self, threads: usize) -> Candidates {
-        let mut lists: Vec<_> = (0..self.n).map(|_| Lists::new(self.width)).collect();
+    /// Does the work of each pair, with the place of its paths.
+    pub(crate) fn by_source(
+        &self,
+        paths: &mut Paths,
+        candidates: &[Candidates],
+        threads: usize,
+        work: impl Fn(&Pair<'_>, &mut [f32], &mut [Relays]) + Sync,
+    ) {
+        let count = paths.costs.len() / (self.n * self.n).max(1);
+        let each = (self.n * count).max(1);
+        let sources = paths
+            .costs
+            .chunks_mut(SOURCES * each)
+            .zip(paths.relays.chunks_mut(SOURCES * each))
+            .zip(candidates.chunks(SOURCES));
         in_parallel(
             threads,
-            lists.chunks_mut(BLOCK).enumerate(),
-            |(block, lists)| {
-                self.find_singles(block * BLOCK, lists);
+            sources.enumerate(),
+            |(block, ((costs, relays), candidates))| {
+                let mut room = Room::new(self);
+                for group in 0..self.n.div_ceil(GROUP) {
+                    for (number, candidates) in candidates.iter().enumerate() {
+                        let source = block * SOURCES + number;
+                        let seconds = self.seconds_to(source, group, &candidates.firsts, &mut room);
+                        for (at, to) in (group * GROUP..self.n).take(GROUP).enumerate() {
+                            let pair = candidates.pair(source, to, &seconds[at]);
+                            let at = number * each + to * count;
+                            let place = at..at + count;
+                            work(&pair, &mut costs[place.clone()], &mut relays[place]);
+                        }
+                    }
+                }
             },
         );
-        Candidates(lists)
     }
 
-    /// Puts a source's disjoint paths in place, `[to][path]`.
-    pub(crate) fn disjoint_row(
+    /// All pairs' candidates that do not depend on what is avoided.
+    pub(crate) fn candidates(&self, threads: usize) -> Vec<Candidates> {
+        let mut found: Vec<Candidates> = (0..self.n)
+            .map(|_| Candidates {
+                singles: vec![[Entry::NONE; KEPT]; self.n.next_multiple_of(GROUP)],
+                firsts: Firsts::new(self),
+            })
+            .collect();
+        in_parallel(
+            threads,
+            found.chunks_mut(SOURCES).enumerate(),
+            |(block, found)| {
+                let mut scratch = Scratch::default();
+                for group in 0..self.n.div_ceil(GROUP) {
+                    for (source, found) in (block * SOURCES..).zip(&mut *found) {
+                        let singles = self.singles(source, group, &mut scratch);
+                        found.singles[group * GROUP..][..GROUP].copy_from_slice(&singles);
+                    }
+                }
+                for (source, found) in (block * SOURCES..).zip(found) {
+                    found.firsts.find(self, source, &mut scratch);
+                }
+            },
+        );
+        found
+    }
+
+    /// The second relays through which paths to each destination of a group cost least at least.
+    pub(crate) fn seconds_to(
         &self,
         source: usize,
-        lists: &Lists<SINGLES>,
-        costs: &mut [f32],
-        relays: &mut [Relays],
-        count: usize,
-        row: &mut Row,
-    ) {
-        for path in 0..count {
-            let before = &*relays;
-            self.pick_row(
-                source,
-                lists,
-                |to| &before[to * count..to * count + path],
-                row,
+        group: usize,
+        firsts: &Firsts,
+        room: &mut Room,
+    ) -> [Least; GROUP] {
+        let Some(cap) = &self.cap else {
+            return least(
+                firsts.cheapest(),
+                self.last.group(group),
+                None,
+                &mut room.scratch,
             );
-            for to in 0..self.n {
-                let at = to * count + path;
-                store(row.pick(to), &mut costs[at], &mut relays[at]);
-            }
+        };
+        for (number, to) in (group * GROUP..self.n).take(GROUP).enumerate() {
+            let limit = cap.limit[source * self.n + to];
+            room.bounds.fill_row(number, |bounds| {
+                let (last, rest) = (self.last.row(to).straight, cap.last.row(to).straight);
+                firsts.bounds(last, rest, limit, cap.penalty, bounds);
+            });
+        }
+        least(
+            room.zero.row(0),
+            room.bounds.group(0),
+            None,
+            &mut room.scratch,
+        )
+    }
+
+    /// Puts a pair's disjoint paths in place.
+    #[inline]
+    pub(crate) fn put(&self, pair: &Pair<'_>, costs: &mut [f32], relays: &mut [Relays]) {
+        let mut taken = Taken::new(self, pair.to);
+        for (cost, relays) in costs.iter_mut().zip(relays) {
+            let pick = self.pick(pair, &taken);
+            taken.add(&pick);
+            (*cost, *relays) = pick.told(self);
         }
     }
 }
 
-pub(crate) fn store(pick: Pick, cost: &mut f32, relays: &mut Relays) {
-    *cost = if pick.cost == UNREACHABLE {
-        f32::INFINITY
-    } else {
-        pick.cost
-    };
-    *relays = pick.relays;
+impl Candidates {
+    pub(crate) fn pair<'a>(&'a self, source: usize, to: usize, seconds: &'a Least) -> Pair<'a> {
+        Pair {
+            source,
+            to,
+            firsts: &self.firsts,
+            singles: &self.singles[to],
+            seconds,
+        }
+    }
 }
 
 /// Does the work of all items with up to `threads` threads, this one among them.

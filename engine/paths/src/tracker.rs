@@ -1,10 +1,8 @@
 //! Disjoint paths that are kept up to date, one link's change at a time. Pure.
 
-use crate::kernel::below;
-use crate::lists::Lists;
-use crate::network::{LaidOutCap, Network};
-use crate::pick::Row;
-use crate::solve::{Candidates, Paths, store};
+use crate::kernel::GROUP;
+use crate::network::Network;
+use crate::solve::{Candidates, Paths, Room};
 use crate::{AVOID_LIMIT, Malformed, Relays};
 
 /// Paths per pair.
@@ -26,7 +24,7 @@ pub struct Change {
 /// of relays: which ones may be second relays is decided once.
 pub struct Tracker {
     network: Network,
-    candidates: Candidates,
+    candidates: Vec<Candidates>,
     paths: Option<Paths>,
     threads: usize,
 }
@@ -55,8 +53,13 @@ impl Tracker {
     /// A primary and two disjoint back-ups for each pair, `[from][to][path]`.
     pub fn paths(&mut self) -> &Paths {
         let (network, candidates, threads) = (&self.network, &self.candidates, self.threads);
-        self.paths
-            .get_or_insert_with(|| find(network, candidates, threads))
+        self.paths.get_or_insert_with(|| {
+            let mut paths = Paths::absent(network.n * network.n * COUNT);
+            network.by_source(&mut paths, candidates, threads, |pair, costs, relays| {
+                network.put(pair, costs, relays);
+            });
+            paths
+        })
     }
 
     /// Changes one link; returns the pairs (from, to) whose paths, or what these cost, are others now.
@@ -66,114 +69,126 @@ impl Tracker {
             return Err(Malformed("from, to: not a link"));
         }
         self.paths();
-        let relay = |node| self.network.position(node);
-        let (from, to) = (relay(change.from), relay(change.to));
-        let second = to.filter(|&to| to < self.network.second);
-        let before = from.zip(second).map(|at| self.network.middle(at));
-        self.network.change(&change, from, to);
-        let after = from.zip(second).map(|at| self.network.middle(at));
-        self.renew_candidates(&change, from, to);
+        let ends = self.network.ends(&change);
+        let before = self.network.middle_link(&ends);
+        self.network.change(&change, &ends);
+        let after = self.network.middle_link(&ends);
+        let mut room = Room::new(&self.network);
+        self.renew_candidates(&change, &ends, &mut room);
 
         let mut changed = Vec::new();
-        self.renew_row(change.from, &mut changed);
-        for source in (0..n).filter(|&source| source != change.from) {
-            self.renew_pair(source, change.to, &mut changed);
+        for to in 0..n {
+            self.renew(change.from, to, &mut room, &mut changed);
         }
-        // As the middle link of three it matters to a pair that it served, or that it would serve now: in both cases
-        // it costs no more than the last of the pair's paths.
-        if let (Some(from), Some(second), Some(before), Some(after)) = (from, second, before, after)
-        {
-            let mut hit = Vec::new();
-            for source in (0..n).filter(|&source| source != change.from) {
-                let base = self.network.into[source * self.network.relays.len() + from]
-                    + before.min(after);
-                if base.is_finite() {
-                    hit.clear();
-                    below(
-                        base,
-                        self.network.last_row(second),
-                        &self.last_costs(source),
-                        &mut hit,
-                    );
-                    for &destination in &hit {
-                        if destination as usize != change.to {
-                            self.renew_pair(source, destination as usize, &mut changed);
-                        }
-                    }
-                }
+        for source in (0..n).filter(|&source| source != change.from) {
+            self.renew(source, change.to, &mut room, &mut changed);
+        }
+        for (source, to) in self.served(&ends, before, after) {
+            if source != change.from && to != change.to {
+                self.renew(source, to, &mut room, &mut changed);
             }
         }
         Ok(changed)
     }
 
-    /// The costs of a source's last paths and the smallest step above, padded so that the padding is below every sum.
-    fn last_costs(&self, source: usize) -> Vec<f32> {
-        let n = self.network.n;
-        let mut last = vec![f32::NEG_INFINITY; self.network.width];
-        if let Some(paths) = &self.paths {
-            let rows = paths.costs[source * n * COUNT..][..n * COUNT].chunks_exact(COUNT);
-            for (last, costs) in last.iter_mut().zip(rows) {
-                *last = costs[COUNT - 1].next_up();
+    /// The pairs that a link serves as the middle one of three, or would serve: through it a path costs no more than the
+    /// last of the pair's paths.
+    fn served(
+        &self,
+        ends: &Ends,
+        before: Option<Middle>,
+        after: Option<Middle>,
+    ) -> Vec<(usize, usize)> {
+        let (n, network) = (self.network.n, &self.network);
+        let mut served = Vec::new();
+        let (Some(paths), Some(before), Some(after)) = (&self.paths, before, after) else {
+            return served;
+        };
+        let (Some(from), Some(second)) = (ends.from, ends.second) else {
+            return served;
+        };
+        let cost = before.cost.min(after.cost);
+        let reach = before.reach.min(after.reach);
+        let last: Vec<f32> = (0..n).map(|to| network.last.at(to, second)).collect();
+        let cap = network.cap.as_ref().map(|cap| {
+            let rest: Vec<f32> = (0..n).map(|to| cap.last.at(to, second)).collect();
+            (cap, rest)
+        });
+        for source in 0..n {
+            let base = network.into.at(source, from) + cost;
+            if base == f32::INFINITY {
+                continue;
             }
+            let worst = paths.costs[source * n * COUNT..][..n * COUNT].chunks_exact(COUNT);
+            let costs = worst
+                .zip(&last)
+                .map(|(costs, last)| (costs[COUNT - 1], base + last));
+            let Some((cap, rest)) = &cap else {
+                served.extend(
+                    costs
+                        .enumerate()
+                        .filter(|(_, (worst, cost))| cost <= worst && cost.is_finite())
+                        .map(|(to, _)| (source, to)),
+                );
+                continue;
+            };
+            let reach = cap.to.at(source, from) + reach;
+            let limits = &cap.limit[source * n..][..n];
+            let found = costs.zip(rest).zip(limits).enumerate();
+            served.extend(
+                found
+                    .filter(|(_, (((worst, cost), rest), limit))| {
+                        let over = reach + **rest > **limit;
+                        let cost = cost + if over { cap.penalty } else { 0.0 };
+                        cost <= *worst && cost.is_finite()
+                    })
+                    .map(|(to, _)| (source, to)),
+            );
         }
-        last
+        served
     }
 
-    fn renew_candidates(&mut self, change: &Change, from: Option<usize>, to: Option<usize>) {
-        let network = &mut self.network;
-        if to.is_some() {
-            let lists = &mut self.candidates.0[change.from];
-            lists.clear();
-            network.find_singles(change.from, std::slice::from_mut(lists));
-            let mut firsts = std::mem::replace(&mut network.firsts[change.from], Lists::new(0));
-            network.find_firsts_of(change.from, &mut firsts);
-            network.firsts[change.from] = firsts;
+    fn renew_candidates(&mut self, change: &Change, ends: &Ends, room: &mut Room) {
+        let network = &self.network;
+        if ends.to.is_some() {
+            let candidates = &mut self.candidates[change.from];
+            for group in 0..network.n.div_ceil(GROUP) {
+                let found = network.singles(change.from, group, &mut room.scratch);
+                candidates.singles[group * GROUP..][..GROUP].copy_from_slice(&found);
+            }
+            candidates
+                .firsts
+                .find(network, change.from, &mut room.scratch);
         }
-        if from.is_none() {
+        if ends.from.is_none() {
             return;
         }
-        for source in 0..network.n {
-            network.find_singles_to(change.to, source, &mut self.candidates.0[source]);
-        }
-        if let Some(second) = to.filter(|&to| to < network.second) {
-            for source in (0..network.n).filter(|&source| source != change.to) {
-                let mut firsts = std::mem::replace(&mut network.firsts[source], Lists::new(0));
-                network.find_firsts_to(second, source, &mut firsts);
-                network.firsts[source] = firsts;
+        for (source, candidates) in self.candidates.iter_mut().enumerate() {
+            let group = change.to / GROUP;
+            let found = network.singles(source, group, &mut room.scratch);
+            candidates.singles[group * GROUP..][..GROUP].copy_from_slice(&found);
+            if let Some(second) = ends.second {
+                let group = second / GROUP;
+                candidates
+                    .firsts
+                    .find_group(network, source, group, &mut room.scratch);
             }
         }
     }
 
-    fn renew_row(&mut self, source: usize, changed: &mut Vec<(u16, u16)>) {
+    /// Finds a pair's paths anew.
+    fn renew(&mut self, source: usize, to: usize, room: &mut Room, changed: &mut Vec<(u16, u16)>) {
         let Some(paths) = &mut self.paths else { return };
-        let each = self.network.n * COUNT;
-        let costs = &mut paths.costs[source * each..][..each];
-        let relays = &mut paths.relays[source * each..][..each];
-        let before = (costs.to_vec(), relays.to_vec());
-        let lists = &self.candidates.0[source];
-        self.network
-            .disjoint_row(source, lists, costs, relays, COUNT, &mut Row::default());
-        for to in 0..self.network.n {
-            let at = to * COUNT..(to + 1) * COUNT;
-            if costs[at.clone()] != before.0[at.clone()] || relays[at.clone()] != before.1[at] {
-                changed.push((source as u16, to as u16));
-            }
-        }
-    }
-
-    fn renew_pair(&mut self, source: usize, to: usize, changed: &mut Vec<(u16, u16)>) {
-        let Some(paths) = &mut self.paths else { return };
+        let candidates = &self.candidates[source];
+        let seconds = self
+            .network
+            .seconds_to(source, to / GROUP, &candidates.firsts, room);
+        let pair = candidates.pair(source, to, &seconds[to % GROUP]);
+        let (mut new_costs, mut new_relays) = ([0.0; COUNT], [Relays::default(); COUNT]);
+        self.network.put(&pair, &mut new_costs, &mut new_relays);
         let at = (source * self.network.n + to) * COUNT;
         let costs = &mut paths.costs[at..at + COUNT];
         let relays = &mut paths.relays[at..at + COUNT];
-        let (mut new_costs, mut new_relays) = ([0.0; COUNT], [Relays::default(); COUNT]);
-        for path in 0..COUNT {
-            let lists = &self.candidates.0[source];
-            let pick = self
-                .network
-                .pick_pair(source, to, lists, &new_relays[..path]);
-            store(pick, &mut new_costs[path], &mut new_relays[path]);
-        }
         if *costs != new_costs || *relays != new_relays {
             costs.copy_from_slice(&new_costs);
             relays.copy_from_slice(&new_relays);
@@ -182,97 +197,75 @@ impl Tracker {
     }
 }
 
-impl Network {
-    /// What it costs between a first and a second relay, by position, and through the second.
-    fn middle(&self, (first, second): (usize, usize)) -> f32 {
-        self.middle.at(first, second)
-    }
-
-    /// Puts a link's new costs everywhere they stand; `from` and `to` are its ends' positions among the relays.
-    fn change(&mut self, change: &Change, from: Option<usize>, to: Option<usize>) {
-        let (n, k) = (self.n, self.relays.len());
-        self.direct[change.from * n + change.to] = change.direct;
-        if let Some(from) = from {
-            self.out.set(from, change.to, change.link);
-            if from < self.second {
-                self.last[from * self.width + change.to] = change.link;
-            }
-        }
-        if let Some(to) = to {
-            let cost = change.link + self.passage[to];
-            self.into[change.from * k + to] = cost;
-            if let Some(from) = from
-                && to < self.second
-            {
-                self.middle.set(from, to, cost);
-            }
-        }
-        if let Some(mut cap) = self.cap.take() {
-            self.change_rtt(change, from, to, &mut cap);
-            self.cap = Some(cap);
-        }
-    }
-
-    fn change_rtt(
-        &self,
-        change: &Change,
-        from: Option<usize>,
-        to: Option<usize>,
-        cap: &mut LaidOutCap,
-    ) {
-        cap.rtt[change.from * self.n + change.to] = change.rtt;
-        if let Some(from) = from {
-            cap.out.set(from, change.to, change.rtt);
-            if let Some(to) = to.filter(|&to| to < self.second) {
-                cap.to_second[from * self.second + to] = change.rtt + cap.per_relay;
-                for source in 0..self.n {
-                    self.find_nearest(source, cap);
-                }
-                return;
-            }
-        }
-        self.find_nearest(change.from, cap);
-    }
-
-    /// Finds the single relays of one pair anew.
-    fn find_singles_to<const K: usize>(&self, to: usize, source: usize, lists: &mut Lists<K>) {
-        lists.clear_lane(to);
-        let k = self.relays.len();
-        for (relay, &id) in self.relays.iter().enumerate() {
-            let mut cost = self.into[source * k + relay] + self.out.at(relay, to);
-            if let Some(cap) = &self.cap {
-                let rtt = cap.rtt[source * self.n + usize::from(id)]
-                    + cap.per_relay
-                    + cap.out.at(relay, to);
-                if rtt > cap.limit[source * self.width + to] {
-                    cost += cap.penalty;
-                }
-            }
-            lists.insert(to, cost, id);
-        }
-    }
-
-    /// Finds the first relays of one source to one second relay anew.
-    fn find_firsts_to<const K: usize>(&self, second: usize, source: usize, lists: &mut Lists<K>) {
-        lists.clear_lane(second);
-        let k = self.relays.len();
-        for (relay, &id) in self.relays.iter().enumerate() {
-            let cost = self.into[source * k + relay] + self.middle.at(relay, second);
-            lists.insert(second, cost, id);
-        }
-    }
+/// What a link's ends are: positions among relays, and the second relay that it leads to.
+struct Ends {
+    from: Option<usize>,
+    to: Option<usize>,
+    second: Option<usize>,
 }
 
-fn find(network: &Network, candidates: &Candidates, threads: usize) -> Paths {
-    let each = network.n * COUNT;
-    let mut paths = Paths::absent(network.n * each);
-    let rows = paths
-        .costs
-        .chunks_mut(each.max(1))
-        .zip(paths.relays.chunks_mut(each.max(1)));
-    let rows = rows.zip(&candidates.0).enumerate();
-    crate::solve::in_parallel(threads, rows, |(source, ((costs, relays), lists))| {
-        network.disjoint_row(source, lists, costs, relays, COUNT, &mut Row::default());
-    });
-    paths
+/// A link between a first and a second relay, and through the second.
+#[derive(Clone, Copy)]
+struct Middle {
+    cost: f32,
+    reach: f32,
+}
+
+impl Network {
+    fn ends(&self, change: &Change) -> Ends {
+        let to = self.position(change.to);
+        let second = |to: usize| self.seconds.iter().position(|&at| usize::from(at) == to);
+        Ends {
+            from: self.position(change.from),
+            to,
+            second: to.and_then(second),
+        }
+    }
+
+    fn middle_link(&self, ends: &Ends) -> Option<Middle> {
+        let (from, second) = (ends.from?, ends.second?);
+        Some(Middle {
+            cost: self.middle.at(second, from),
+            reach: self
+                .cap
+                .as_ref()
+                .map_or(0.0, |cap| cap.middle.at(second, from)),
+        })
+    }
+
+    /// Puts a link's new costs everywhere they stand.
+    fn change(&mut self, change: &Change, ends: &Ends) {
+        let at = change.from * self.n + change.to;
+        self.direct[at] = change.direct;
+        let as_second = |at: usize| self.seconds.iter().position(|&id| usize::from(id) == at);
+        let from_second = ends.from.and_then(as_second);
+        if let Some(from) = ends.from {
+            self.out.set(change.to, from, change.link);
+            if let Some(second) = from_second {
+                self.last.set(change.to, second, change.link);
+            }
+        }
+        if let Some(to) = ends.to {
+            let through = change.link + self.passage[to];
+            self.into.set(change.from, to, through);
+            if let (Some(from), Some(second)) = (ends.from, ends.second) {
+                self.middle.set(second, from, through);
+            }
+        }
+        let Some(cap) = &mut self.cap else { return };
+        cap.rtt[at] = change.rtt;
+        if let Some(from) = ends.from {
+            cap.out.set(change.to, from, change.rtt);
+            if let Some(second) = from_second {
+                cap.last.set(change.to, second, change.rtt);
+            }
+        }
+        if let Some(to) = ends.to {
+            let through = change.rtt + cap.per_relay;
+            cap.to.set(change.from, to, through);
+            if let (Some(from), Some(second)) = (ends.from, ends.second) {
+                cap.middle.set(second, from, through);
+            }
+        }
+    }
 }

@@ -89,8 +89,8 @@ impl PathSearch {
     /// The nodes that may be second relays, most useful first.
     fn second_relays(&self, py: Python<'_>) -> Vec<u16> {
         py.detach(|| match &*self.locked() {
-            State::Plain(network) => network.second_relays().to_vec(),
-            State::Tracked(tracker) => tracker.network().second_relays().to_vec(),
+            State::Plain(network) => network.second_relays(),
+            State::Tracked(tracker) => tracker.network().second_relays(),
             State::Nothing => Vec::new(),
         })
     }

@@ -1,80 +1,187 @@
-//! The two loops that cost time: offer all relays to the lists of a tile's lanes, and find the few lanes of a row where
-//! a sum is below a limit.
+//! The loop that costs time: of the sums of two rows, the least few and where they stand.
 //!
 //! Here in plain Rust, in `avx2` for CPUs that have it. Both give the same bits. Pure.
 
-use crate::lists::Lists;
+use crate::UNREACHABLE;
+use crate::rows::{Group, Row};
 
 #[cfg(target_arch = "x86_64")]
 mod avx2;
 
-/// What is looked at in one go. Rows are padded to a multiple of this, with infinity.
-pub(crate) const LANES: usize = 16;
+/// Floats in a vector.
+pub(crate) const LANES: usize = 8;
 
-/// Relays that are offered to the lanes of a tile: `bases` is what it costs to get to each, `tile` what from there on.
-#[derive(Clone, Copy)]
-pub(crate) struct Offers<'a> {
-    pub(crate) ids: &'a [u16],
-    pub(crate) bases: &'a [f32],
-    pub(crate) tile: &'a [[f32; LANES]],
-}
+/// Columns of rows are padded to a multiple of this: a square of vectors.
+pub(crate) const BLOCK: usize = LANES * LANES;
 
-/// The same of the RTT, with each lane's limit, above which a path costs `penalty` more.
+/// So many rows are taken together.
+pub(crate) const GROUP: usize = LANES;
+
+/// How many are found of each row.
+pub(crate) const KEPT: usize = 4;
+
+/// A column and its sum in one number, in the order of sums and then of columns.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Entry(u64);
+
+/// The least entries, the least first; [`Entry::NONE`] where there are no more.
+pub(crate) type Least = [Entry; KEPT];
+
+/// A second sum and a limit for each row of a group: where it is above, the first one is `penalty` more.
 #[derive(Clone, Copy)]
-pub(crate) struct CappedOffers<'a> {
-    pub(crate) bases: &'a [f32],
-    pub(crate) tile: &'a [[f32; LANES]],
-    pub(crate) limits: &'a [f32; LANES],
+pub(crate) struct Limited<'a> {
+    pub(crate) base: Row<'a>,
+    pub(crate) group: Group<'a>,
+    pub(crate) limits: [f32; GROUP],
     pub(crate) penalty: f32,
 }
 
-/// Puts the relays into the lists of the lanes from `start` on where they belong among the best.
-#[inline]
-pub(crate) fn offer<const K: usize>(
-    lists: &mut Lists<K>,
-    start: usize,
-    offers: Offers<'_>,
-    cap: Option<CappedOffers<'_>>,
-) {
-    #[cfg(target_arch = "x86_64")]
-    if avx2::offer_if_detected(lists, start, offers, cap) {
-        return;
-    }
-    plain_offer(lists, start, offers, cap);
+/// How many lists of first relays there are to each second one, where there is a cap.
+pub(crate) const LEVELS: usize = 7;
+
+/// Rows by second relay: for each level the RTT that it reaches, and the cost of the cheapest first relay within it.
+/// The last level has no limit.
+pub(crate) struct Reaches<'a> {
+    pub(crate) limits: [&'a [f32]; LEVELS],
+    pub(crate) costs: [&'a [f32]; LEVELS],
+    pub(crate) nearest: &'a [f32],
 }
 
-/// Appends to `found` the lanes where `base + row < limit`.
-#[inline]
-pub(crate) fn below(base: f32, row: &[f32], limit: &[f32], found: &mut Vec<u32>) {
-    #[cfg(target_arch = "x86_64")]
-    if avx2::below_if_detected(base, row, limit, found) {
-        return;
-    }
-    plain_below(base, row, limit, found);
+/// Room to work in.
+#[derive(Default)]
+pub(crate) struct Scratch {
+    minima: Vec<[f32; LANES]>,
 }
 
-fn plain_offer<const K: usize>(
-    lists: &mut Lists<K>,
-    start: usize,
-    offers: Offers<'_>,
-    cap: Option<CappedOffers<'_>>,
-) {
-    let relays = offers.ids.iter().zip(offers.bases).zip(offers.tile);
-    for (relay, ((&id, &base), costs)) in relays.enumerate() {
-        for (lane, cost) in costs.iter().enumerate() {
-            let over =
-                cap.filter(|cap| cap.bases[relay] + cap.tile[relay][lane] > cap.limits[lane]);
-            let cost = base + cost + over.map_or(0.0, |cap| cap.penalty);
-            lists.insert(start + lane, cost, id);
+impl Entry {
+    pub(crate) const NONE: Self = Self(u64::MAX);
+
+    #[inline(always)]
+    pub(crate) fn new(sum: f32, column: usize) -> Self {
+        Self(u64::from(sum.to_bits()) << 32 | column as u64)
+    }
+
+    pub(crate) fn some(self) -> Option<Self> {
+        Some(self).filter(|&entry| entry != Self::NONE)
+    }
+
+    #[inline(always)]
+    pub(crate) fn sum(self) -> f32 {
+        f32::from_bits((self.0 >> 32) as u32)
+    }
+
+    #[inline(always)]
+    pub(crate) fn column(self) -> usize {
+        self.0 as u32 as usize
+    }
+}
+
+/// For each row of the group the least sums with the base, none of them infinite.
+#[inline]
+pub(crate) fn least(
+    base: Row<'_>,
+    group: Group<'_>,
+    limited: Option<&Limited<'_>>,
+    scratch: &mut Scratch,
+) -> [Least; GROUP] {
+    #[cfg(target_arch = "x86_64")]
+    if let Some(found) = avx2::least_if_detected(base, group, limited, scratch) {
+        return found;
+    }
+    plain_least(base, group, limited)
+}
+
+fn plain_least(base: Row<'_>, group: Group<'_>, limited: Option<&Limited<'_>>) -> [Least; GROUP] {
+    let mut found = [[Entry::NONE; KEPT]; GROUP];
+    for (number, found) in found.iter_mut().enumerate() {
+        let row = &group.straight[number * group.stride..];
+        for (column, (base, cost)) in base.straight.iter().zip(row).enumerate() {
+            let over = limited.filter(|limited| {
+                let at = number * group.stride + column;
+                let second = limited.base.straight[column] + limited.group.straight[at];
+                second > limited.limits[number]
+            });
+            let sum = base + cost + over.map_or(0.0, |limited| limited.penalty);
+            if sum <= found[KEPT - 1].sum_or_limit() {
+                insert(found, Entry::new(sum, column));
+            }
+        }
+    }
+    found
+}
+
+impl Entry {
+    #[inline(always)]
+    fn sum_or_limit(self) -> f32 {
+        if self == Self::NONE {
+            UNREACHABLE
+        } else {
+            self.sum()
         }
     }
 }
 
-fn plain_below(base: f32, row: &[f32], limit: &[f32], found: &mut Vec<u32>) {
-    for (lane, (cost, limit)) in row.iter().zip(limit).enumerate() {
-        if base + cost < *limit {
-            found.push(lane as u32);
+/// What a path through each second relay costs at least: see `Firsts::bounds`.
+#[inline]
+pub(crate) fn within_reach(
+    reaches: &Reaches<'_>,
+    last: &[f32],
+    rest: &[f32],
+    limit: f32,
+    penalty: f32,
+    bounds: &mut [f32],
+) {
+    #[cfg(target_arch = "x86_64")]
+    if avx2::within_reach_if_detected(reaches, last, rest, limit, penalty, bounds) {
+        return;
+    }
+    plain_within_reach(reaches, last, rest, limit, penalty, bounds);
+}
+
+#[inline(always)]
+fn plain_within_reach(
+    reaches: &Reaches<'_>,
+    last: &[f32],
+    rest: &[f32],
+    limit: f32,
+    penalty: f32,
+    bounds: &mut [f32],
+) {
+    let limits = reaches.limits.map(|row| row.as_chunks::<LANES>().0);
+    let costs = reaches.costs.map(|row| row.as_chunks::<LANES>().0);
+    let nearest = reaches.nearest.as_chunks::<LANES>().0;
+    let (last, rest) = (last.as_chunks::<LANES>().0, rest.as_chunks::<LANES>().0);
+    for (at, bounds) in bounds.as_chunks_mut::<LANES>().0.iter_mut().enumerate() {
+        let any = costs[LEVELS - 1][at];
+        let mut cost = any;
+        for level in (0..LEVELS - 1).rev() {
+            for lane in 0..LANES {
+                let enough = limits[level][at][lane] + rest[at][lane] > limit;
+                cost[lane] = if enough {
+                    costs[level][at][lane]
+                } else {
+                    cost[lane]
+                };
+            }
         }
+        for lane in 0..LANES {
+            let never = nearest[at][lane] + rest[at][lane] > limit;
+            let cost = if never { f32::INFINITY } else { cost[lane] };
+            let (within, over) = (
+                cost + last[at][lane],
+                (any[lane] + last[at][lane]) + penalty,
+            );
+            bounds[lane] = if over < within { over } else { within };
+        }
+    }
+}
+
+#[inline(always)]
+fn insert(least: &mut Least, mut entry: Entry) {
+    for place in least {
+        let (lower, higher) = (entry.min(*place), entry.max(*place));
+        *place = lower;
+        entry = higher;
     }
 }
 
@@ -83,59 +190,81 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::rows::Rows;
 
-    const WIDTH: usize = 2 * LANES;
-
-    /// Small whole numbers, so that there are ties; now and then infinite, or none.
+    /// Small whole numbers, so that there are ties; now and then infinite.
     fn cost() -> impl Strategy<Value = f32> {
-        prop_oneof![8 => (0_u8..9).prop_map(f32::from), 1 => Just(f32::INFINITY), 1 => Just(f32::NAN)]
+        prop_oneof![8 => (0_u8..9).prop_map(f32::from), 1 => 0.0_f32..50.0, 1 => Just(f32::INFINITY)]
     }
 
-    fn tile() -> impl Strategy<Value = Vec<[f32; LANES]>> {
-        prop::collection::vec(prop::collection::vec(cost(), LANES), 20).prop_map(|rows| {
-            rows.iter()
-                .map(|row| std::array::from_fn(|lane| row[lane]))
-                .collect()
-        })
+    fn matrix(columns: usize) -> impl Strategy<Value = Vec<Vec<f32>>> {
+        prop::collection::vec(prop::collection::vec(cost(), columns), GROUP + 1)
     }
 
-    fn content(lists: &Lists<3>) -> Vec<(f32, u16)> {
-        (0..WIDTH).flat_map(|lane| lists.lane(lane)).collect()
+    /// A base, and a group of rows.
+    fn laid_out(matrix: &[Vec<f32>]) -> (Rows, Rows) {
+        let columns = matrix[0].len();
+        let (mut base, mut group) = (Rows::new(1, columns), Rows::new(GROUP, columns));
+        base.set_row(0, matrix[GROUP].iter().copied());
+        for (row, costs) in matrix[..GROUP].iter().enumerate() {
+            group.set_row(row, costs.iter().copied());
+        }
+        (base, group)
+    }
+
+    fn matrices() -> impl Strategy<Value = (Vec<Vec<f32>>, Vec<Vec<f32>>)> {
+        // More than 512 columns are looked at in two goes.
+        let columns = prop_oneof![3 => 1_usize..150, 1 => 500_usize..600];
+        columns.prop_flat_map(|columns| (matrix(columns), matrix(columns)))
     }
 
     proptest! {
+        #![proptest_config(ProptestConfig { cases: 64, failure_persistence: None, ..ProptestConfig::default() })]
+
         #[test]
-        fn what_this_cpu_does_is_what_plain_rust_does(
-            tile in tile(),
-            rtts in tile(),
-            bases in prop::collection::vec(cost(), 20),
-            capped: bool,
-        ) {
-            let ids: Vec<u16> = (0..20).map(|relay| relay * 7 % 20).collect();
-            let (mut here, mut plain) = (Lists::<3>::new(WIDTH), Lists::<3>::new(WIDTH));
-            let offers = Offers { ids: &ids, bases: &bases, tile: &tile };
-            let capped = capped.then_some(CappedOffers { bases: &bases, tile: &rtts, limits: &rtts[0], penalty: 5.0 });
-            offer(&mut here, LANES, offers, capped);
-            plain_offer(&mut plain, LANES, offers, capped);
-            prop_assert_eq!(content(&here), content(&plain));
-            let (mut found, mut expected) = (Vec::new(), Vec::new());
-            below(1.0, tile.as_flattened(), rtts.as_flattened(), &mut found);
-            plain_below(1.0, tile.as_flattened(), rtts.as_flattened(), &mut expected);
-            prop_assert_eq!(found, expected);
+        fn what_this_cpu_finds_is_what_plain_rust_finds((costs, rtts) in matrices(), capped: bool) {
+            let ((base, group), (rtt_base, rtt_group)) = (laid_out(&costs), laid_out(&rtts));
+            let limited = Limited {
+                base: rtt_base.row(0),
+                group: rtt_group.group(0),
+                limits: std::array::from_fn(|row| row as f32),
+                penalty: 5.0,
+            };
+            let limited = capped.then_some(&limited);
+            let mut scratch = Scratch::default();
+            let here = least(base.row(0), group.group(0), limited, &mut scratch);
+            prop_assert_eq!(here, plain_least(base.row(0), group.group(0), limited));
         }
 
         #[test]
-        fn lists_hold_the_cheapest_of_what_was_offered(tile in tile()) {
-            let mut lists = Lists::<3>::new(WIDTH);
-            let ids: Vec<u16> = (0..20).collect();
-            offer(&mut lists, 0, Offers { ids: &ids, bases: &[0.5; 20], tile: &tile }, None);
-            for lane in 0..LANES {
-                let mut all: Vec<(f32, u16)> = (0..).zip(&tile).map(|(id, row)| (0.5 + row[lane], id)).collect();
-                all.retain(|(cost, _)| cost.is_finite());
-                all.sort_by(|a, b| a.0.total_cmp(&b.0).then(a.1.cmp(&b.1)));
-                all.truncate(3);
-                prop_assert_eq!(lists.lane(lane).collect::<Vec<_>>(), all);
+        fn the_least_are_the_first_in_order((costs, _) in matrices()) {
+            let (base, group) = laid_out(&costs);
+            let found = least(base.row(0), group.group(0), None, &mut Scratch::default());
+            for (row, found) in found.iter().enumerate() {
+                let sums = costs[GROUP].iter().zip(&costs[row]).map(|(base, cost)| base + cost);
+                let sums = sums.enumerate().filter(|(_, sum)| sum.is_finite());
+                let mut sums: Vec<(f32, usize)> = sums.map(|(column, sum)| (sum, column)).collect();
+                sums.sort_by(|a, b| a.0.total_cmp(&b.0).then(a.1.cmp(&b.1)));
+                sums.truncate(KEPT);
+                let found: Vec<_> = found.iter().filter_map(|entry| entry.some()).collect();
+                prop_assert_eq!(found.iter().map(|e| (e.sum(), e.column())).collect::<Vec<_>>(), sums);
             }
+        }
+
+        #[test]
+        fn bounds_by_reach_are_those_of_plain_rust((costs, rtts) in matrices(), limit in 0.0_f32..20.0) {
+            let ((last, levels), (rest, reach)) = (laid_out(&costs), laid_out(&rtts));
+            let reaches = Reaches {
+                limits: std::array::from_fn(|level| reach.row(level).straight),
+                costs: std::array::from_fn(|level| levels.row(level).straight),
+                nearest: reach.row(LEVELS).straight,
+            };
+            let width = last.width();
+            let (mut here, mut plain) = (vec![0.0; width], vec![0.0; width]);
+            let (last, rest) = (last.row(0).straight, rest.row(0).straight);
+            within_reach(&reaches, last, rest, limit, 5.0, &mut here);
+            plain_within_reach(&reaches, last, rest, limit, 5.0, &mut plain);
+            prop_assert_eq!(here, plain);
         }
     }
 }
