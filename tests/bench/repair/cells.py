@@ -26,6 +26,11 @@ PROFILES = {
     "5 % in 3 ms outages": Loss(0.05, 3),
     "2 % in 8 ms outages": Loss(0.02, 8),
 }
+CONGESTED = "congested 20 Mbit/s"
+RATE_BPS = 20_000_000
+BESIDE = Traffic(0.4)
+"""What else wants to pass the bottleneck: 2500 packets a second, more than it carries."""
+CONGESTED_SECONDS = 30.0
 STREAMS = {
     "udp-1000pps": Traffic(1.0),
     "voice": Traffic(20.0),
@@ -61,8 +66,19 @@ class Cell:
         service = msgspec.structs.replace(protect(found), deadline_ms=self.deadline_ms)
         return service if self.cap is None else msgspec.structs.replace(service, repair_cap_ratio=self.cap)
 
+    @property
+    def congested(self) -> bool:
+        return self.profile == CONGESTED
+
+    def hop(self) -> Hop:
+        if self.congested:
+            return Hop(self.rtt_ms, Loss(), RATE_BPS)
+        return Hop(self.rtt_ms, PROFILES[self.profile])
+
     def seconds(self) -> float:
         """How long the stream has to last for its packets."""
+        if self.congested:
+            return CONGESTED_SECONDS
         traffic = STREAMS[self.stream]
         mean = (traffic.burst + max(traffic.burst, traffic.burst_max)) / 2
         return max(5.0, self.packets / mean * traffic.interval_ms / 1000)
@@ -88,7 +104,7 @@ def matrix(packets: int) -> list[Cell]:
     """Every profile, round trip, deadline and stream."""
     cells = [
         Cell(profile, rtt, deadline, stream, packets, "realtime" if stream == "voice" else "interactive")
-        for profile in PROFILES
+        for profile in (*PROFILES, CONGESTED)
         for rtt in RTTS_MS
         for stream in STREAMS
         for deadline in (*DEADLINES_MS, *([VOICE_DEADLINE_MS] if stream == "voice" else []))
@@ -100,11 +116,13 @@ def matrix(packets: int) -> list[Cell]:
 def measure(cell: Cell, seed: int) -> list[dict[str, Any]]:
     """Run a cell; a row for it, and one for the same stream without repair."""
     service, traffic = cell.service(), STREAMS[cell.stream]
-    hops = (Hop(cell.rtt_ms, PROFILES[cell.profile]),) * cell.hops
-    plain = (
-        Line(seed, hops, without_repair(service)).start(traffic, cell.deadline_ms, BASELINE_SECONDS).account()
-    )
-    ours = Line(seed, hops, service).start(traffic, cell.deadline_ms, cell.seconds()).account()
+    hops = (cell.hop(),) * cell.hops
+    beside = BESIDE if cell.congested else None
+    without = Line(seed, hops, without_repair(service))
+    plain = without.start(traffic, cell.deadline_ms, BASELINE_SECONDS, beside).account()
+    ours = Line(seed, hops, service).start(traffic, cell.deadline_ms, cell.seconds(), beside).account()
+    # On a full wire it is all traffic that repair's bytes are beyond.
+    packets = 1 + cell.seconds() * 1000 / BESIDE.interval_ms / ours.sent if beside else 1.0
     name = {
         "profile": cell.profile,
         "rtt_ms": cell.rtt_ms,
@@ -113,13 +131,15 @@ def measure(cell: Cell, seed: int) -> list[dict[str, Any]]:
     }
     cap = {} if cell.cap is None else {"cap": cell.cap}
     return [
-        {**name, "system": "overlayd", **cap, **figures(ours, plain, cell.hops)},
-        {**name, "system": "plain", **cap, **figures(plain, plain, cell.hops)},
+        {**name, "system": "overlayd", **cap, **figures(ours, plain, cell.hops, packets)},
+        {**name, "system": "plain", **cap, **figures(plain, plain, cell.hops, packets)},
     ]
 
 
-def figures(account: Account, plain: Account, hops: int) -> dict[str, Any]:
-    """What a run came to, beside one without repair."""
+def figures(account: Account, plain: Account, hops: int, packets: float = 1.0) -> dict[str, Any]:
+    """What a run came to, beside one without repair, for so many ``packets`` of all traffic for one of the
+    stream's.
+    """
     if account.altered or account.duplicated:
         raise AssertionError(f"a delivered packet was altered or delivered twice: {account}")
     beyond = account.wire_bytes / account.sent - plain.wire_bytes / plain.sent
@@ -127,7 +147,7 @@ def figures(account: Account, plain: Account, hops: int) -> dict[str, Any]:
         "sent": account.sent,
         "residual_loss_pct": 100 * account.lost / account.sent,
         "residual_upper95_pct": 100 * upper95(account.lost, account.sent),
-        "wire_overhead_pct": 100 * beyond / stream_bytes(hops),
+        "wire_overhead_pct": 100 * beyond / (packets * stream_bytes(hops)),
         "added_ms_p50": account.added_ms_p50,
         "added_ms_p99": account.added_ms_p99,
     }

@@ -17,6 +17,7 @@ from overlayd.protocol import engine
 SECOND_NS = 1_000_000_000
 MS_NS = 1_000_000
 PAYLOAD_BYTES = 1000
+QUEUE_MS = 200
 _STEP_NS = 10 * SECOND_NS
 _SETTLE_NS = 5 * SECOND_NS
 """So long the stream has gone when counting begins: estimates are there."""
@@ -49,8 +50,21 @@ class Loss:
 
 @dataclass(frozen=True, slots=True)
 class Hop:
+    """``rate_bps`` is that of a bottleneck, whose queue makes packets wait `QUEUE_MS` at most; None: none."""
+
     rtt_ms: float
     loss: Loss
+    rate_bps: int | None = None
+
+    def document(self) -> str:
+        """Either direction, as the link model wants it."""
+        settings: dict[str, Any] = {
+            "delay_ns": round(self.rtt_ms * MS_NS / 2),
+            "loss": self.loss.document(),
+        }
+        if self.rate_bps is not None:
+            settings |= {"rate_bps": self.rate_bps, "queue_bytes": self.rate_bps * QUEUE_MS // 8000}
+        return json.dumps(settings)
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,11 +130,9 @@ class Line:
 
     def set_wire(self, pair: tuple[int, int], hop: Hop) -> None:
         """Change what lies between two hosts, both ways."""
-        delay_ns = round(hop.rtt_ms * MS_NS / 2)
-        settings = json.dumps({"delay_ns": delay_ns, "loss": hop.loss.document()})
         a, b = pair
-        self._world.set_wire(_endpoint(a), _endpoint(b), settings)
-        self._world.set_wire(_endpoint(b), _endpoint(a), settings)
+        self._world.set_wire(_endpoint(a), _endpoint(b), hop.document())
+        self._world.set_wire(_endpoint(b), _endpoint(a), hop.document())
 
     def _way_ns(self) -> int:
         """One-way delay of the first path."""
@@ -128,16 +140,18 @@ class Line:
         steps = zip((0, *path), path, strict=False)
         return round(sum(wires[pair].rtt_ms for pair in steps) * MS_NS / 2)
 
-    def start(self, traffic: Traffic, deadline_ms: float, seconds: float) -> "Flow":
-        """Begin a stream that ends ``seconds`` after estimates have settled."""
+    def start(
+        self, traffic: Traffic, deadline_ms: float, seconds: float, beside: Traffic | None = None
+    ) -> "Flow":
+        """Begin a stream that ends ``seconds`` after estimates have settled, and one ``beside`` it."""
         start_ns = self._world.now_ns() + SECOND_NS
         way_ns = self._way_ns()
         stop_ns = start_ns + _SETTLE_NS + round(seconds * SECOND_NS)
         stream = {
             "from": 0,
             "to": self._hosts - 1,
-            "source": _address(0),
-            "destination": _address(self._hosts - 1),
+            "source": _addresses(0)[0],
+            "destination": _addresses(self._hosts - 1)[0],
             "interval_ns": round(traffic.interval_ms * MS_NS),
             "burst": traffic.burst,
             "burst_max": traffic.burst_max,
@@ -147,6 +161,11 @@ class Line:
             "late_after_ns": way_ns + round(deadline_ms * MS_NS),
         }
         number = self._world.add_stream(json.dumps(stream))
+        if beside is not None:
+            other = {"interval_ns": round(beside.interval_ms * MS_NS), "burst": beside.burst, "burst_max": 0}
+            # Of other addresses: another flow, in another of the places that a queue has for flows.
+            other |= {"source": _addresses(0)[1], "destination": _addresses(self._hosts - 1)[1]}
+            self._world.add_stream(json.dumps(stream | other))
         self.run_until(start_ns + _SETTLE_NS)
         return Flow(self, number, way_ns, stop_ns)
 
@@ -245,11 +264,9 @@ def _snapshot(
         generation=1,
         route_generation=1,
         network=engine.Network(1, "aes256-gcm", f"{7:064x}"),
-        node=engine.Local(host + 1, f"host{host}", (_address(host),), (f"{_address(host)}/32",), True),
+        node=engine.Local(host + 1, f"host{host}", _addresses(host), _prefixes(host), True),
         peers=tuple(
-            engine.Peer(
-                other + 1, f"host{other}", public_key(_key(other)).hex(), (f"{_address(other)}/32",), True
-            )
+            engine.Peer(other + 1, f"host{other}", public_key(_key(other)).hex(), _prefixes(other), True)
             for other in range(hosts)
             if other != host
         ),
@@ -270,5 +287,9 @@ def _endpoint(host: int) -> str:
     return f"192.0.2.{host + 1}:4500"
 
 
-def _address(host: int) -> str:
-    return f"10.9.0.{host + 1}"
+def _addresses(host: int) -> tuple[str, str]:
+    return f"10.9.0.{host + 1}", f"10.9.7.{host + 1}"
+
+
+def _prefixes(host: int) -> tuple[str, ...]:
+    return tuple(f"{address}/32" for address in _addresses(host))

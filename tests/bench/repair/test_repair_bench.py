@@ -36,6 +36,13 @@ def test_a_lossy_hop_is_repaired_within_its_bounds(profile: str) -> None:
     assert row["added_ms_p99"] <= 40 + bounds.P99_BEYOND_RTT_MS
 
 
+def test_nothing_is_added_to_a_full_wire_and_thin_flows_pass_it() -> None:
+    cell = cells.Cell(cells.CONGESTED, 40, 100, "voice", 0, "realtime")
+    ours, plain = cells.measure(cell, 3)
+    assert ours["wire_overhead_pct"] < 1
+    assert ours["residual_loss_pct"] == plain["residual_loss_pct"] == 0
+
+
 def test_repair_follows_the_loss_within_two_seconds() -> None:
     for row in courses.steps(5, 3):
         _, overhead = bounds.STEP_BOUNDS[round(row["loss_pct"], 6)]
