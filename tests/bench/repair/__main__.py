@@ -40,11 +40,12 @@ def main() -> int:
     arguments = parser.parse_args()
     packets = arguments.packets // 10 if arguments.quick else arguments.packets
     document = run(packets, 0 if arguments.quick else arguments.matrix_packets, arguments.seed)
+    arguments.output.parent.mkdir(parents=True, exist_ok=True)
+    arguments.output.write_text(json.dumps(document, indent=1) + "\n")
     if arguments.live_seconds:
         document["live"] = run_live(arguments.live_seconds, arguments.seed)
         document["udp"] += [row for row in document["live"] if row["system"] == "srt"]
-    arguments.output.parent.mkdir(parents=True, exist_ok=True)
-    arguments.output.write_text(json.dumps(document, indent=1) + "\n")
+        arguments.output.write_text(json.dumps(document, indent=1) + "\n")
     verdicts = bounds.verdicts(document)
     print(bounds.table(verdicts))
     return 0 if all(verdict.met for verdict in verdicts) else 1
