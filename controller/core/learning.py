@@ -31,12 +31,16 @@ class Learner:
         self.trust = Trust()
         self._told: Distribution | None = None
         self._open: deque[int] = deque()
+        self._learned = -horizon.last
 
     def observe(self, rtt_ms: F32, loss: F32 | None) -> None:
         """Take in the next frame, NaN where there is no fresh sample, and learn from what came due."""
         self.forecaster.observe(rtt_ms, loss)
         while self._open and self._open[0] + self.forecaster.horizon.last <= self.forecaster.frame:
-            self.trust.learn(self.forecaster.paid(self._open.popleft()))
+            frame = self._open.popleft()
+            news = self.forecaster.horizon.news(frame - self._learned)
+            self._learned = frame
+            self.trust.learn(self.forecaster.paid(frame), news)
 
     @property
     def told(self) -> Distribution | None:
@@ -104,7 +108,8 @@ class Learning:
         q80 = forecast.rtt_q80_ms
         bad = (forecast.held_ns > 0) | np.isnan(told.expected_ms)
         expected = np.where(bad, np.fmax(told.expected_ms, q80), told.expected_ms)
-        return replace(forecast, learned_ms=expected, trust=self._learner.trust.share)
+        share = self._learner.trust.share
+        return replace(forecast, learned_ms=expected, base_ms=told.base_ms, trust=share)
 
     def promise(self, relays: Relays) -> None:
         """Note the best paths of a decision that was made with the newest forecast."""

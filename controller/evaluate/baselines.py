@@ -11,7 +11,7 @@ import numpy as np
 from controller.evaluate.search import cheapest
 from controller.planner.search import ABSENT, NONE, Relays, path_sum
 from controller.prediction.series import Series
-from controller.prediction.state import quantiles_of
+from controller.prediction.statistics import quantiles_of
 from controller.topology.links import F32
 
 ROLLING_S = 600.0

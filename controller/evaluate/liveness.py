@@ -17,17 +17,19 @@ class Liveness:
     """Fed with every frame in order, fresh samples only."""
 
     def __init__(self, nodes: int) -> None:
-        self._before: F32 | None = None
+        self._last: F32 | None = None
         self._quiet = np.zeros(nodes, np.int64)
         self._longest = np.full(nodes, -1, np.int64)
 
     def observe(self, rtt_ms: F32) -> Bool:
         """Return which nodes are alive as of this frame."""
         known = ~np.isnan(rtt_ms)
-        moved = known if self._before is None else known & (rtt_ms != self._before)
+        first = self._last is None
+        last = np.full_like(rtt_ms, np.nan) if self._last is None else self._last
+        # What comes back as it was is no sign of life: links between two dead nodes do.
+        moved = known & (rtt_ms != last)
         stirs = moved.any(axis=0) | moved.any(axis=1)
-        first = self._before is None
-        self._before = rtt_ms
+        self._last = np.where(known, rtt_ms, last)
         if not first:
             self._longest = np.where(stirs, np.maximum(self._longest, self._quiet), self._longest)
         self._quiet = np.where(stirs, 0, self._quiet + 1)

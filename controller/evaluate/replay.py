@@ -84,6 +84,7 @@ class Brain:
             held_ns=np.zeros((n, n), np.int64),
             learned_ms=told.expected_ms,
             learned_lossy=told.lossy,
+            base_ms=told.base_ms,
             trust=self._learner.trust.share,
         )
         now_ns = int(self.forecaster.frame * series.frame_s * SECOND_NS)

@@ -24,6 +24,7 @@ from controller.planner.search import (
     path_sum,
 )
 from controller.planner.table import PATHS, RouteTable
+from controller.planner.worth import worth
 from controller.policy.costs import GAINS, OUT_OF_BOUND, RELAY_MS, Costs, costs_of
 from controller.prediction.forecast import Forecast
 from controller.topology.links import F32, I64, Bool, Vertex
@@ -88,9 +89,7 @@ def plan(
     classes: list[ClassPlan] = []
     for number, service in enumerate(services):
         costs = costs_of(service, forecast, price, quickest)
-        # Out of so many pairs of relays the one that looks best was lucky above all.
-        lucky = forecast.learned_ms is not None and service.objective is Objective.LATENCY
-        search = Search(costs, relays, 0 if lucky else second_relays)
+        search = Search(costs, relays, second_relays)
         ideal = search.best()
         chosen = _choose(number, service, costs, ideal, forecast, after, now_ns)
         if back_up:
@@ -141,6 +140,8 @@ def _choose(
         enough &= gain > costs.gain.least
         # A relayed path that is no better than the direct one any more is only a risk.
         home = believed * (straight - here) < HOME_SHARE * costs.gain.least
+        if forecast.base_ms is not None and service.objective is Objective.LATENCY:
+            enough, home = worth(forecast.base_ms, forecast.trust, before, ideal, here, straight)
     home &= (before[..., 0] > NONE) & (straight < OUT_OF_BOUND)
     unusable = ~np.isfinite(here) & ~_unheard(forecast, before)
     move = np.isfinite(ideal.cost) & (unusable | (enough & (broken | ~dwelling)))

@@ -5,6 +5,7 @@ is kept on noisy access links, nearly all between servers), so it is measured: f
 is relayed, taken or not, the gain over direct that was predicted is compared with what the horizon brought.
 """
 
+import math
 from collections import deque
 from dataclasses import dataclass
 
@@ -15,12 +16,17 @@ from controller.policy.costs import RELAY_MS
 from controller.topology.links import F32
 
 DOUBT = 0.5
-LEAST_DECISIONS = 2
-"""As if a part of a decision had kept nothing; and nothing is believed before so many came due."""
-REMEMBERED = 0.98
+"""As if a part of a horizon had kept nothing."""
+LEAST_HORIZONS = 0.9
+"""Nothing is believed before so many horizons, that have nothing in common, came due."""
+SPREAD = 0.2
+"""What one horizon's share is taken to stray, before others say."""
+REMEMBERED = 0.95
+"""What the past counts, from one horizon to the next."""
 LEAST_MS = 2.0
 MOST_MS = 300.0
-"""Promises below are not weighed; gains and losses count up to this."""
+WORST_MS = 3000.0
+"""Promises below the first are not weighed; gains count up to the second, losses up to the third."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,13 +36,15 @@ class _Promise:
 
 
 class Trust:
-    """``share`` [0..1] of a predicted gain is what experience lets expect."""
+    """``share`` [0..1] of a predicted gain is what experience lets expect: what was kept on average, less
+    its standard error.
+    """
 
     def __init__(self) -> None:
         self.share = 0.0
         self._kept = 0.0
+        self._squares = SPREAD * SPREAD
         self._weight = 0.0
-        self._due = 0
         self._open: deque[_Promise] = deque()
 
     def promise(self, relays: Relays, expected_ms: F32) -> None:
@@ -49,8 +57,10 @@ class Trust:
         """Give up what is open; the share stays."""
         self._open.clear()
 
-    def learn(self, paid_ms: F32) -> None:
-        """Take in what the links came to in the horizon of the oldest open promise, [from, to] ms."""
+    def learn(self, paid_ms: F32, news: float = 1.0) -> None:
+        """Take in what the links came to in the horizon of the oldest open promise, [from, to] ms. ``news``
+        (0..1) is the part of that horizon which no earlier one had.
+        """
         promise = self._open.popleft()
         with np.errstate(invalid="ignore"):
             kept = paid_ms - path_sum(paid_ms, paid_ms, promise.relays, RELAY_MS)
@@ -58,10 +68,13 @@ class Trust:
         if not counts.any():
             return
         gain = np.minimum(promise.gain_ms[counts], MOST_MS).astype(np.float64)
-        slope = float((gain * np.clip(kept[counts], -MOST_MS, MOST_MS)).sum() / (gain * gain).sum())
-        self._kept = REMEMBERED * self._kept + slope
-        self._weight = REMEMBERED * self._weight + 1.0
-        self._due += 1
-        if self._due < LEAST_DECISIONS:
+        slope = float((gain * np.clip(kept[counts], -WORST_MS, MOST_MS)).sum() / (gain * gain).sum())
+        past = REMEMBERED**news
+        before = self._kept / self._weight if self._weight else slope
+        self._kept = past * self._kept + news * slope
+        self._squares = past * self._squares + news * (slope - before) ** 2
+        self._weight = past * self._weight + news
+        if self._weight < LEAST_HORIZONS:
             return
-        self.share = min(1.0, max(0.0, self._kept / (self._weight + DOUBT)))
+        error = math.sqrt(self._squares / self._weight / (self._weight + 1.0))
+        self.share = min(1.0, max(0.0, self._kept / (self._weight + DOUBT) - error))

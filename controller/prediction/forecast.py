@@ -17,7 +17,8 @@ class Forecast:
     episode will still count against the link; not positive where none does.
 
     Where there is a learned forecast, ``learned_ms`` is the expected mean RTT of the horizon, and
-    ``learned_lossy`` the probability of more than one percent of loss in it. ``trust`` (0..1) is what
+    ``learned_lossy`` the probability of more than one percent of loss in it, and ``base_ms`` what the link
+    is like while nothing happens. ``trust`` (0..1) is what
     experience leaves of a gain that is predicted for a relayed path.
     """
 
@@ -34,6 +35,7 @@ class Forecast:
     held_ns: I64
     learned_ms: F32 | None = None
     learned_lossy: F32 | None = None
+    base_ms: F32 | None = None
     trust: float = 1.0
 
     @property

@@ -11,7 +11,8 @@ from controller.prediction.lossy import LossOutlook
 from controller.prediction.outlook import Horizon, Outlook
 from controller.prediction.series import Series
 from controller.prediction.spread import Spread, scale_of
-from controller.prediction.state import Profile, State, features_of, mean_of
+from controller.prediction.state import Profile, State, features_of
+from controller.prediction.statistics import mean_of
 from controller.topology.links import F32
 
 CAPACITY_S = 6 * 3600.0
@@ -26,8 +27,9 @@ PROFILE_GROWTH = 1.15
 
 @dataclass(frozen=True, slots=True)
 class Distribution:
-    """[from, to]: the mean RTT of the horizon, ms: expected value and quantiles. ``lossy`` is the
-    probability of a moment with more than one percent of loss, ``loss`` the expected ratio.
+    """[from, to]: the mean RTT of the horizon, ms: expected value and quantiles. ``base_ms`` is what a link
+    is like while nothing happens. ``lossy`` is the probability of a moment with more than one percent of
+    loss, ``loss`` the expected ratio.
     """
 
     expected_ms: F32
@@ -36,6 +38,7 @@ class Distribution:
     q90_ms: F32
     lossy: F32
     loss: F32
+    base_ms: F32
 
 
 class Forecaster:
@@ -86,7 +89,7 @@ class Forecaster:
             self.loss.promise(self.series)
             self._told[self.frame] = (expected, scale)
         q50, q80, q90 = self.spread.quantiles(expected, scale)
-        return Distribution(expected, q50, q80, q90, lossy, loss)
+        return Distribution(expected, q50, q80, q90, lossy, loss, profile.base_ms)
 
     def grow(self, nodes: int) -> None:
         """Nodes were added behind those there are."""

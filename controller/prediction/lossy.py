@@ -10,9 +10,10 @@ from collections import deque
 import numpy as np
 from numpy.typing import NDArray
 
-from controller.prediction.outlook import EPISODE_S, PRIOR_DECISIONS, REMEMBERED, Horizon, solve
+from controller.prediction.outlook import Horizon, solve
 from controller.prediction.series import Series
-from controller.prediction.state import mean_of
+from controller.prediction.state import EPISODE_S
+from controller.prediction.statistics import mean_of
 from controller.topology.links import F32
 
 LOSSY = 0.01
@@ -20,6 +21,10 @@ NOW_S = 30.0
 LATELY_S = 300.0
 LONG_S = 2 * 3600.0
 LONG_SAMPLES = 120
+PRIOR_DECISIONS = 2.0
+"""What is usual counts as much as so many decisions did."""
+REMEMBERED = 0.995
+"""What the past counts, from one decision to the next."""
 
 
 class LossOutlook:

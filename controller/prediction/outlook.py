@@ -11,17 +11,17 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from controller.prediction.state import FEATURES
+from controller.prediction.state import EPISODE_S, FEATURES
 from controller.topology.links import F32
 
 F64 = NDArray[np.float64]
 
-EPISODE_S = 1000.0
-"""An episode of which no more is known lasts about that much longer."""
-PRIOR_DECISIONS = 2.0
-"""What is usual counts as much as so many decisions did."""
-REMEMBERED = 0.995
-"""What the past counts, from one decision to the next."""
+PRIOR_HORIZONS = 7.0
+"""What is usual counts as much as so many horizons did that have nothing in common. Few episodes begin and
+end in an hour: weights that follow them closely stagger, and routes with them.
+"""
+REMEMBERED = 0.985
+"""What the past counts, from one horizon to the next."""
 OUTLIER_MS = 500.0
 
 
@@ -37,6 +37,12 @@ class Horizon:
     def middle_s(self) -> float:
         return (self.first + self.last) / 2.0 * self.frame_s
 
+    def news(self, frames: int) -> float:
+        """Return what a horizon is worth as evidence that begins so many frames after the one before: they
+        overlap.
+        """
+        return min(1.0, frames / (self.last - self.first + 1))
+
 
 @dataclass(frozen=True, slots=True)
 class _Promise:
@@ -51,12 +57,14 @@ class Outlook:
     def __init__(self, horizon: Horizon) -> None:
         self.horizon = horizon
         stays = float(np.exp(-horizon.middle_s / EPISODE_S))
-        self._prior: F64 = np.array([stays, 1.0, stays * 0.9, 1.0, 0.1, 0.0, 0.0, 0.0])
+        gone = 1.0 - stays
+        self._prior: F64 = np.array([stays, 1.0, stays * 0.9, 1.0, 0.2, gone, gone, 0.0, 0.0, 0.0])
         assert len(self._prior) == len(FEATURES) + 1
         self._squares: F64 = np.zeros((len(self._prior), len(self._prior)))
         self._products: F64 = np.zeros(len(self._prior))
         self.weights: F64 = self._prior.copy()
         self._open: deque[_Promise] = deque()
+        self._learned = -horizon.last
 
     def expect(self, features: F32, base_ms: F32) -> F32:
         """Return the expected mean RTT of the horizon, [from, to] ms; NaN where there is no base."""
@@ -78,16 +86,19 @@ class Outlook:
     def learn(self, paid_ms: F32) -> None:
         """Take in what the horizon of the oldest open promise came to, and renew the weights."""
         promise = self._open.popleft()
+        news = self.horizon.news(promise.frame - self._learned)
+        self._learned = promise.frame
         with np.errstate(invalid="ignore"):
             target = np.clip(paid_ms - promise.base_ms, -OUTLIER_MS, OUTLIER_MS)
         known = np.isfinite(target)
         if not known.any():
             return
         rows = np.column_stack((promise.features[known], np.ones(int(known.sum())))).astype(np.float64)
-        self._squares = REMEMBERED * self._squares + rows.T @ rows / len(rows)
-        self._products = REMEMBERED * self._products + rows.T @ target[known] / len(rows)
+        share, kept = news / len(rows), REMEMBERED**news
+        self._squares = kept * self._squares + rows.T @ rows * share
+        self._products = kept * self._products + rows.T @ target[known] * share
         usual = np.maximum(np.diag(self._squares) / self._squares[-1, -1], 1.0)
-        ridge = np.diag(PRIOR_DECISIONS * usual)
+        ridge = np.diag(PRIOR_HORIZONS * usual)
         self.weights = solve(self._squares + ridge, self._products + ridge @ self._prior)
 
 

@@ -46,9 +46,9 @@ class Spread:
 
 
 def scale_of(profile: Profile, features: F32) -> F32:
-    """Return each link's own variation, ms: its spread below the median, where no episode reaches, and a
-    share of the episode it is in.
+    """Return each link's own variation, ms: of its samples, a share of its base, and a share of the episode
+    it is in.
     """
-    spread = np.nan_to_num(profile.q50_ms - profile.q20_ms) + BASE_SHARE * np.nan_to_num(profile.base_ms)
+    spread = np.nan_to_num(profile.spread_ms) + BASE_SHARE * np.nan_to_num(profile.base_ms)
     episode = np.abs(features[..., :4]).sum(axis=-1)
     return np.maximum(spread + EPISODE_SHARE * episode, LEAST_MS).astype(np.float32)

@@ -21,7 +21,7 @@ from controller.evaluate.trace import Trace
 from controller.planner.search import ABSENT, NONE, SECOND_RELAYS
 from controller.prediction.forecaster import Forecaster
 from controller.prediction.outlook import Horizon
-from controller.prediction.state import quantiles_of
+from controller.prediction.statistics import quantiles_of
 from overlayd.model.service import Objective
 from sim.traces import sources
 from sim.traces.oracle import expected

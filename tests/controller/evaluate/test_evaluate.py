@@ -9,6 +9,7 @@ import pytest
 from controller.evaluate.__main__ import main
 from controller.evaluate.account import Account, Payoff, Schedule
 from controller.evaluate.baselines import direct
+from controller.evaluate.liveness import Liveness
 from controller.evaluate.replay import Brain, evaluate
 from controller.evaluate.trace import STALE_FRAMES, BadTrace, Trace, fresh_samples
 from controller.planner.search import Relays
@@ -68,6 +69,19 @@ def test_a_node_that_repeats_its_last_values_carries_nothing_after_twenty_frames
     used = {frame: bool((relays == best).any()) for frame, relays in found.items()}
     assert used[114]
     assert not any(used[frame] for frame in used if frame > death + STALE_FRAMES)
+
+
+def test_two_dead_nodes_do_not_wake_each_other() -> None:
+    made = world(frames=120)
+    rtt = made.rtt_ms.copy()
+    for node, death in ((2, 40), (5, 60)):
+        rtt[death:, node, :] = rtt[death - 1, node, :]
+        rtt[death:, :, node] = rtt[death - 1, :, node]
+    trace, liveness = Trace.of(rtt, FRAME_S), Liveness(12)
+    alive = [liveness.observe(frame) for frame in trace.rtt_ms]
+    assert alive[39][2] and alive[59][5]
+    assert not any(now[2] for now in alive[60:]) and not any(now[5] for now in alive[60 + STALE_FRAMES + 1 :])
+    assert all(now[[0, 1, 3, 4]].all() for now in alive)
 
 
 def test_a_value_that_never_changes_is_stale_only_where_its_neighbours_change() -> None:
