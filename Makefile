@@ -116,6 +116,15 @@ test-prometheus: setup ## alert rules, metrics and dashboards with a real Promet
 	@command -v promtool prometheus > /dev/null || apt-get install --yes --no-install-recommends prometheus
 	$(BIN)/python -m tests.prometheus --hosts $(HOSTS) --minutes $(MINUTES)
 
+.PHONY: wheel
+wheel: setup ## the Python package for any Python from 3.11 on, in build/wheel (abi3)
+	rm -rf build/wheel
+	$(BIN)/maturin build --quiet --release --locked --out build/wheel
+
+.PHONY: deb
+deb: wheel ## Debian packages of host and controller, checked by lintian, in build/deb
+	@tools/deb
+
 .PHONY: lock
 lock: setup ## renew the exact versions in tools/constraints.txt
 	@tools/lock

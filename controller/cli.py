@@ -3,12 +3,15 @@ needs it.
 
 stdout is the answer, all else stderr. Exit codes: 0 ok, 1 failed, 2 usage or configuration, 4 not found,
 5 denied, 7 conflict. Token and node commands work on the store, whether or not ``serve`` is running.
+Root works on the state of another user as that user, so that the service can read what was written.
 I/O.
 """
 
 import argparse
+import contextlib
+import os
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Generator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -18,16 +21,21 @@ if TYPE_CHECKING:
     from controller.state import State
 
 DEFAULT_STATE = "/var/lib/overlayd-controller"
+UNIT = "/lib/systemd/system/overlayd-controller.service"
 
 OK, FAILED, USAGE, NOT_FOUND, DENIED, CONFLICT = 0, 1, 2, 4, 5, 7
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code."""
-    arguments = _parser().parse_args(argv)
+    arguments = parser().parse_args(argv)
     try:
         command: Callable[[argparse.Namespace], int] = arguments.run
-        return command(arguments)
+        with _owner_of(arguments.state):
+            code = command(arguments)
+        if command is _init and not arguments.no_start:
+            _start_service(arguments.state)
+        return code
     except KeyboardInterrupt:
         return 130
     except Exception as error:
@@ -38,20 +46,21 @@ def main(argv: Sequence[str] | None = None) -> int:
         return code
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+def parser() -> argparse.ArgumentParser:
+    """Return the arguments that this program takes."""
+    made = argparse.ArgumentParser(
         prog="overlayd-controller",
         description="The controller of an overlayd network.",
         epilog="exit codes: 0 ok, 1 failed, 2 usage or configuration, 4 not found, 5 denied, 7 conflict",
     )
-    parser.add_argument("--version", action=_Version, nargs=0, help="show the version and exit")
-    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    made.add_argument("--version", action=_Version, nargs=0, help="show the version and exit")
+    commands = made.add_subparsers(required=True, metavar="COMMAND")
     _add_init(commands)
     serve = commands.add_parser("serve", parents=[_STATE], help="run the controller")
     serve.set_defaults(run=_serve)
     _add_token(commands)
     _add_node(commands)
-    return parser
+    return made
 
 
 _Commands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"  # pyright: ignore[reportPrivateUsage]
@@ -74,6 +83,19 @@ def _add_init(commands: _Commands) -> None:
     init.add_argument("--network", required=True, metavar="NAME")
     init.add_argument(
         "--listen", default=None, metavar="HOST:PORT", help="where agents connect; default [::]:7443"
+    )
+    init.add_argument(
+        "--node", action="append", default=[], metavar="NAME", help="print a join token for it (repeatable)"
+    )
+    init.add_argument(
+        "--relay",
+        action="append",
+        default=[],
+        metavar="NAME",
+        help="as --node; others' traffic may pass through it (repeatable)",
+    )
+    init.add_argument(
+        "--no-start", action="store_true", help="do not start the systemd service, where there is one"
     )
     init.add_argument(
         "--advertise",
@@ -139,6 +161,7 @@ def _add_node(commands: _Commands) -> None:
 
 def _init(arguments: argparse.Namespace) -> int:
     from controller.config import DEFAULT_API, DEFAULT_LISTEN, Config, default_advertise
+    from controller.server.membership import create_token
     from controller.state import DEFAULT_POOL, ROOT_KEY, create_state
 
     listen = arguments.listen or DEFAULT_LISTEN
@@ -158,13 +181,43 @@ def _init(arguments: argparse.Namespace) -> int:
             "ipv6": str(state.issuer.plan.ipv6),
             "rootKey": str(arguments.state / ROOT_KEY),
         }
-    _show(arguments, "overlayd.init/1", [facts])
-    print(
-        f"Keep {facts['rootKey']} offline: it is needed only to replace the intermediate.\n"
-        f"Next: overlayd-controller serve --state {arguments.state}",
-        file=sys.stderr,
-    )
+        names = dict.fromkeys((*arguments.node, *arguments.relay))
+        tokens = {name: create_token(state, name, relay=name in arguments.relay).text for name in names}
+    if arguments.output == "json":
+        _show(arguments, "overlayd.init/1", [facts | {"tokens": tokens}])
+    else:
+        _show(arguments, "overlayd.init/1", [facts])
+        for name, token in tokens.items():
+            print(f"\non {name}, within 15 minutes:\n  overlayctl join {token}")
+    print(f"Keep {facts['rootKey']} offline: it is needed only to replace the intermediate.", file=sys.stderr)
     return OK
+
+
+def _start_service(directory: Path) -> None:
+    """Have systemd run the new controller, if it is the one that the unit is for; wait until it serves."""
+    if str(directory) != DEFAULT_STATE or os.geteuid() != 0 or not Path(UNIT).exists():
+        print(f"Next: overlayd-controller serve --state {directory}", file=sys.stderr)
+        return
+    if Path("/run/systemd/system").exists():
+        import subprocess
+
+        subprocess.run(["systemctl", "start", Path(UNIT).name], check=True)
+
+
+@contextlib.contextmanager
+def _owner_of(directory: Path) -> Generator[None]:
+    """Be the owner of ``directory`` for a while, where root is asked to work on another's."""
+    owner = directory.stat() if directory.exists() else None
+    if owner is None or os.geteuid() != 0 or owner.st_uid == 0:
+        yield
+        return
+    os.setegid(owner.st_gid)
+    os.seteuid(owner.st_uid)
+    try:
+        yield
+    finally:
+        os.seteuid(0)
+        os.setegid(0)
 
 
 def _serve(arguments: argparse.Namespace) -> int:
@@ -299,6 +352,8 @@ def _exit_code(error: Exception) -> int | None:
     """Return the exit code of an error that a person can act on; None for a bug, which keeps its
     traceback.
     """
+    from subprocess import CalledProcessError
+
     from controller.config import ConfigError
     from controller.enrolment.errors import BadRequest, EnrolmentError, NotAMember
     from controller.server.serve import BindError
@@ -314,7 +369,7 @@ def _exit_code(error: Exception) -> int | None:
             return CONFLICT
         case PermissionError():
             return DENIED
-        case EnrolmentError() | StateError() | StoreError() | BindError() | OSError():
+        case EnrolmentError() | StateError() | StoreError() | BindError() | OSError() | CalledProcessError():
             return FAILED
         case _:
             return None

@@ -12,12 +12,14 @@ from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
 
+import msgspec
 import uvicorn
 import uvloop
 from websockets.asyncio.server import Server, serve
 from websockets.typing import Subprotocol
 
-from controller.config import split_address
+from controller.config import FILE_NAME, ConfigError, load_config, split_address
+from controller.logs import set_up
 from controller.server.channel import HELLO_TIMEOUT_S, SUBPROTOCOLS, Channel
 from controller.server.service import Service
 from controller.server.systemd import notify
@@ -48,6 +50,7 @@ async def _serve(state: State) -> None:
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
+    loop.add_signal_handler(signal.SIGHUP, reload, state)
     async with Running(state) as running:
         notify("READY=1")
         LOG.info(
@@ -61,6 +64,25 @@ async def _serve(state: State) -> None:
         if ended.done():
             ended.result()
         ended.cancel()
+
+
+def reload(state: State) -> None:
+    """Take the log level of a changed ``controller.toml``; the rest of it waits for a restart.
+
+    A faulty file changes nothing. systemd 252 has no ``notify-reload``: it is told of beginning and end.
+    """
+    notify(f"RELOADING=1\nMONOTONIC_USEC={time.monotonic_ns() // 1000}")
+    try:
+        wanted = load_config(state.directory / FILE_NAME)
+    except ConfigError as error:
+        LOG.error("configuration not reloaded, nothing has changed: %s", error)
+    else:
+        set_up(wanted.log.level)
+        if msgspec.structs.replace(wanted, log=state.config.log) != state.config:
+            LOG.warning("controller.toml has changed beyond [log]; that needs a restart")
+        LOG.info("configuration reloaded: log level %s", wanted.log.level)
+    finally:
+        notify("READY=1")
 
 
 class Running:

@@ -25,7 +25,7 @@ exit codes: 0 ok, 1 failed, 2 usage, 3 agent or controller unreachable, 4 not fo
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; return its exit code."""
     words = list(sys.argv[1:] if argv is None else argv)
-    arguments = _parser(words).parse_args(words)
+    arguments = parser(words).parse_args(words)
     try:
         module, function = arguments.handler.split(":")
         handler: Callable[[argparse.Namespace], int] = getattr(importlib.import_module(module), function)
@@ -47,9 +47,9 @@ def no_labs(_: argparse.Namespace) -> int:
     raise Failure(FAILED, "labs need what an edge host does without: install overlayd with its extra `sim`")
 
 
-def _parser(words: Sequence[str]) -> argparse.ArgumentParser:
-    """The whole tree, or the branch that ``words`` begin with: most of a short command's time goes here."""
-    parser = argparse.ArgumentParser(
+def parser(words: Sequence[str] = ()) -> argparse.ArgumentParser:
+    """Return the whole tree, or the branch that ``words`` begin with: most of a short command's time goes here."""
+    made = argparse.ArgumentParser(
         prog="overlayctl",
         description="Asks and tells this host's overlayd agent, a controller, or a lab.",
         epilog=EXIT_CODES,
@@ -60,6 +60,7 @@ def _parser(words: Sequence[str]) -> argparse.ArgumentParser:
         "status": _status,
         "join": _join,
         "leave": _leave,
+        "wait": _wait,
         "ping": _ping,
         "trace": _trace,
         "explain": _explain,
@@ -70,12 +71,12 @@ def _parser(words: Sequence[str]) -> argparse.ArgumentParser:
         "token": _token,
         "lab": _lab,
     }
-    verbs = parser.add_subparsers(required=True, metavar="VERB", prog="overlayctl")
+    verbs = made.add_subparsers(required=True, metavar="VERB", prog="overlayctl")
     wanted = words[0] if words and words[0] in branches else None
     for name, plant in branches.items():
         if wanted in (None, name):
             plant(verbs)
-    return parser
+    return made
 
 
 def _verb(verbs: _Verbs, name: str, handler: str, text: str, example: str) -> argparse.ArgumentParser:
@@ -148,6 +149,29 @@ def _leave(verbs: _Verbs) -> None:
     made = _verb(verbs, "leave", "ctl_node:leave", "leave the network for good", "overlayctl leave")
     _asks_agent(made)
     made.add_argument("--force", action="store_true", help="even if the controller cannot be told")
+
+
+def _wait(verbs: _Verbs) -> None:
+    text = "return when this node is online, or when its mesh is whole"
+    made = _verb(verbs, "wait", "ctl_wait:wait", text, "overlayctl wait --for online --timeout 60s")
+    _asks_agent(made)
+    from overlayd.model.duration import seconds_of
+
+    made.add_argument(
+        "--for",
+        dest="goal",
+        choices=("online", "whole"),
+        default="online",
+        help="online (default): member, with the mesh at hand and the engine forwarding; "
+        "whole: nothing is degraded",
+    )
+    made.add_argument(
+        "--timeout",
+        type=seconds_of,
+        default="60s",
+        metavar="TIME",
+        help="90s, 15m; default 60s; then exit code 124",
+    )
 
 
 def _ping(verbs: _Verbs) -> None:

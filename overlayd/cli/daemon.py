@@ -7,6 +7,7 @@ import argparse
 import os
 import sys
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 ROLES = {
@@ -19,22 +20,23 @@ ROLES = {
 def main(argv: Sequence[str] | None = None) -> int:
     """Run a role until it ends; return its exit code (2: what was asked for is wrong, 1: failed)."""
     words = list(sys.argv[1:] if argv is None else argv)
-    arguments = _parser().parse_args(words)
+    arguments = parser().parse_args(words)
     from overlayd.daemon.config import load
     from overlayd.daemon.errors import StartError
 
     try:
         flags = [*arguments.set, *([f"log.level={arguments.log_level}"] if arguments.log_level else [])]
-        configuration = load(arguments.config, os.environ, flags)
+        read = partial(load, arguments.config, os.environ, flags)
+        configuration = read()
         match arguments.role:
             case "engine":
                 from overlayd.daemon import engine
 
-                return engine.run(configuration)
+                return engine.run(configuration, read)
             case "agent":
                 from overlayd.daemon import agent
 
-                return agent.run(configuration)
+                return agent.run(configuration, read)
             case _:
                 from overlayd.daemon import supervise
 
@@ -44,14 +46,15 @@ def main(argv: Sequence[str] | None = None) -> int:
         return error.exit_code
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+def parser() -> argparse.ArgumentParser:
+    """Return the arguments that this program takes."""
+    made = argparse.ArgumentParser(
         prog="overlayd",
         description="Runs this host's part of the overlay network.",
         epilog="exit codes: 0 ended as told, 1 failed (again may help), 2 usage or configuration",
     )
-    parser.add_argument("--version", action=_Version, nargs=0, help="show the version and exit")
-    roles = parser.add_subparsers(dest="role", required=True, metavar="engine|agent|run")
+    made.add_argument("--version", action=_Version, nargs=0, help="show the version and exit")
+    roles = made.add_subparsers(dest="role", required=True, metavar="engine|agent|run")
     for role, purpose in ROLES.items():
         options = roles.add_parser(role, help=purpose, description=f"{role}: {purpose}")
         options.add_argument(
@@ -71,7 +74,7 @@ def _parser() -> argparse.ArgumentParser:
         options.add_argument(
             "--log-level", choices=("debug", "info", "warning", "error"), help="as log.level"
         )
-    return parser
+    return made
 
 
 class _Version(argparse.Action):

@@ -9,10 +9,11 @@ last tables. Called by `overlayd.cli.daemon`. I/O.
 import asyncio
 import contextlib
 import logging
+import os
 import random
 import signal
 import time
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -40,12 +41,14 @@ from overlayd.agent.view import Outside, View
 from overlayd.daemon.config import Configuration
 from overlayd.daemon.engine_client import EngineClient
 from overlayd.daemon.errors import StartError
-from overlayd.daemon.joining import Renewal, enrol, identify
+from overlayd.daemon.joining import Renewal, enrol, identify, join_token_file
 from overlayd.daemon.lan import Codec, LanDiscovery, LanUplink
 from overlayd.daemon.local_api import LocalApi, RequestFailed
 from overlayd.daemon.log import fields, set_up
 from overlayd.daemon.notify import notify
 from overlayd.daemon.questions import Questions, decode
+from overlayd.daemon.reach import endpoint_of
+from overlayd.daemon.reload import reload
 from overlayd.daemon.state import AgentState, Membership
 from overlayd.daemon.trace import TraceService
 from overlayd.daemon.uplink import ControllerChannel, JoinError
@@ -65,10 +68,13 @@ ENGINE_WAIT_S = 5.0
 LEAVE_WAIT_S = 5.0
 
 
-def run(configuration: Configuration) -> int:
-    """Run until told to stop; return the exit code. Raises :class:`StartError`."""
+def run(configuration: Configuration, load: Callable[[], Configuration]) -> int:
+    """Run until told to stop; return the exit code. Raises :class:`StartError`.
+
+    ``load`` reads the configuration anew.
+    """
     set_up("agent", configuration.log.level, configuration.log.format)
-    uvloop.run(AgentProcess(configuration).run())
+    uvloop.run(AgentProcess(configuration, load).run())
     return 0
 
 
@@ -97,8 +103,9 @@ class Member:
 class AgentProcess:
     """One agent; ``run`` until a signal, or until something that cannot be gone on without fails."""
 
-    def __init__(self, configuration: Configuration) -> None:
+    def __init__(self, configuration: Configuration, load: Callable[[], Configuration] | None = None) -> None:
         self._configuration = configuration
+        self._load = load or (lambda: configuration)
         self._state = AgentState(configuration.agent_dir)
         self._rng = random.Random()
         self._engine = EngineClient(configuration.engine_socket, self._from_engine)
@@ -130,6 +137,7 @@ class AgentProcess:
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._stop.set)
+        loop.add_signal_handler(signal.SIGHUP, self._reload)
         try:
             async with asyncio.TaskGroup() as self._group:
                 self._start("engine", self._engine.run())
@@ -148,6 +156,9 @@ class AgentProcess:
             if metrics is not None:
                 await metrics.close()
             await api.close()
+
+    def _reload(self) -> None:
+        self._configuration = reload("agent", self._configuration, self._load)
 
     # Events and commands
 
@@ -239,7 +250,7 @@ class AgentProcess:
         """Go online as a member whose membership was checked; return who we are."""
         authentic, record = identify(membership)
         uplinks = tuple(
-            Uplink(one.name, one.public_endpoint, one.mtu, one.rate_bps) for one in self._configuration.uplink
+            Uplink(one.name, endpoint_of(one), one.mtu, one.rate_bps) for one in self._configuration.uplink
         )
         now = time.monotonic_ns()
         me = Self(record, uplinks, self._configuration.agent.announce, version())
@@ -283,8 +294,9 @@ class AgentProcess:
 
     def _keep_trying_to_join(self) -> None:
         """Join by the token file, if there is one."""
-        if self._configuration.agent.join_token_file:
-            self._start("join", self._join_by_file(Path(self._configuration.agent.join_token_file)))
+        file = join_token_file(self._configuration, os.environ)
+        if file is not None:
+            self._start("join", self._join_by_file(file))
 
     async def _join_by_file(self, file: Path) -> None:
         """Join with the token in ``file``; again while the controller is not there, not if it says no."""

@@ -85,7 +85,9 @@ class FaultSection(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class UplinkSection(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """One UDP socket. ``endpoint`` is how peers reach it; absent: as it is bound; "": not at all (a NAT)."""
+    """One UDP socket. ``endpoint`` is how peers reach it; absent: as it is bound; "": not at all (a NAT);
+    "auto": at the address that the default route leaves from.
+    """
 
     name: str
     address: str
@@ -103,7 +105,7 @@ class UplinkSection(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             raise ValueError(
                 f'address: {self.address!r} is not an IP address such as "198.51.100.7" or "::"'
             ) from None
-        if self.endpoint:
+        if self.endpoint and self.endpoint != "auto":
             check_endpoint(self.endpoint)
         if self.rate is not None:
             parse_rate(self.rate)
@@ -115,8 +117,11 @@ class UplinkSection(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     @property
     def public_endpoint(self) -> str | None:
-        """``address:port`` as peers call it; None: they cannot (a NAT, or a wildcard without an endpoint)."""
-        if self.endpoint is not None:
+        """``address:port`` as peers call it; None: they cannot (a NAT, or a wildcard without an endpoint).
+
+        What "auto" stands for is not known here (`overlayd.daemon.reach`).
+        """
+        if self.endpoint is not None and self.endpoint != "auto":
             return self.endpoint or None
         if ipaddress.ip_address(self.address).is_unspecified:
             return None

@@ -13,6 +13,7 @@ import logging
 import os
 import signal
 import socket
+from collections.abc import Callable
 from typing import TypeAlias
 
 import msgspec
@@ -23,9 +24,12 @@ from overlayd.daemon.config import Configuration, UplinkSection
 from overlayd.daemon.engine_server import EngineServer
 from overlayd.daemon.engine_state import EngineState
 from overlayd.daemon.errors import StartError
+from overlayd.daemon.fd_store import FdStore
 from overlayd.daemon.host import Address, Host, endpoint_address
 from overlayd.daemon.log import fields, set_up
 from overlayd.daemon.notify import notify
+from overlayd.daemon.reach import endpoint_of
+from overlayd.daemon.reload import reload
 from overlayd.protocol import engine
 
 LOG = logging.getLogger(__name__)
@@ -36,19 +40,24 @@ _KEY_LOG = b'{"type":"key_log"'
 _CHANGES = (b'{"type":"link_state"', b'{"type":"switch"')
 
 
-def run(configuration: Configuration) -> int:
-    """Run until told to stop; return the exit code. Raises :class:`StartError`."""
+def run(configuration: Configuration, load: Callable[[], Configuration]) -> int:
+    """Run until told to stop; return the exit code. Raises :class:`StartError`.
+
+    ``load`` reads the configuration anew.
+    """
     set_up("engine", configuration.log.level, configuration.log.format)
     # Not uvloop: it knows no netlink sockets, and this loop turns a few times a second.
-    asyncio.run(EngineProcess(configuration).run())
+    asyncio.run(EngineProcess(configuration, load).run())
     return 0
 
 
 class EngineProcess:
     """One engine from start to stop."""
 
-    def __init__(self, configuration: Configuration) -> None:
+    def __init__(self, configuration: Configuration, load: Callable[[], Configuration]) -> None:
         self._configuration = configuration
+        self._load = load
+        self._kept = FdStore.inherit(os.environ)
         self._snapshot: engine.Snapshot | None = None
 
     async def run(self) -> None:
@@ -56,11 +65,15 @@ class EngineProcess:
         stopped = asyncio.Event()
         for number in (signal.SIGTERM, signal.SIGINT):
             asyncio.get_running_loop().add_signal_handler(number, stopped.set)
+        asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, self._reload)
         async with contextlib.AsyncExitStack() as stack:
             await self._start(stack)
             notify("READY=1\nSTATUS=forwarding")
             await stopped.wait()
             notify("STOPPING=1")
+
+    def _reload(self) -> None:
+        self._configuration = reload("engine", self._configuration, self._load)
 
     async def _start(self, stack: contextlib.AsyncExitStack) -> None:
         """Acquire in this order; ``stack`` releases in the opposite one, also when a step fails."""
@@ -69,10 +82,10 @@ class EngineProcess:
         stack.callback(self._state.close)
         private_key = self._state.identity()
         self._public_key = public_key(private_key).hex()
-        sockets = open_sockets(configuration, stack)
+        sockets = open_sockets(configuration, self._kept, stack)
         self._shards = len(sockets)
-        _refuse_taken(configuration.engine.interface)
-        queues = [_open_queue(configuration.engine.interface, stack) for _ in sockets]
+        queues = _open_queues(configuration.engine.interface, len(sockets), self._kept, stack)
+        self._kept.settle(_by_name(configuration, queues, sockets))
         self._boot = self._state.next_boot()
         self._engine = Engine(
             list(zip(queues, sockets, strict=True)),
@@ -86,7 +99,8 @@ class EngineProcess:
         )
         stack.callback(self._engine.stop)
         self._host = Host(configuration.engine.interface, configuration.engine.mtu, _underlay(configuration))
-        stack.push_async_callback(self._host.close)
+        # What systemd keeps for the next life keeps its addresses and routes; without a next one they go with it.
+        stack.push_async_callback(self._host.hand_over if self._kept.keeps else self._host.close)
         await self._host.open()
         self._server = EngineServer(configuration.engine_socket, self._welcome, self._apply)
         loop = asyncio.get_running_loop()
@@ -115,6 +129,7 @@ class EngineProcess:
         snapshot = self._state.load_snapshot()
         if snapshot is None:
             LOG.info("no snapshot yet: waiting for the agent's first")
+            await self._host.clear()
             return
         await self._host.apply(snapshot)
         try:
@@ -202,7 +217,7 @@ def _step_downs(counters: bytes) -> dict[str, int]:
     return {name: count for name, count in sums.items() if count}
 
 
-def open_sockets(configuration: Configuration, stack: _Stack) -> list[list[int]]:
+def open_sockets(configuration: Configuration, kept: FdStore, stack: _Stack) -> list[list[int]]:
     """Open those of each shard; ``stack`` closes them. Raises :class:`StartError`.
 
     Where the number of shards is ours to choose, one whose ports are not free is left out, and all after it.
@@ -211,7 +226,7 @@ def open_sockets(configuration: Configuration, stack: _Stack) -> list[list[int]]
     for shard in range(shards.count(configuration)):
         with contextlib.ExitStack() as opened:
             try:
-                found.append([_open_uplink(uplink, shard, opened) for uplink in configuration.uplink])
+                found.append([_open_uplink(uplink, shard, kept, opened) for uplink in configuration.uplink])
             except StartError as problem:
                 if not found or configuration.engine.shards != "auto":
                     raise
@@ -221,8 +236,11 @@ def open_sockets(configuration: Configuration, stack: _Stack) -> list[list[int]]
     return found
 
 
-def _open_uplink(uplink: UplinkSection, shard: int, stack: _Stack) -> int:
+def _open_uplink(uplink: UplinkSection, shard: int, kept: FdStore, stack: _Stack) -> int:
     port = uplink.port + shard
+    if (descriptor := kept.take(_socket_name(uplink, shard))) is not None:
+        stack.callback(os.close, descriptor)
+        return descriptor
     try:
         descriptor = open_udp(uplink.address, port)
     except OSError as error:
@@ -243,6 +261,36 @@ def _open_uplink(uplink: UplinkSection, shard: int, stack: _Stack) -> int:
     return descriptor
 
 
+def _open_queues(interface: str, count: int, kept: FdStore, stack: _Stack) -> list[int]:
+    """Open so many queues of the interface, as far as the life before did not leave them."""
+    left = [kept.take_queue(_queue_name(interface, number), interface) for number in range(count)]
+    if all(queue is None for queue in left):
+        _refuse_taken(interface)
+    queues: list[int] = []
+    for queue in left:
+        queues.append(_open_queue(interface) if queue is None else queue)
+        stack.callback(os.close, queues[-1])
+    return queues
+
+
+def _by_name(configuration: Configuration, queues: list[int], sockets: list[list[int]]) -> dict[str, int]:
+    """All descriptors, by names that say what they are: a changed configuration finds none that is not its own."""
+    interface = configuration.engine.interface
+    named = {_queue_name(interface, number): queue for number, queue in enumerate(queues)}
+    for shard, row in enumerate(sockets):
+        for uplink, descriptor in zip(configuration.uplink, row, strict=True):
+            named[_socket_name(uplink, shard)] = descriptor
+    return named
+
+
+def _queue_name(interface: str, number: int) -> str:
+    return f"tun {interface} {number}"
+
+
+def _socket_name(uplink: UplinkSection, shard: int) -> str:
+    return f"udp {uplink.address} {uplink.port + shard}".replace(":", "_")
+
+
 def _refuse_taken(name: str) -> None:
     # A second engine would else silently take a share of the first one's packets: the TUN has several queues.
     with contextlib.suppress(OSError):
@@ -252,25 +300,31 @@ def _refuse_taken(name: str) -> None:
         )
 
 
-def _open_queue(name: str, stack: _Stack) -> int:
+def _open_queue(name: str) -> int:
     """Open a queue of the interface, which the first one makes."""
     try:
-        descriptor = open_tun(name)
+        return open_tun(name)
     except OSError as error:
         match error.errno:
             case errno.ENOENT | errno.ENODEV | errno.ENXIO:
                 problem = "there is no /dev/net/tun: modprobe tun, or give the container the device"
-            case errno.EPERM | errno.EACCES:
+            case errno.EACCES:
+                problem = "this user may not open /dev/net/tun: its mode should be 0666, as udev makes it"
+            case errno.EPERM:
                 problem = "CAP_NET_ADMIN is missing: run as root, or as the unit in packaging/systemd does"
             case _:
                 problem = error.strerror or str(error)
         raise StartError(f"interface {name} cannot be made: {problem}") from error
-    stack.callback(os.close, descriptor)
-    return descriptor
 
 
 def _underlay(configuration: Configuration) -> set[Address]:
     """The addresses at which this host stands in the underlay, as far as they are configured."""
     bound = {ipaddress.ip_address(uplink.address) for uplink in configuration.uplink}
-    seen = {endpoint_address(uplink.endpoint) for uplink in configuration.uplink if uplink.endpoint}
+    seen: set[Address] = set()
+    for uplink in configuration.uplink:
+        with contextlib.suppress(
+            StartError
+        ):  # no route yet: the engine forwards, and the agent waits for one
+            endpoint = endpoint_of(uplink)
+            seen |= {endpoint_address(endpoint)} if endpoint else set()
     return {address for address in bound | seen if not address.is_unspecified}

@@ -91,10 +91,12 @@ class Host:
         self._sysctls = Sysctls()
 
     async def open(self) -> None:
-        """Bring the interface up. Raises :class:`HostError`."""
+        """Bring the interface up; what a life before left on it is ours. Raises :class:`HostError`."""
         try:
             self._netlink = await Netlink.open(socket.if_nametoindex(self._interface))
             await self._netlink.bring_up(self._mtu)
+            self._addresses = await self._netlink.addresses()
+            self._routes = await self._netlink.routes()
         except (NetlinkFailure, OSError) as error:
             raise HostError(f"interface {self._interface} cannot be set up: {error}") from error
 
@@ -112,6 +114,12 @@ class Host:
         """Take routes, addresses and forwarding away."""
         await self._change(NOTHING)
         self._sysctls.restore()
+
+    async def hand_over(self) -> None:
+        """Leave addresses and routes to the next life of this process, and forwarding as it was before ours."""
+        self._sysctls.restore()
+        if self._netlink is not None:
+            self._netlink.close()
 
     async def close(self) -> None:
         """Leave the host as it was, but for the interface itself."""

@@ -1,7 +1,11 @@
 """Becoming a member, staying one and ceasing to be one. I/O: the controller, the state directory."""
 
+from collections.abc import Mapping
+from pathlib import Path
+
 import msgspec
 
+from overlayd.daemon.config import Configuration
 from overlayd.daemon.state import AgentState, Credentials, Membership
 from overlayd.daemon.tls import Validity, make_csr, make_key, validity_of
 from overlayd.daemon.uplink import JoinError, join
@@ -11,6 +15,16 @@ from overlayd.protocol.signed import Authentic, BadRecord, read_record, signed_b
 from overlayd.protocol.token import BadToken, decode_token
 
 RENEWAL_ASKED_AGAIN_S = 600.0
+CREDENTIAL = "overlayd.join-token"
+
+
+def join_token_file(configuration: Configuration, environment: Mapping[str, str]) -> Path | None:
+    """Return where a join token is to be found: as configured, else as a credential of systemd's, else nowhere."""
+    if configuration.agent.join_token_file:
+        return Path(configuration.agent.join_token_file)
+    directory = environment.get("CREDENTIALS_DIRECTORY")
+    file = Path(directory) / CREDENTIAL if directory else None
+    return file if file is not None and file.exists() else None
 
 
 def identify(membership: Membership) -> tuple[Authentic, NodeRecord]:

@@ -73,6 +73,26 @@ class Netlink:
             )
         await _ask(self._socket.link("set", index=self._index, mtu=mtu, txqlen=TX_QUEUE_PACKETS, state="up"))
 
+    async def addresses(self) -> set[Address]:
+        """Return the addresses that the interface has."""
+        found: set[Address] = set()
+        async for one in await self._socket.addr("dump", index=self._index):
+            if one["index"] == self._index:
+                found.add(ipaddress.ip_address(one.get("address")))
+        return found
+
+    async def routes(self) -> set[Route]:
+        """Return the routes to the interface that bear our mark."""
+        found: set[Route] = set()
+        async for one in await self._socket.route("dump", oif=self._index, proto=ROUTE_PROTOCOL):
+            if one.get("oif") != self._index or one["proto"] != ROUTE_PROTOCOL:
+                continue
+            everything = "0.0.0.0" if one["family"] == socket.AF_INET else "::"
+            prefix = ipaddress.ip_network(f"{one.get('dst') or everything}/{one['dst_len']}")
+            source = one.get("prefsrc")
+            found.add(Route(prefix, ipaddress.ip_address(source) if source else None))
+        return found
+
     async def set_address(self, address: Address) -> None:
         """Give the interface ``address``, usable at once (there is nobody to detect duplicates with)."""
         flags = {"flags": _IFA_F_NODAD} if address.version == 6 else {}

@@ -11,6 +11,7 @@ from overlayd.daemon import shards
 from overlayd.daemon.config import Configuration, load
 from overlayd.daemon.engine import open_sockets
 from overlayd.daemon.errors import ConfigurationError, StartError
+from overlayd.daemon.fd_store import FdStore
 
 UPLINK = '[[uplink]]\nname = "{name}"\naddress = "{address}"\nport = {port}\n'
 
@@ -106,10 +107,12 @@ def test_a_port_that_is_not_free_costs_shards_only_where_their_number_is_ours_to
     with_cpus(monkeypatch, 16)
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as other:
         other.bind(("127.0.0.1", 42302))
-        uplink = ("127.0.0.1", 42300)
+        uplink, nothing = ("127.0.0.1", 42300), FdStore({}, keeps=False)
         with ExitStack() as stack:
-            assert [len(row) for row in open_sockets(configured(tmp_path, '"auto"', uplink), stack)] == [1, 1]
+            assert [
+                len(row) for row in open_sockets(configured(tmp_path, '"auto"', uplink), nothing, stack)
+            ] == [1, 1]
         with ExitStack() as stack, pytest.raises(StartError, match="42302"):
-            open_sockets(configured(tmp_path, "4", uplink), stack)
+            open_sockets(configured(tmp_path, "4", uplink), nothing, stack)
     with ExitStack() as stack:
-        assert len(open_sockets(configured(tmp_path, "4", uplink), stack)) == 4
+        assert len(open_sockets(configured(tmp_path, "4", uplink), nothing, stack)) == 4
