@@ -1,5 +1,6 @@
 """Becoming a member, staying one and ceasing to be one. I/O: the controller, the state directory."""
 
+import os
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -24,7 +25,8 @@ def join_token_file(configuration: Configuration, environment: Mapping[str, str]
         return Path(configuration.agent.join_token_file)
     directory = environment.get("CREDENTIALS_DIRECTORY")
     file = Path(directory) / CREDENTIAL if directory else None
-    return file if file is not None and file.exists() else None
+    # Without a credential the directory may not be ours to look into.
+    return file if file is not None and os.access(file, os.R_OK) else None
 
 
 def identify(membership: Membership) -> tuple[Authentic, NodeRecord]:
