@@ -7,6 +7,7 @@ import sys
 
 import overlayd.cli.daemon
 import overlayd.daemon.engine
+import overlayd.daemon.host
 
 
 def sources() -> list[str]:

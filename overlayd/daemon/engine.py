@@ -14,7 +14,7 @@ import os
 import signal
 import socket
 from collections.abc import Callable
-from typing import TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 
 import msgspec
 
@@ -25,12 +25,14 @@ from overlayd.daemon.engine_server import EngineServer
 from overlayd.daemon.engine_state import EngineState
 from overlayd.daemon.errors import StartError
 from overlayd.daemon.fd_store import FdStore
-from overlayd.daemon.host import Address, Host, endpoint_address
 from overlayd.daemon.log import fields, set_up
 from overlayd.daemon.notify import notify
 from overlayd.daemon.reach import endpoint_of
 from overlayd.daemon.reload import reload
 from overlayd.protocol import engine
+
+if TYPE_CHECKING:
+    from overlayd.daemon.host import Address
 
 LOG = logging.getLogger(__name__)
 _Stack: TypeAlias = contextlib.ExitStack | contextlib.AsyncExitStack
@@ -98,6 +100,12 @@ class EngineProcess:
             **msgspec.structs.asdict(configuration.offload),
         )
         stack.callback(self._engine.stop)
+        snapshot = self._state.load_snapshot()
+        if self._kept.left_something and snapshot is not None:
+            # The host stands as the life before left it: packets first, its own set-up takes longer than all else.
+            self._try(snapshot)
+        from overlayd.daemon.host import Host
+
         self._host = Host(configuration.engine.interface, configuration.engine.mtu, _underlay(configuration))
         # What systemd keeps for the next life keeps its addresses and routes; without a next one they go with it.
         stack.push_async_callback(self._host.hand_over if self._kept.keeps else self._host.close)
@@ -106,7 +114,7 @@ class EngineProcess:
         loop = asyncio.get_running_loop()
         loop.add_reader(self._engine.event_fd(), self._report)
         stack.callback(loop.remove_reader, self._engine.event_fd())
-        await self._resume()
+        await self._resume(snapshot)
         stack.push_async_callback(self._server.close)
         await self._server.open()
         watch = asyncio.create_task(self._watch())
@@ -121,23 +129,28 @@ class EngineProcess:
             ),
         )
 
-    async def _resume(self) -> None:
+    async def _resume(self, snapshot: engine.Snapshot | None) -> None:
         """Come up with the last good snapshot: no agent is needed to forward.
 
         The host first: peers send as soon as their calls are answered.
         """
-        snapshot = self._state.load_snapshot()
         if snapshot is None:
             LOG.info("no snapshot yet: waiting for the agent's first")
             await self._host.clear()
             return
         await self._host.apply(snapshot)
+        if self._snapshot is None and not self._try(snapshot):
+            await self._host.clear()
+
+    def _try(self, snapshot: engine.Snapshot) -> bool:
+        """Put a stored snapshot in force; whether that went well."""
         try:
             self._put_in_force(snapshot)
         except SnapshotRefused as refusal:
             field, problem = refusal.args
             LOG.error("stored snapshot refused", extra=fields(field=field, problem=problem))
-            await self._host.clear()
+            return False
+        return True
 
     async def _apply(self, snapshot: engine.Snapshot) -> engine.Applied | engine.Refused:
         """Apply what the agent sent; a snapshot that is refused changes nothing."""
@@ -317,8 +330,10 @@ def _open_queue(name: str) -> int:
         raise StartError(f"interface {name} cannot be made: {problem}") from error
 
 
-def _underlay(configuration: Configuration) -> set[Address]:
+def _underlay(configuration: Configuration) -> "set[Address]":
     """The addresses at which this host stands in the underlay, as far as they are configured."""
+    from overlayd.daemon.host import endpoint_address
+
     bound = {ipaddress.ip_address(uplink.address) for uplink in configuration.uplink}
     seen: set[Address] = set()
     for uplink in configuration.uplink:

@@ -25,6 +25,11 @@ class FdStore:
         self._left = left
         self.keeps = keeps
 
+    @property
+    def left_something(self) -> bool:
+        """Whether there was a life before."""
+        return bool(self._stored)
+
     @classmethod
     def inherit(cls, environment: MutableMapping[str, str]) -> Self:
         """Take over what systemd handed to this very process; children are not to believe it is theirs."""

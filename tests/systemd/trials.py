@@ -1,0 +1,231 @@
+"""What is done to a running mesh, and what its traffic lost. I/O: the hosts of `tests.systemd.machines`.
+
+In each trial oslo sends rome a thousand datagrams a second. ``lost`` are those that never came, ``outage_s`` is the
+longest silence.
+"""
+
+import math
+import statistics
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from tests.systemd.machines import Machine, run
+from tests.systemd.quickstart import PLACEHOLDER, of_readme, tokens
+
+RATE = 1000
+PORT = 5001
+TCP_PORT = 5002
+SETTLE_S = 2.0
+ADDRESS_OF = "ip -4 -o address show overlay0 | sed 's/.*inet \\([0-9.]*\\).*/\\1/'"
+
+Report = dict[str, Any]
+
+
+def quick_start(hosts: dict[str, Machine]) -> Report:
+    """Type what README.md says. The clock runs from the first command to the last host's being whole."""
+    told = of_readme()
+    known: dict[str, str] = {}
+    installed_s = 0.0
+    begun = time.monotonic()
+    for name, machine in hosts.items():
+        for line in told[name]:
+            before = time.monotonic()
+            out = machine.shell(line.replace(PLACEHOLDER, known.get(name, PLACEHOLDER)))
+            installed_s += time.monotonic() - before if line.startswith("apt ") else 0
+            known |= tokens(out)
+    for machine in hosts.values():
+        machine.shell("overlayctl wait --for whole")
+    whole_s = time.monotonic() - begun
+    return {
+        "commands": {name: len(told[name]) for name in hosts},
+        "seconds": round(whole_s, 1),
+        "of which apt": round(installed_s, 1),
+        "ok": whole_s <= 60 and max(map(len, told.values())) <= 3,
+    }
+
+
+def reboot(hosts: dict[str, Machine]) -> Report:
+    """All three at once, and no hand."""
+    for machine in hosts.values():
+        machine.reboot()
+    begun = time.monotonic()
+    for machine in hosts.values():
+        machine.booted()
+        machine.shell("systemctl start overlayd-online.target")
+        machine.shell("overlayctl wait --for whole")
+    reached = all(
+        "1 received" in machine.shell(f"ping -c 1 -W 2 {overlay(other)}", check=False)
+        for machine in hosts.values()
+        for other in hosts.values()
+    )
+    return {"seconds": round(time.monotonic() - begun, 1), "ok": reached}
+
+
+def security(hosts: dict[str, Machine]) -> Report:
+    """Exposure of each unit, as systemd rates it, and capabilities in force in the processes."""
+    machine = hosts["paris"]
+    found: Report = {}
+    for unit in ("overlayd-engine", "overlayd-agent", "overlayd-controller"):
+        said = machine.shell(f"systemd-analyze security --no-pager {unit}").splitlines()[-1]
+        pid = machine.shell(f"systemctl show --value -p MainPID {unit}").strip()
+        capable = machine.shell(f"sed -n 's/^CapEff:\\t0*//p' /proc/{pid}/status").strip() or "0"
+        found[unit] = {"exposure": float(said.split(": ")[1].split()[0]), "capabilities": capable}
+    found["ok"] = all(one["exposure"] <= 2.5 for one in found.values())
+    return found
+
+
+def failures(hosts: dict[str, Machine]) -> list[Report]:
+    """Each process ends or stands still, in its turn."""
+    rome, paris = hosts["rome"], hosts["paris"]
+
+    def signalled(machine: Machine, signal: str, unit: str) -> Callable[[], None]:
+        return lambda: print(machine.shell(f"systemctl kill --signal={signal} {unit}"), end="")
+
+    cases = [
+        ("kill -9 of the agent", signalled(rome, "KILL", "overlayd-agent"), 8.0),
+        ("kill -9 of the controller", signalled(paris, "KILL", "overlayd-controller"), 8.0),
+        ("kill -9 of the engine", signalled(rome, "KILL", "overlayd-engine"), 8.0),
+        ("SIGSTOP of the engine (watchdog)", signalled(rome, "STOP", "overlayd-engine"), 25.0),
+        ("SIGSTOP of the agent (watchdog)", signalled(rome, "STOP", "overlayd-agent"), 45.0),
+        ("systemctl reload of all", lambda: reload(hosts), 5.0),
+    ]
+    return [{"what": what, **during(hosts, act, watch_s)} for what, act, watch_s in cases]
+
+
+def reload(hosts: dict[str, Machine]) -> None:
+    hosts["rome"].shell("systemctl reload overlayd-engine overlayd-agent")
+    hosts["paris"].shell("systemctl reload overlayd-controller")
+
+
+def during(hosts: dict[str, Machine], act: Callable[[], None], watch_s: float) -> Report:
+    """Send, act, watch; then wait until all is well again."""
+    oslo, rome = hosts["oslo"], hosts["rome"]
+    receiver = rome.spawn(f"python3 load.py receive {PORT}")
+    sender = oslo.spawn(f"python3 load.py send {overlay(rome)} {PORT} {RATE}")
+    time.sleep(SETTLE_S)
+    begun = time.monotonic()
+    act()
+    time.sleep(max(0.0, watch_s - (time.monotonic() - begun)))
+    sent = oslo.end("load.py send", sender)
+    time.sleep(0.5)
+    came = rome.end("load.py receive", receiver)
+    recovered = all(
+        "is whole" in machine.shell("overlayctl wait --for whole --timeout 60s", check=False)
+        for machine in hosts.values()
+    )
+    outage = max((end - start for start, end in came["gaps"] if end > begun), default=0.0)
+    return {
+        "sent": sent["sent"],
+        "lost": sent["sent"] - came["received"],
+        "outage_s": round(outage, 3),
+        "well again": recovered,
+    }
+
+
+def agent_upgrade(hosts: dict[str, Machine], packages: Path) -> Report:
+    """A new version whose engine is the old one: a minute of traffic through host and relay alike."""
+    oslo, rome = hosts["oslo"], hosts["rome"]
+    package = repack(packages, 1, engine=None)
+    rome.copy(package)
+    receiver = rome.spawn(f"python3 load.py receive {PORT}")
+    sender = oslo.spawn(f"python3 load.py send {overlay(rome)} {PORT} {RATE} {60 * RATE}")
+    time.sleep(10)
+    before = main_pid(rome, "overlayd-engine"), main_pid(rome, "overlayd-agent")
+    rome.shell(f"apt install ./{package.name}")
+    after = main_pid(rome, "overlayd-engine"), main_pid(rome, "overlayd-agent")
+    out, _ = sender.communicate(timeout=120)
+    time.sleep(1)
+    came = rome.end("load.py receive", receiver)
+    lost = 60 * RATE - came["received"]
+    return {
+        "sent": 60 * RATE,
+        "lost": lost,
+        "engine went on": before[0] == after[0],
+        "agent is new": before[1] != after[1],
+        "ok": lost == 0 and before[0] == after[0] and before[1] != after[1] and bool(out),
+    }
+
+
+def engine_upgrades(hosts: dict[str, Machine], packages: Path, runs: int) -> Report:
+    """New versions with new engines, one after the other, under datagrams and one TCP connection."""
+    oslo, rome = hosts["oslo"], hosts["rome"]
+    server = rome.spawn(f"python3 load.py serve {TCP_PORT}")
+    receiver = rome.spawn(f"python3 load.py receive {PORT}")
+    time.sleep(1)
+    sender = oslo.spawn(f"python3 load.py send {overlay(rome)} {PORT} {RATE}")
+    talker = oslo.spawn(f"python3 load.py talk {overlay(rome)} {TCP_PORT}")
+    time.sleep(SETTLE_S)
+    windows: list[tuple[float, float]] = []
+    for number in range(runs):
+        package = repack(packages, 2 + number, engine=f"engine {number}")
+        rome.copy(package)
+        before, begun = main_pid(rome, "overlayd-engine"), time.monotonic()
+        rome.shell(f"apt install ./{package.name}")
+        rome.shell("overlayctl wait --for whole")
+        windows.append((begun, time.monotonic()))
+        if before == main_pid(rome, "overlayd-engine"):
+            raise SystemExit(f"the engine was not started anew by {package.name}")
+        package.unlink()
+    time.sleep(SETTLE_S)
+    tcp = oslo.end("load.py talk", talker)
+    oslo.end("load.py send", sender)
+    came = rome.end("load.py receive", receiver)
+    rome.end("load.py serve", server)
+    outages = sorted(
+        max((end - start for start, end in came["gaps"] if begun <= end <= ended), default=0.0)
+        for begun, ended in windows
+    )
+    p99 = outages[math.ceil(0.99 * len(outages)) - 1]
+    return {
+        "runs": runs,
+        "outage p50 s": round(statistics.median(outages), 3),
+        "outage p99 s": round(p99, 3),
+        "outages s": [round(outage, 3) for outage in outages],
+        "tcp": tcp,
+        "ok": p99 < 1 and tcp is not None and not tcp["broke"],
+    }
+
+
+def removal(hosts: dict[str, Machine]) -> Report:
+    """Removed, a host keeps its membership and gets it back; purged, nothing is left."""
+    oslo = hosts["oslo"]
+    oslo.shell("apt remove --yes overlayd")
+    left = oslo.shell("ip link show overlay0; pgrep -fa 'overlayd (engine|agent)'", check=False).strip()
+    kept = oslo.shell("test -e /var/lib/overlayd/agent/record.json && echo kept", check=False).strip()
+    oslo.shell("apt install ./overlayd_*-1_*.deb && overlayctl wait --for online")
+    oslo.shell("apt purge --yes overlayd")
+    rest = oslo.shell(
+        "find / -xdev -path /proc -prune -o -name '*overlayd*' -print | grep -v -e '^/root/' -e '^/sys'",
+        check=False,
+    ).split()
+    return {"running after remove": left, "membership": kept, "after purge": rest, "ok": not left and bool(kept)}
+
+
+def repack(packages: Path, number: int, engine: str | None) -> Path:
+    """The host's package as a later version; with ``engine``, as one whose engine is another."""
+    (source,) = packages.glob("overlayd_*.deb")
+    folder = packages / "upgrade"
+    run("rm", "-rf", str(folder))
+    run("dpkg-deb", "--raw-extract", str(source), str(folder))
+    control = folder / "DEBIAN/control"
+    lines = control.read_text().splitlines()
+    control.write_text(
+        "\n".join(line + f"+n{number}" if line.startswith("Version: ") else line for line in lines) + "\n"
+    )
+    if engine is not None:
+        (folder / "usr/lib/overlayd/engine.id").write_text(engine + "\n")
+    made = packages / f"upgrade-{number}.deb"
+    run("dpkg-deb", "-Zgzip", "-z1", "--root-owner-group", "--build", str(folder), str(made))
+    run("rm", "-rf", str(folder))
+    return made
+
+
+def main_pid(machine: Machine, unit: str) -> str:
+    return machine.shell(f"systemctl show --value -p MainPID {unit}").strip()
+
+
+def overlay(machine: Machine) -> str:
+    """Its IPv4 address in the overlay."""
+    return machine.shell(ADDRESS_OF).strip()
