@@ -1,6 +1,6 @@
 """The commands as data, read from the programs' own parsers: what man pages and completions are made of.
 
-Called by `tools.manuals` and `tools.completions`. Reads argparse's own lists, which have no public name. Pure.
+Called by `tools.manuals` and `tools.completions`. Reads lists of argparse that have no public name. Pure.
 """
 
 import argparse

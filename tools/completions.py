@@ -1,7 +1,7 @@
 """Writes the completions of bash, zsh and fish from the programs' parsers.
 
-``python -m tools.completions FOLDER`` writes overlayd/usr/share/… and overlayd-controller/usr/share/… there. A word is
-completed from what may stand after the words before it: verbs, options, the values that an option or argument has.
+``python -m tools.completions FOLDER`` writes overlayd/usr/share/… and overlayd-controller/usr/share/… there.
+A word is completed from what may stand after the words before it: verbs, options, their values.
 I/O: writes files.
 """
 
@@ -167,7 +167,7 @@ def _fish_condition(node: Command) -> str:
 
 def _quoted(text: str) -> str:
     """In single quotes, as all three shells read them."""
-    return "'" + text.replace("'", "’") + "'"
+    return "'" + text.replace("'", "\N{RIGHT SINGLE QUOTATION MARK}") + "'"
 
 
 def _lines(lines: list[str]) -> str:

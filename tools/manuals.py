@@ -1,7 +1,7 @@
 """Writes the man pages from the programs' parsers and the configuration's own structs.
 
-``python -m tools.manuals FOLDER`` writes overlayd/ and overlayd-controller/ there, each with a folder man. What the pages
-say beyond that stands here. I/O: writes files.
+``python -m tools.manuals FOLDER`` writes overlayd/man and overlayd-controller/man there. What the pages say
+beyond that stands here. I/O: writes files.
 """
 
 import inspect
@@ -36,8 +36,8 @@ SERVICES = {
 .B overlayd\\-engine.service
 forwards and is the only one with a capability (CAP_NET_ADMIN);
 .B overlayd\\-agent.service
-measures, chooses and talks to the controller. Either may be started anew at any time: interface and sockets wait with
-systemd meanwhile, and without an agent the engine forwards with its last tables. A reload
+measures, chooses and talks to the controller. Either may be started anew at any time: interface and sockets
+wait with systemd meanwhile, and without an agent the engine forwards with its last tables. A reload
 .RB ( "systemctl reload" )
 puts the section [log] of the configuration in force.
 .B overlayd\\-online.target

@@ -48,7 +48,9 @@ def no_labs(_: argparse.Namespace) -> int:
 
 
 def parser(words: Sequence[str] = ()) -> argparse.ArgumentParser:
-    """Return the whole tree, or the branch that ``words`` begin with: most of a short command's time goes here."""
+    """Return the whole tree, or the branch that ``words`` begin with: most of a short command's time goes
+    here.
+    """
     made = argparse.ArgumentParser(
         prog="overlayctl",
         description="Asks and tells this host's overlayd agent, a controller, or a lab.",

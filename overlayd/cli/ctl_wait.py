@@ -1,4 +1,7 @@
-"""``overlayctl wait``: returns when this node has come to a state; what `overlayd-online.target` waits by. I/O."""
+"""``overlayctl wait``: returns when this node has come to a state; `overlayd-online.target` waits by it.
+
+I/O.
+"""
 
 import argparse
 import time

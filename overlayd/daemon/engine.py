@@ -102,12 +102,12 @@ class EngineProcess:
         stack.callback(self._engine.stop)
         snapshot = self._state.load_snapshot()
         if self._kept.left_something and snapshot is not None:
-            # The host stands as the life before left it: packets first, its own set-up takes longer than all else.
+            # The host stands as the life before left it: packets first, its set-up takes longest.
             self._try(snapshot)
         from overlayd.daemon.host import Host
 
         self._host = Host(configuration.engine.interface, configuration.engine.mtu, _underlay(configuration))
-        # What systemd keeps for the next life keeps its addresses and routes; without a next one they go with it.
+        # What systemd keeps for the next life keeps addresses and routes; without a next one they go with it.
         stack.push_async_callback(self._host.hand_over if self._kept.keeps else self._host.close)
         await self._host.open()
         self._server = EngineServer(configuration.engine_socket, self._welcome, self._apply)
@@ -287,7 +287,7 @@ def _open_queues(interface: str, count: int, kept: FdStore, stack: _Stack) -> li
 
 
 def _by_name(configuration: Configuration, queues: list[int], sockets: list[list[int]]) -> dict[str, int]:
-    """All descriptors, by names that say what they are: a changed configuration finds none that is not its own."""
+    """All descriptors, by names that say what they are: a changed configuration takes none for another."""
     interface = configuration.engine.interface
     named = {_queue_name(interface, number): queue for number, queue in enumerate(queues)}
     for shard, row in enumerate(sockets):

@@ -1,4 +1,4 @@
-"""Descriptors that systemd keeps for the next life of this process (sd_pid_notify_with_fds(3), sd_listen_fds(3)).
+"""Descriptors that systemd keeps for the next life of this process (sd_listen_fds(3), FDSTORE).
 
 An interface and sockets that never close lose no address, route or port in an upgrade or a crash, and what
 arrives meanwhile waits in them. Called by `overlayd.daemon.engine`. Without systemd nothing is kept. I/O.

@@ -116,7 +116,7 @@ class Host:
         self._sysctls.restore()
 
     async def hand_over(self) -> None:
-        """Leave addresses and routes to the next life of this process, and forwarding as it was before ours."""
+        """Leave addresses and routes to the next life of this process, forwarding as it was before ours."""
         self._sysctls.restore()
         if self._netlink is not None:
             self._netlink.close()

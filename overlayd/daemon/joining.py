@@ -20,7 +20,7 @@ CREDENTIAL = "overlayd.join-token"
 
 
 def join_token_file(configuration: Configuration, environment: Mapping[str, str]) -> Path | None:
-    """Return where a join token is to be found: as configured, else as a credential of systemd's, else nowhere."""
+    """Return where a join token is: as configured, else a credential of systemd's, else nowhere."""
     if configuration.agent.join_token_file:
         return Path(configuration.agent.join_token_file)
     directory = environment.get("CREDENTIALS_DIRECTORY")

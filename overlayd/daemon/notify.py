@@ -1,4 +1,7 @@
-"""Telling systemd how this process stands (sd_notify(3)); without systemd it does nothing. I/O: one datagram."""
+"""Telling systemd how this process stands (sd_notify(3)); without systemd it does nothing.
+
+I/O: one datagram.
+"""
 
 import os
 import socket

@@ -15,7 +15,7 @@ _FAR = {socket.AF_INET: "192.88.99.1", socket.AF_INET6: "2001:4860::1"}
 def endpoint_of(uplink: UplinkSection) -> str | None:
     """Return ``address:port`` as peers call it; None: they cannot. Raises :class:`StartError`.
 
-    "auto" is the address that the default route leaves from. No route now: there may be one at the next start.
+    "auto" is the address that the default route leaves from. No route now: perhaps at the next start.
     """
     if uplink.endpoint != "auto":
         return uplink.public_endpoint

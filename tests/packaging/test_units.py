@@ -45,7 +45,9 @@ def test_no_service_runs_as_root_or_shares_its_state(name: str) -> None:
     settings = service_section(name)
     assert settings["User"] == [name]
     assert settings["StateDirectoryMode"] == ["0700"]
-    assert f"u {name} " in (ROOT / "packaging/sysusers.d/overlayd.conf").read_text("utf-8")
+    assert f"u {name} " in "".join(
+        file.read_text("utf-8") for file in sorted((ROOT / "packaging/sysusers.d").iterdir())
+    )
 
 
 @pytest.mark.parametrize(

@@ -23,7 +23,9 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="systemd", description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--runs", type=int, default=20, help="upgrades of the engine (20)")
     parser.add_argument("--only", nargs="+", metavar="TRIAL", help="after the quick start; default: all")
-    parser.add_argument("--packages", type=Path, default=ROOT / "build" / "deb", help="folder of both packages")
+    parser.add_argument(
+        "--packages", type=Path, default=ROOT / "build" / "deb", help="folder of both packages"
+    )
     parser.add_argument("--output", type=Path, default=ROOT / "build" / "systemd.json")
     arguments = parser.parse_args()
     if os.geteuid() != 0:
@@ -59,13 +61,18 @@ def main() -> int:
     well = well and all(case["well again"] for case in cases)
     if cases:
         print(table(cases))
-    _tell(f"{'all is as it should be' if well else 'NOT as it should be'}; the report is in {arguments.output}")
+    _tell(
+        f"{'all is as it should be' if well else 'NOT as it should be'}; the report is in {arguments.output}"
+    )
     return 0 if well else 1
 
 
 def table(failures: list[dict[str, Any]]) -> str:
     """Return the failures as the table of docs/operations.md."""
-    rows = [f"| {case['what']} | {case['lost']} of {case['sent']} | {case['outage_s']:.2f} s |" for case in failures]
+    rows = [
+        f"| {case['what']} | {case['lost']} of {case['sent']} | {case['outage_s']:.2f} s |"
+        for case in failures
+    ]
     return "\n".join(("| what | datagrams lost, 1,000 a second | longest silence |", "|---|---|---|", *rows))
 
 

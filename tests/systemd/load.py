@@ -1,8 +1,9 @@
-"""Traffic of known sequence between two hosts; runs in a container on Debian's own Python, so it stands alone.
+"""Traffic of known sequence between two hosts; runs in a container on Debian's own Python, so it stands
+alone.
 
-``load.py receive PORT`` and ``load.py serve PORT`` end on SIGTERM and print what came as JSON; ``load.py send ADDRESS PORT
-RATE`` and ``load.py talk ADDRESS PORT`` go on until SIGTERM too. Clocks are CLOCK_MONOTONIC, which containers of
-one machine share. Called by `tests.systemd`. I/O.
+``receive PORT``, ``send ADDRESS PORT RATE``, ``serve PORT`` and ``talk ADDRESS PORT`` go on until SIGTERM and
+then print what they saw as JSON. Clocks are CLOCK_MONOTONIC, which containers of one machine share. Called by
+`tests.systemd`. I/O.
 """
 
 import json
@@ -49,7 +50,7 @@ def receive(port: int) -> None:
 
 
 def send(address: str, port: int, rate: int, count: int) -> None:
-    """Send ``count`` (0: without end) numbered datagrams of 200 bytes, ``rate`` a second, none of them in a burst."""
+    """Send ``count`` (0: without end) numbered datagrams of 200 bytes, ``rate`` a second, evenly."""
     sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
     start, number = time.monotonic(), 0
     padding = bytes(192)
@@ -88,7 +89,7 @@ def serve(port: int) -> None:
 
 
 def talk(address: str, port: int) -> None:
-    """One TCP connection that says something 50 times a second: how often it was echoed, and whether it broke."""
+    """One TCP connection that says something 50 times a second: how often it was echoed, did it break."""
     sock = socket.create_connection((address, port), timeout=10)
     sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     sock.settimeout(30)

@@ -1,7 +1,8 @@
-"""Hosts to install on: containers with a real systemd as PID 1, of an image that debootstrap makes. I/O: Docker.
+"""Hosts to install on: containers with a real systemd as PID 1, of an image that debootstrap makes.
 
-Needs root. Where no Docker daemon answers, one is started in a folder of its own and ended with the run. A container is
-not privileged: it has CAP_SYS_ADMIN (systemd's mounts), CAP_NET_ADMIN and /dev/net/tun. Called by `tests.systemd`.
+Needs root. Where no Docker daemon answers, one is started in a folder of its own and ended with the run. A
+container is not privileged: it has CAP_SYS_ADMIN (systemd's mounts), CAP_NET_ADMIN and /dev/net/tun. Called
+by `tests.systemd`. I/O: Docker.
 """
 
 import contextlib
@@ -73,7 +74,9 @@ def make_image() -> None:
         return
     root = FOLDER / "root"
     shutil.rmtree(root, ignore_errors=True)
-    run("debootstrap", "--variant=minbase", f"--include={INCLUDED}", SUITE, str(root), mirror(), timeout_s=900)
+    run(
+        "debootstrap", "--variant=minbase", f"--include={INCLUDED}", SUITE, str(root), mirror(), timeout_s=900
+    )
     for folder in ("var/cache/apt/archives", "var/lib/apt/lists"):
         shutil.rmtree(root / folder)
         (root / folder / "partial").mkdir(parents=True)
@@ -85,7 +88,8 @@ def make_image() -> None:
 
 def mirror() -> str:
     """The mirror of Debian that this machine's apt uses."""
-    lines = run("apt-get", "indextargets", "--format", "$(REPO_URI) $(RELEASE)", "Created-By: Packages").splitlines()
+    told = run("apt-get", "indextargets", "--format", "$(REPO_URI) $(RELEASE)", "Created-By: Packages")
+    lines = told.splitlines()
     return next(uri for uri, release in (line.split() for line in lines) if release == SUITE)
 
 
@@ -105,7 +109,14 @@ class Machine:
             *("--network", NETWORK, "--ip", self.address, "--stop-signal", "SIGRTMIN+3"),
             *("--cap-add", "SYS_ADMIN", "--cap-add", "NET_ADMIN", "--security-opt", "seccomp=unconfined"),
             *("--tmpfs", "/run", "--tmpfs", "/run/lock", "--volume", "/sys/fs/cgroup:/sys/fs/cgroup"),
-            *("--sysctl", "net.ipv6.conf.all.disable_ipv6=0", "--device", "/dev/net/tun", "--env", "container=docker"),
+            *(
+                "--sysctl",
+                "net.ipv6.conf.all.disable_ipv6=0",
+                "--device",
+                "/dev/net/tun",
+                "--env",
+                "container=docker",
+            ),
             *(IMAGE, "/lib/systemd/systemd"),
         )
         self.booted()

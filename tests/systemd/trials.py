@@ -1,7 +1,7 @@
 """What is done to a running mesh, and what its traffic lost. I/O: the hosts of `tests.systemd.machines`.
 
-In each trial oslo sends rome a thousand datagrams a second. ``lost`` are those that never came, ``outage_s`` is the
-longest silence.
+In each trial oslo sends rome a thousand datagrams a second. ``lost`` are those that never came, ``outage_s``
+is the longest silence.
 """
 
 import math
@@ -200,7 +200,12 @@ def removal(hosts: dict[str, Machine]) -> Report:
         "find / -xdev -path /proc -prune -o -name '*overlayd*' -print | grep -v -e '^/root/' -e '^/sys'",
         check=False,
     ).split()
-    return {"running after remove": left, "membership": kept, "after purge": rest, "ok": not left and bool(kept)}
+    return {
+        "running after remove": left,
+        "membership": kept,
+        "after purge": rest,
+        "ok": not left and bool(kept),
+    }
 
 
 def repack(packages: Path, number: int, engine: str | None) -> Path:
