@@ -125,6 +125,13 @@ wheel: setup ## the Python package for any Python from 3.11 on, in build/wheel (
 deb: wheel ## Debian packages of host and controller, checked by lintian, in build/deb
 	@tools/deb
 
+RUNS ?= 20
+.PHONY: test-systemd
+test-systemd: deb ## the packages in containers with a real systemd: quick start, reboot, failures, upgrades (RUNS=20, 12 minutes; root)
+	@for program in docker dockerd debootstrap; do command -v $$program > /dev/null || missing=1; done; [ -z "$${missing:-}" ] || \
+	    apt-get install --yes --no-install-recommends docker.io debootstrap
+	$(BIN)/python -m tests.systemd --runs $(RUNS)
+
 .PHONY: lock
 lock: setup ## renew the exact versions in tools/constraints.txt
 	@tools/lock

@@ -6,6 +6,7 @@ import socket
 import sqlite3
 import subprocess
 import sys
+import tempfile
 import urllib.request
 from pathlib import Path
 
@@ -189,3 +190,27 @@ def test_wrong_usage_exits_with_2(arguments: list[str]) -> None:
     with pytest.raises(SystemExit) as stopped:
         main(arguments)
     assert stopped.value.code == 2
+
+
+def test_init_makes_tokens_for_the_first_hosts(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = tmp_path / "state"
+    arguments = ["init", "--state", str(folder), "--network", "test", "--listen", "127.0.0.1:7443"]
+    assert main([*arguments, "--node", "paris", "--relay", "rome", "-o", "json"]) == 0
+    tokens = json.loads(capsys.readouterr().out)["items"][0]["tokens"]
+    assert set(tokens) == {"paris", "rome"}
+    assert decode_token(tokens["rome"]).url == "wss://127.0.0.1:7443"
+    assert main(["token", "list", "--state", str(folder), "-o", "json"]) == 0
+    listed = {row["name"]: row["relay"] for row in json.loads(capsys.readouterr().out)["items"]}
+    assert listed == {"paris": False, "rome": True}
+
+
+def test_root_writes_state_that_its_owner_can_read() -> None:
+    with tempfile.TemporaryDirectory() as place:
+        os.chmod(place, 0o755)
+        folder = Path(place) / "state"
+        folder.mkdir(mode=0o700)
+        os.chown(folder, 12345, 12345)
+        arguments = ["init", "--state", str(folder), "--network", "test", "--listen", "127.0.0.1:7443"]
+        assert main([*arguments, "--node", "paris"]) == 0
+        assert os.geteuid() == 0
+        assert {file.stat().st_uid for file in folder.rglob("*")} == {12345}
