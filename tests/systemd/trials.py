@@ -4,10 +4,11 @@ In each trial oslo sends rome a thousand datagrams a second. ``lost`` are those 
 is the longest silence.
 """
 
+import contextlib
 import math
 import statistics
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 from pathlib import Path
 from typing import Any
 
@@ -91,7 +92,34 @@ def failures(hosts: dict[str, Machine]) -> list[Report]:
         ("SIGSTOP of the agent (watchdog)", signalled(rome, "STOP", "overlayd-agent"), 45.0),
         ("systemctl reload of all", lambda: reload(hosts), 5.0),
     ]
-    return [{"what": what, **during(hosts, act, watch_s)} for what, act, watch_s in cases]
+    done = [{"what": what, **during(hosts, act, watch_s)} for what, act, watch_s in cases]
+    kill = "systemctl kill --signal=KILL overlayd-agent"
+    fill = f"dd if=/dev/zero of=/var/lib/overlayd/fill bs=64k 2>/dev/null; {kill}"
+    freeze = f"mount -o remount,ro /var/lib/overlayd && {kill}"
+    with small_disk(rome):
+        full = during(hosts, lambda: print(rome.shell(fill), end=""), 8.0)
+        rome.shell("rm -f /var/lib/overlayd/fill")
+        frozen = during(hosts, lambda: print(rome.shell(freeze), end=""), 8.0)
+        rome.shell("mount -o remount,rw /var/lib/overlayd")
+    done.append({"what": "full disk, and kill -9 of the agent", **full})
+    done.append({"what": "read-only /var/lib/overlayd, and kill -9 of the agent", **frozen})
+    return done
+
+
+@contextlib.contextmanager
+def small_disk(machine: Machine) -> Generator[None]:
+    """The state of both processes on a file system of its own, of 4 MB."""
+    machine.shell(
+        "systemctl stop overlayd-agent overlayd-engine && cp -a /var/lib/overlayd /root/state"
+        " && mount -t tmpfs -o size=4m,mode=755 tmpfs /var/lib/overlayd"
+        " && cp -a /root/state/. /var/lib/overlayd/"
+        " && systemctl start overlayd-engine overlayd-agent && overlayctl wait --for whole"
+    )
+    yield
+    machine.shell(
+        "systemctl stop overlayd-agent overlayd-engine && umount /var/lib/overlayd && rm -r /root/state"
+        " && systemctl start overlayd-engine overlayd-agent && overlayctl wait --for whole"
+    )
 
 
 def reload(hosts: dict[str, Machine]) -> None:
