@@ -100,7 +100,7 @@ bench-paths: setup ## the path search from 100 to 10,000 nodes beside networkx a
 	$(BIN)/python -m tests.bench.paths --rounds $(ROUNDS)
 
 .PHONY: bench-repair
-bench-repair: setup ## what repair makes of lossy links, in virtual time: bounds first, then every profile (25 minutes of two cores)
+bench-repair: setup ## what repair makes of lossy links: in virtual time, then live beside SRT (root; 25 minutes of two cores)
 	$(BIN)/python -m tests.bench.repair
 
 GB ?= 20
