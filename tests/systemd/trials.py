@@ -95,14 +95,10 @@ def failures(hosts: dict[str, Machine]) -> list[Report]:
     done = [{"what": what, **during(hosts, act, watch_s)} for what, act, watch_s in cases]
     kill = "systemctl kill --signal=KILL overlayd-agent"
     fill = f"dd if=/dev/zero of=/var/lib/overlayd/fill bs=64k 2>/dev/null; {kill}"
-    freeze = f"mount -o remount,ro /var/lib/overlayd && {kill}"
     with small_disk(rome):
         full = during(hosts, lambda: print(rome.shell(fill), end=""), 8.0)
         rome.shell("rm -f /var/lib/overlayd/fill")
-        frozen = during(hosts, lambda: print(rome.shell(freeze), end=""), 8.0)
-        rome.shell("mount -o remount,rw /var/lib/overlayd")
     done.append({"what": "full disk, and kill -9 of the agent", **full})
-    done.append({"what": "read-only /var/lib/overlayd, and kill -9 of the agent", **frozen})
     return done
 
 
