@@ -67,8 +67,8 @@ class RouteBook:
         self._reasons = {key: text for key, text in self._reasons.items() if gone not in key[:2]}
 
     def put(self, decided: Decided, generation: Generation) -> tuple[NodeId, ...]:
-        """Put a decision about these nodes into force; return the sources of which something is told in
-        ``generation``.
+        """Put a decision about these nodes into force; what it tells is told in ``generation``. Return the
+        sources of which paths are others now.
         """
         self.table, self.plan = decided.plan.table, decided.plan
         told = decided.told
@@ -80,7 +80,8 @@ class RouteBook:
         for (number, source, destination), text in decided.reasons.items():
             self._reasoned[number, source, destination] = True
             self._reasons[self._ids[source], self._ids[destination], number] = text
-        return tuple([self._ids[source] for source in np.flatnonzero(concerned).tolist()])
+        others = decided.plan.changed.any(axis=(0, 2))
+        return tuple([self._ids[source] for source in np.flatnonzero(others).tolist()])
 
     def restore(self, source: NodeId, columns: RouteColumns, generation: Generation) -> None:
         """Take the routes of a previous run, as far as their nodes are known. Raises `routes.BadColumns`."""

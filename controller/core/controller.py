@@ -166,11 +166,12 @@ class Controller:
             return []
         self._decided = decided
         self._note_promises(decided)
-        concerned = self.book.put(decided, self.publication.next)
-        if not concerned:
+        if not decided.tells:
+            self.book.put(decided, self.publication.next)
             return []
         self.publication.touch()
-        kept = (rows for source in concerned if (rows := self.book.rows(source)) is not None)
+        others = self.book.put(decided, self.publication.next)
+        kept = (rows for source in others if (rows := self.book.rows(source)) is not None)
         return self._publish(tuple(kept), decided.changes)
 
     def abandon(self) -> None:

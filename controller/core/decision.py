@@ -12,7 +12,7 @@ from controller.core.changes import ABSENT_ID, Changes
 from controller.core.instant import Instant
 from controller.planner.explain import Explainer
 from controller.planner.plan import Plan, plan
-from controller.planner.search import ABSENT, NONE, Relays
+from controller.planner.search import ABSENT, NONE, Relays, differ
 from controller.planner.table import RouteTable
 from controller.prediction.forecast import Forecast
 from controller.topology.links import Bool, Vertex
@@ -36,16 +36,16 @@ class Decision:
         """Plan, and put into words why primaries are left. Takes seconds for a thousand nodes."""
         made = plan(self.vertices, self.services, self.forecast, self.table, self.now.monotonic_ns)
         before, after = self.table.relays[:, :, :, 0], made.table.relays[:, :, :, 0]
-        moved: Bool = made.changed & (before != after).any(axis=-1)
+        moved: Bool = made.changed & differ(before, after)
         left = moved & np.stack([chosen.moved for chosen in made.classes])
         explainer = Explainer(made, self.vertices, self.services)
         reasons = {
             (number, source, destination): explainer.reason(number, source, destination)
             for number, source, destination in np.argwhere(left).tolist()
         }
-        return Decided(
-            self, made, made.changed | made.news, moved, reasons, self._changes(made, moved, reasons)
-        )
+        told: Bool = made.changed | made.news
+        changes = self._changes(made, moved, reasons)
+        return Decided(self, made, told, moved, reasons, changes, int(np.count_nonzero(told)))
 
     def _changes(self, made: Plan, moved: Bool, reasons: Mapping[tuple[int, int, int], str]) -> Changes:
         """Return what history keeps: all changes of primaries but the taking of direct paths at first."""
@@ -74,7 +74,7 @@ class Decision:
 @dataclass(frozen=True, slots=True)
 class Decided:
     """The answer. [class, from, to]: ``told`` is what is to be published anew, ``moved`` where the primary is
-    another one; ``reasons`` say why a primary in force was left.
+    another one; ``reasons`` say why a primary in force was left. ``tells``: how many are told.
     """
 
     question: Decision
@@ -83,6 +83,7 @@ class Decided:
     moved: Bool
     reasons: Mapping[tuple[int, int, int], str]
     changes: Changes
+    tells: int
 
 
 def _named(relays: Relays, ids: NDArray[np.uint16]) -> NDArray[np.uint16]:

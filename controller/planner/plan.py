@@ -19,6 +19,7 @@ from controller.planner.search import (
     Paths,
     Relays,
     Search,
+    differ,
     disjoint,
     path_cost,
     path_sum,
@@ -95,7 +96,9 @@ def plan(
         if back_up:
             _back_up(number, costs, search, forecast, after)
         classes.append(chosen)
-    changed: Bool = (after.relays != table.relays).any(axis=(-1, -2)) | table.torn
+    changed: Bool = table.torn.copy()
+    for path in range(PATHS):
+        changed |= differ(after.relays[..., path, :], table.relays[..., path, :])
     after.torn[:] = False
     news = _publish(forecast, after, changed)
     return Plan(after, forecast, tuple(classes), changed, news)
@@ -145,7 +148,7 @@ def _choose(
     home &= (before[..., 0] > NONE) & (straight < OUT_OF_BOUND)
     unusable = ~np.isfinite(here) & ~_unheard(forecast, before)
     move = np.isfinite(ideal.cost) & (unusable | (enough & (broken | ~dwelling)))
-    move &= (ideal.relays != before).any(axis=-1) & forecast.alive[:, None]
+    move &= differ(ideal.relays, before) & forecast.alive[:, None]
     home &= ~move & ~dwelling & forecast.alive[:, None]
     after = np.where(move[..., None], ideal.relays, before)
     after[home] = (NONE, NONE)
@@ -200,6 +203,8 @@ def _publish(forecast: Forecast, table: RouteTable, changed: Bool) -> Bool:
 
 def _unheard(forecast: Forecast, relays: Relays) -> Bool:
     """Return where nothing is known against a path, because nobody reports on some link of it."""
+    if np.count_nonzero(forecast.alive) >= len(forecast.alive) - 1:  # every link has an end that reports
+        return np.zeros(relays.shape[:2], np.bool_)
     dead = (~forecast.usable & ~forecast.unheard).astype(np.float32)
     silent = forecast.unheard.astype(np.float32)
     with np.errstate(invalid="ignore"):

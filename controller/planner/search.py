@@ -78,23 +78,40 @@ def disjoint(relays: Relays, others: Relays) -> Bool:
     """Return where a path shares nothing with ``others`` [from, to, path, relays]: no relay, nor the direct
     link.
     """
-    same = relays[..., None, :, None] == others[..., :, None, :]
-    shared: Bool = (same & (relays >= 0)[..., None, :, None]).any(axis=(-1, -2, -3))
-    shared |= (relays[..., 0] == NONE) & (others[..., 0] == NONE).any(axis=-1)
+    shared: Bool = np.zeros(relays.shape[:2], np.bool_)
+    straight = relays[..., 0] == NONE
+    for path in range(others.shape[2]):
+        shared |= straight & (others[..., path, 0] == NONE)
+        for own in range(relays.shape[-1]):
+            one = relays[..., own]
+            for other in range(others.shape[-1]):
+                shared |= (one == others[..., path, other]) & (one >= 0)
     return ~shared & (relays[..., 0] != ABSENT)
 
 
-def path_sum(link: F32, direct: F32, relays: Relays, per_relay: float) -> F32:
+def differ(relays: Relays, others: Relays) -> Bool:
+    """Return where paths are not the same."""
+    return (relays[..., 0] != others[..., 0]) | (relays[..., 1] != others[..., 1])
+
+
+def path_sum(link: F32, direct: F32, relays: Relays, per_relay: float | F32) -> F32:
     """Return the sum along one path per pair: of ``link`` over relayed paths, of ``direct`` over direct
-    ones; NaN where there is no path.
+    ones, and ``per_relay``, for all or [node]; NaN where there is no path.
     """
     n = len(direct)
-    rows, columns = np.indices((n, n))
-    first, second = np.maximum(relays[..., 0], 0), np.maximum(relays[..., 1], 0)
-    one = link[rows, first] + link[first, columns] + np.float32(per_relay)
-    two = link[rows, first] + link[first, second] + link[second, columns] + np.float32(2 * per_relay)
-    total = np.where(relays[..., 1] >= 0, two, np.where(relays[..., 0] >= 0, one, direct))
-    return np.where(relays[..., 0] == ABSENT, np.float32(np.nan), total)
+    over = np.broadcast_to(np.asarray(per_relay, np.float32), n)
+    links, total = np.ravel(link), np.array(direct, np.float32)
+    # Many paths are direct: only what the others pass is looked up.
+    rows, columns = np.nonzero(relays[..., 0] >= 0)
+    passed = relays[rows, columns].astype(np.intp)
+    first, second = passed[:, 0], passed[:, 1]
+    total[rows, columns] = links.take(rows * n + first) + links.take(first * n + columns) + over[first]
+    more = np.flatnonzero(second >= 0)
+    rows, columns, first, second = rows[more], columns[more], first[more], second[more]
+    legs = links.take(rows * n + first) + links.take(first * n + second) + links.take(second * n + columns)
+    total[rows, columns] = legs + (over[first] + over[second])
+    total[relays[..., 0] == ABSENT] = np.nan
+    return total
 
 
 def path_cost(costs: Costs, relays: Relays) -> F32:

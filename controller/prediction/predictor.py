@@ -8,6 +8,9 @@ episode, and from then on the forecast is at least the episode's level. It ends 
 health, twice as long with each relapse, so that a link that flaps is not trusted in its good moments. What
 was measured until then is forgotten: it says nothing about the level that the link has found.
 
+*Rolling.* What a node's bins say is worked out when the node reports: every link is looked at anew once in a
+telemetry interval, a row at a time, and a forecast of all is a few operations on matrices.
+
 *Both ends.* Each end measures the same round trip and counts the other's loss; the worse of the two counts,
 so that a node cannot make its links look better than its neighbours find them.
 """
@@ -70,35 +73,53 @@ class Episodes:
         relapses = np.zeros((n, n), np.int64)
         return cls(never, never.copy(), nan(), nan(), nan(), relapses, nan(), nan(), nan())
 
-    def held(self, now_ns: int) -> Bool:
-        """Return where an episode still counts."""
-        return self.left_ns(now_ns) > 0
+    def held(self, now_ns: int, row: int) -> Bool:
+        """Return where, of one reporter's, an episode still counts."""
+        return self.left_ns(now_ns, row) > 0
 
-    def left_ns(self, now_ns: int) -> I64:
+    def left_ns(self, now_ns: int, rows: int | slice = slice(None)) -> I64:
         """Return how long an episode still counts; not positive where none does."""
-        hold = HOLD_NS * 2 ** np.minimum(self.relapses, MAX_DOUBLINGS)
-        return self.bad_at_ns + hold - now_ns
+        hold = HOLD_NS * 2 ** np.minimum(self.relapses[rows], MAX_DOUBLINGS)
+        return self.bad_at_ns[rows] + hold - now_ns
+
+
+@dataclass(slots=True)
+class Levels:
+    """[reporter, peer]: what the bins of the window said when the reporter last spoke, episodes aside."""
+
+    rtt_q50_ms: F32
+    rtt_q80_ms: F32
+    rtt_q90_ms: F32
+    loss_out: F32
+    loss_in: F32
+
+    @classmethod
+    def empty(cls, n: int) -> "Levels":
+        return cls(*(np.full((n, n), np.nan, np.float32) for _ in range(5)))
 
 
 class Predictor:
-    """Fed with every observation, asked for forecasts at any time; keeps only the episodes itself."""
+    """Fed with every observation, asked for forecasts at any time; keeps episodes and levels itself."""
 
     def __init__(self, topology: Topology) -> None:
         self._topology = topology
         self.episodes = Episodes.empty(len(topology))
+        self.levels = Levels.empty(len(topology))
 
     def grow(self) -> None:
         """Nodes were added to the topology."""
-        before, old = len(self.episodes.bad_at_ns), self.episodes
-        self.episodes = Episodes.empty(len(self._topology))
-        for name in Episodes.__slots__:
-            getattr(self.episodes, name)[:before, :before] = getattr(old, name)
+        before, n = len(self.episodes.bad_at_ns), len(self._topology)
+        old = self.episodes, self.levels
+        self.episodes, self.levels = Episodes.empty(n), Levels.empty(n)
+        for was, now in zip(old, (self.episodes, self.levels), strict=True):
+            for name in type(was).__slots__:
+                getattr(now, name)[:before, :before] = getattr(was, name)
 
     def shrink(self, index: int) -> None:
         """The node that had ``index`` was removed from the topology."""
-        for name in Episodes.__slots__:
-            array = np.delete(np.delete(getattr(self.episodes, name), index, 0), index, 1)
-            setattr(self.episodes, name, array)
+        for kept in (self.episodes, self.levels):
+            for name in type(kept).__slots__:
+                setattr(kept, name, np.delete(np.delete(getattr(kept, name), index, 0), index, 1))
 
     def observe(self, seen: Observation, now_ns: int) -> bool:
         """Take note of what a frame showed; return whether an episode opened or became much worse, or a link
@@ -122,29 +143,27 @@ class Predictor:
         episodes.loss_in[row, lossy] = into[lossy]
         episodes.loss_out[row, dropped] = DOWN_LOSS
         episodes.loss_in[row, dropped] = DOWN_LOSS
+        self._level(row, now_ns)
         return bool((opened | worse).any()) or bool(seen.went_down) or bool(seen.came_up)
 
     def forecast(self, now_ns: int) -> Forecast:
         """Return what to expect of every link from now on."""
-        topology, latest, history = self._topology, self._topology.latest, self._topology.history
+        topology, latest, levels = self._topology, self._topology.latest, self.levels
         fresh = topology.fresh(now_ns)
         left = self.episodes.left_ns(now_ns)
         held = left > 0
-        begin = np.where(held, NEVER, self.episodes.bad_at_ns) // topology.bin_ns
-        valid = topology.valid_bins(now_ns)[:, None, :] & (history.bin_of[:, None, :] > begin[:, :, None])
-        rtt = np.where(valid, history.rtt_ms, np.nan)
-        jitter = _mean(np.where(valid, history.jitter_ms, np.nan))
-        count = np.where(valid, history.count, 0.0)
-        ordered, number = np.sort(rtt, axis=2), (~np.isnan(rtt)).sum(axis=2)
-        # Variation within the bins keeps a link with a single one from looking constant.
-        levels = [
-            np.where(number > 0, _at_quantile(ordered, number, q) + share * jitter, latest.rtt_ms)
-            for q, share in zip(QUANTILES, WITHIN_BIN, strict=True)
-        ]
-        floor = np.where(held, self.episodes.rtt_ms, np.nan)
-        q50, q80, q90 = (_worse_end(np.fmax(level, floor), fresh) for level in levels)
-        loss_out = self._loss(history.loss_out, count, self.episodes.loss_out, held)
-        loss_in = self._loss(history.loss_in, count, self.episodes.loss_in, held)
+        floor = np.where(held, self.episodes.rtt_ms, np.float32(np.nan))
+        q50, q80, q90 = (
+            _worse_end(np.fmax(level, floor), fresh)
+            for level in (levels.rtt_q50_ms, levels.rtt_q80_ms, levels.rtt_q90_ms)
+        )
+        loss_out, loss_in = (
+            np.fmax(level, np.where(held, episode, np.float32(np.nan)))
+            for level, episode in (
+                (levels.loss_out, self.episodes.loss_out),
+                (levels.loss_in, self.episodes.loss_in),
+            )
+        )
         known = fresh | fresh.T
         np.fill_diagonal(known, False)
         said_down = topology.said_down(now_ns)
@@ -165,7 +184,7 @@ class Predictor:
     def _note(self, row: int, bad: Bool, normal: "_Normal", now_ns: int) -> Bool:
         """Mark what is bad now; return where an episode opened or a link relapsed."""
         episodes, topology = self.episodes, self._topology
-        held = episodes.held(now_ns)[row]
+        held = episodes.held(now_ns, row)
         quiet_ns = now_ns - episodes.bad_at_ns[row]
         opened = bad & ~held
         # Bad again after more than a frame of health, or soon after its hold ended.
@@ -205,21 +224,37 @@ class Predictor:
         q50, q90 = _at_quantile(rtt, number, 0.5), _at_quantile(rtt, number, 0.9)
         reach = np.maximum(np.maximum(JUMP_MS, JUMP_SHARE * q50), JUMP_SPREADS * (q90 - q50))
         young = now_ns - episodes.began_ns[row] < topology.bins * topology.bin_ns
-        frozen = episodes.held(now_ns)[row] & young
+        frozen = episodes.held(now_ns, row) & young
         return _Normal(
             np.where(frozen, episodes.normal_rtt_ms[row], q50 + reach),
             np.where(frozen, episodes.normal_loss_out[row], _pooled(history.loss_out[row], count)),
             np.where(frozen, episodes.normal_loss_in[row], _pooled(history.loss_in[row], count)),
         )
 
-    def _loss(self, ratio: F32, count: F32, level: F32, held: Bool) -> F32:
-        """Return the q90 over bins of the shrunk loss, at least the level of an episode that counts."""
-        prior = _pooled(ratio, count)
-        bins = _shrunk(ratio, count, prior[..., None])
-        bins = np.where((count > 0) & ~np.isnan(ratio), bins, np.nan)
-        number = (~np.isnan(bins)).sum(axis=2)
-        base = _at_quantile(np.sort(bins, axis=2), number, 0.9)
-        return np.fmax(base, np.where(held, level, np.nan))
+    def _level(self, row: int, now_ns: int) -> None:
+        """Work out what the bins of the row's links say."""
+        topology, latest, history, levels = (
+            self._topology,
+            self._topology.latest,
+            self._topology.history,
+            self.levels,
+        )
+        held = self.episodes.held(now_ns, row)
+        begin = np.where(held, NEVER, self.episodes.bad_at_ns[row]) // topology.bin_ns
+        bins = history.bin_of[row]
+        valid = (bins > now_ns // topology.bin_ns - topology.bins) & (bins > begin[:, None])
+        rtt = np.where(valid, history.rtt_ms[row], np.float32(np.nan))
+        jitter = _mean(np.where(valid, history.jitter_ms[row], np.float32(np.nan)))
+        count = np.where(valid, history.count[row], np.float32(0.0))
+        ordered, number = np.sort(rtt, axis=1), (~np.isnan(rtt)).sum(axis=1)
+        # Variation within the bins keeps a link with a single one from looking constant.
+        for level, q, share in zip(
+            (levels.rtt_q50_ms, levels.rtt_q80_ms, levels.rtt_q90_ms), QUANTILES, WITHIN_BIN, strict=True
+        ):
+            found = _at_quantile(ordered, number, q) + np.float32(share) * jitter
+            level[row] = np.where(number > 0, found, latest.rtt_ms[row])
+        levels.loss_out[row] = _loss(history.loss_out[row], count)
+        levels.loss_in[row] = _loss(history.loss_in[row], count)
 
 
 @dataclass(frozen=True, slots=True)
@@ -236,6 +271,14 @@ def _at_quantile(ordered: F32, number: I64, q: float) -> F32:
     last = ordered.shape[-1] - 1
     index = np.clip(np.ceil(q * number).astype(np.int64) - 1, 0, last)
     return np.take_along_axis(ordered, index[..., None], axis=-1)[..., 0]
+
+
+def _loss(ratio: F32, count: F32) -> F32:
+    """Return the q90 over bins of the shrunk loss."""
+    bins = _shrunk(ratio, count, _pooled(ratio, count)[:, None])
+    bins = np.where((count > 0) & ~np.isnan(ratio), bins, np.float32(np.nan))
+    number = (~np.isnan(bins)).sum(axis=1)
+    return _at_quantile(np.sort(bins, axis=1), number, 0.9)
 
 
 def _pooled(ratio: F32, count: F32) -> F32:

@@ -129,8 +129,8 @@ class Service:
             self.core.abandon()
             return
         self._carry_out(self.core.complete(decided, now()))
-        if told := int(decided.told.sum()):
-            LOG.info("published %d routes", told)
+        if decided.tells:
+            LOG.info("published %d routes", decided.tells)
         with _tolerating_store():
             await asyncio.to_thread(self.archive.keep_decision, decision)
 

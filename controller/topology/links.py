@@ -231,11 +231,6 @@ class Topology:
             return np.zeros(0, np.bool_)
         return (now_ns - self.latest.said_ns.max(axis=1)) <= self.fresh_ns
 
-    def valid_bins(self, now_ns: int) -> Bool:
-        """Return [reporter, bin]: which columns of the history lie within the window that ends now."""
-        now_bin = now_ns // self.bin_ns
-        return self.history.bin_of > now_bin - self.bins
-
     def _open_bin(self, reporter: int, now_ns: int) -> int:
         number = now_ns // self.bin_ns
         column = number % self.bins

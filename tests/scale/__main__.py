@@ -21,7 +21,8 @@ import httpx
 
 from controller.config import Config, DecisionSection
 from controller.state import create_state
-from tests.scale.agents import Agents, Plane, cpu_seconds, enrol, resident_bytes
+from tests.scale.agents import Agents, cpu_seconds, enrol, resident_bytes
+from tests.scale.plane import Plane
 
 QUESTIONS = ("/healthz", "/v1/nodes/n1", "/v1/explain?src=n1&dst=n2", "/v1/routes?src=n1&class=0")
 ASK_EVERY_S = 0.1

@@ -3,11 +3,10 @@
 import asyncio
 import os
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 import msgspec
-import numpy as np
 from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed
 from websockets.typing import Subprotocol
@@ -20,6 +19,7 @@ from overlayd.protocol import compact
 from overlayd.protocol.controller import Hello, JoinRequest, LinkSample, Mesh, Telemetry, ToAgent
 from overlayd.protocol.token import decode_token
 from tests.controller.client import Identity, engine_key, make_csr
+from tests.scale.plane import Plane
 
 OPENING_AT_ONCE = 32
 
@@ -58,38 +58,20 @@ class Heard:
     report_octets: int = 0
 
 
-@dataclass(slots=True)
-class Plane:
-    """Nodes in a plane; ``slow`` [node] ms are added while something is wrong with its access."""
-
-    rtt_ms: np.ndarray
-    slow: np.ndarray
-    rng: np.random.Generator = field(default_factory=lambda: np.random.default_rng(7))
-
-    @classmethod
-    def of(cls, number: int) -> "Plane":
-        rng = np.random.default_rng(5)
-        places = rng.uniform(0.0, 100.0, (number, 2))
-        distance = np.hypot(*(places[:, None] - places[None]).transpose(2, 0, 1))
-        detour = rng.choice([1.0, 1.1, 2.0], p=[0.6, 0.3, 0.1], size=(number, number))
-        rtt = 2.0 + distance * np.minimum(detour, detour.T)
-        return cls(rtt, np.zeros(number))
-
-    def telemetry(self, index: int, members: list[Member], seconds: float) -> Telemetry:
-        rtts = self.rtt_ms[index] + self.slow[index] + self.slow
-        rtts = rtts * self.rng.uniform(1.0, 1.02, len(rtts))
-        samples = max(int(10 * seconds), 1)
-        return Telemetry(
-            False,
-            seconds,
-            tuple(
-                LinkSample(
-                    peer.node, True, samples, rtt * 0.98, rtt, 0.4, 0.0, 0.0, 0, rtt, rtt * 1.02, load_bps=500
-                )
-                for peer, rtt in zip(members, rtts.tolist(), strict=True)
-                if peer is not members[index]
-            ),
-        )
+def _telemetry(plane: Plane, index: int, members: list[Member], seconds: float) -> Telemetry:
+    rtts = plane.sample(index)
+    samples = max(int(10 * seconds), 1)
+    return Telemetry(
+        False,
+        seconds,
+        tuple(
+            LinkSample(
+                peer.node, True, samples, rtt * 0.98, rtt, 0.4, 0.0, 0.0, 0, rtt, rtt * 1.02, load_bps=500
+            )
+            for peer, rtt in zip(members, rtts.tolist(), strict=True)
+            if peer is not members[index]
+        ),
+    )
 
 
 class Agents:
@@ -139,7 +121,7 @@ class Agents:
         loop = asyncio.get_running_loop()
         due = loop.time()
         while True:
-            frame = encoder.encode(self._plane.telemetry(index, self._members, self._interval_s))
+            frame = encoder.encode(_telemetry(self._plane, index, self._members, self._interval_s))
             body = msgspec.msgpack.encode(frame)
             await send(body)
             self.heard.reports += 1
