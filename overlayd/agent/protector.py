@@ -17,4 +17,5 @@ def protect(service: ServiceClass) -> engine.Class:
         repair=service.repair,
         repair_cap_ratio=service.repair_cap_ratio,
         disjoint=service.disjoint,
+        in_order=service.in_order,
     )

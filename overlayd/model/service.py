@@ -49,7 +49,7 @@ class Bound(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class ServiceClass(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """One class. ``deadline_ms`` is the delay that repair may add; ``repair_cap_ratio`` bounds repair
     symbols per source symbol; with ``disjoint`` packets take a node-disjoint path too while the one in use is
-    sick.
+    sick. ``in_order``: the egress puts packets of TCP and QUIC that were repaired late back in their place.
 
     ``dscp`` are the code points that select the class.
     """
@@ -62,12 +62,23 @@ class ServiceClass(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     repair: tuple[RepairRow, ...] = ()
     repair_cap_ratio: float = 0.2
     disjoint: bool = False
+    in_order: bool = False
     dscp: tuple[int, ...] = ()
 
 
 def _rows(table: tuple[tuple[int, int, float, float, tuple[float, ...]], ...]) -> tuple[RepairRow, ...]:
     return tuple(
         RepairRow(loss, ratio, rounds, window, again) for rounds, window, loss, ratio, again in table
+    )
+
+
+def _early(rows: tuple[RepairRow, ...]) -> tuple[RepairRow, ...]:
+    """For a class in order, where each missing packet holds back what is behind it: enough symbols for most
+    to be restored without a round trip.
+    """
+    return tuple(
+        msgspec.structs.replace(row, repair_ratio=max(row.repair_ratio, min(2 * row.loss_ratio, 0.085)))
+        for row in rows
     )
 
 
@@ -93,7 +104,8 @@ DEFAULT_CLASSES: tuple[ServiceClass, ...] = (
         objective=Objective.COST,
         bound=Bound(rtt_factor=4.0, loss_ratio=0.05, link_loss_ratio=0.1),
         deadline_ms=600,
-        repair=tuple(row for row in _rows(MODERATE) if row.rounds > 2),
+        repair=_early(tuple(row for row in _rows(MODERATE) if row.rounds > 2)),
+        in_order=True,
         dscp=(8, 10),
     ),
     ServiceClass(

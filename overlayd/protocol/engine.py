@@ -62,6 +62,7 @@ class Class(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     repair: tuple[RepairRow, ...]
     repair_cap_ratio: float
     disjoint: bool = False
+    in_order: bool = False
 
 
 class Classifier(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

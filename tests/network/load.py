@@ -13,6 +13,7 @@ import struct
 import sys
 import time
 from collections.abc import Callable
+from contextlib import suppress
 
 UDP_SEGMENT = 103
 SO_SNDBUFFORCE, SO_RCVBUFFORCE, SO_TIMESTAMPNS = 32, 33, 35
@@ -44,13 +45,18 @@ def flood(target: str, rate_bps: int, seconds: float, size: int) -> None:
     print(json.dumps({"sent": sent * PIECES}))
 
 
-def push(target: str, seconds: float) -> None:
-    """One TCP stream."""
+def push(target: str, seconds: float, control: str = "") -> None:
+    """One TCP stream, by the congestion control of that name or the system's own."""
     chunk = bytes(1 << 16)
     end = time.monotonic() + seconds
-    with socket.create_connection((target, PUSH_PORT)) as out:
+    with socket.socket() as out:
+        if control:
+            out.setsockopt(socket.IPPROTO_TCP, socket.TCP_CONGESTION, control.encode())
+        out.connect((target, PUSH_PORT))
+        out.settimeout(1.0)
         while time.monotonic() < end:
-            out.sendall(chunk)
+            with suppress(TimeoutError):
+                out.send(chunk)
 
 
 def tick(target: str, rate: int, seconds: float) -> None:
@@ -133,8 +139,8 @@ def main() -> None:
     match sys.argv[1:]:
         case ["flood", target, rate_bps, seconds, size]:
             flood(target, int(rate_bps), float(seconds), int(size))
-        case ["push", target, seconds]:
-            push(target, float(seconds))
+        case ["push", target, seconds, *control]:
+            push(target, float(seconds), *control)
         case ["tick", target, rate, seconds]:
             tick(target, int(rate), float(seconds))
         case ["sink", address]:

@@ -150,6 +150,7 @@ fn classes() -> Vec<Class> {
         repair: repair.to_vec(),
         repair_cap_ratio: 1.0,
         disjoint: true,
+        in_order: false,
     };
     let code = [row(0.005, 0.05), row(1.0, 0.4)];
     vec![

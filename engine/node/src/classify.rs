@@ -48,9 +48,11 @@ impl Node {
 
 /// The same for all packets of a flow, and hardly for two flows. Fragments of a packet count as a flow without ports.
 pub(crate) fn flow_hash(packet: &[u8]) -> u32 {
-    let Ok(view) = InnerPacket::parse(packet) else {
-        return 0;
-    };
+    InnerPacket::parse(packet).map_or(0, |view| hash_of(&view))
+}
+
+/// The same of a packet that was parsed.
+pub(crate) fn hash_of(view: &InnerPacket<'_>) -> u32 {
     let addresses = match (view.source(), view.destination()) {
         (IpAddr::V4(from), IpAddr::V4(to)) => {
             u128::from(from.to_bits()) << 64 | u128::from(to.to_bits())

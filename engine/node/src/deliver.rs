@@ -7,10 +7,12 @@ use overlayd_wire::{InnerPacket, Run, ecn};
 
 use crate::checksum::{self, TCP};
 use crate::cut;
+use crate::in_order::{FramePlace, Turn};
 use crate::marks::Marks;
+use crate::order::Form;
 use crate::output::{Offload, Piece, Segment, SegmentKind};
 use crate::tables::Owner;
-use crate::{DropReason, Node};
+use crate::{DropReason, Nanos, Node};
 
 const FIN: u8 = 0x01;
 const PSH: u8 = 0x08;
@@ -32,6 +34,8 @@ pub(crate) struct Origin {
     pub(crate) marks: Marks,
     /// Where the packet lies in what was received. `None`: it has to be copied, as what it lies in is used again.
     pub(crate) at: Option<usize>,
+    /// `None`: it is not to be put in order, or has been.
+    pub(crate) place: Option<FramePlace>,
 }
 
 /// The super-packet at the end of the output that the next packet of its run may still join.
@@ -52,16 +56,55 @@ pub(crate) struct OpenRun {
 }
 
 impl Node {
+    /// A packet goes to the TUN when its turn has come, and takes along those of its flow that waited for it.
     pub(crate) fn deliver(
         &mut self,
+        now: Nanos,
         origin: Origin,
         packet: &[u8],
         partial_checksum: bool,
     ) -> Result<(), DropReason> {
-        self.end_run();
         let view = self.admit(origin, packet)?;
-        let ecn = self.mark(origin, &view)?;
-        let partial_checksum = checksum_place(&view, packet.len(), partial_checksum)?;
+        let form = Form::Whole { partial_checksum };
+        match self.turn_of(now, &origin, &view, packet, form) {
+            Turn::Waits => Ok(()),
+            Turn::Now => self.write(origin, &view, packet, partial_checksum),
+            Turn::First(flow) => {
+                let written = self.write(origin, &view, packet, partial_checksum);
+                self.follow(now, flow, &origin);
+                written
+            }
+        }
+    }
+
+    pub(crate) fn deliver_run(
+        &mut self,
+        now: Nanos,
+        origin: Origin,
+        run: &Run<'_>,
+    ) -> Result<(), DropReason> {
+        let view = self.admit(origin, run.packet)?;
+        match self.turn_of(now, &origin, &view, run.packet, Form::of_run(run)) {
+            Turn::Waits => Ok(()),
+            Turn::Now => self.write_run(origin, &view, run),
+            Turn::First(flow) => {
+                let written = self.write_run(origin, &view, run);
+                self.follow(now, flow, &origin);
+                written
+            }
+        }
+    }
+
+    pub(crate) fn write(
+        &mut self,
+        origin: Origin,
+        view: &InnerPacket<'_>,
+        packet: &[u8],
+        partial_checksum: bool,
+    ) -> Result<(), DropReason> {
+        self.end_run();
+        let ecn = self.mark(origin, view)?;
+        let partial_checksum = checksum_place(view, packet.len(), partial_checksum)?;
         let offload = Offload {
             partial_checksum,
             segment: None,
@@ -70,19 +113,23 @@ impl Node {
         Ok(())
     }
 
-    pub(crate) fn deliver_run(&mut self, origin: Origin, run: &Run<'_>) -> Result<(), DropReason> {
-        let view = self.admit(origin, run.packet)?;
-        let ecn = self.mark(origin, &view)?;
-        if self.join(origin, run, &view, ecn) {
+    pub(crate) fn write_run(
+        &mut self,
+        origin: Origin,
+        view: &InnerPacket<'_>,
+        run: &Run<'_>,
+    ) -> Result<(), DropReason> {
+        let ecn = self.mark(origin, view)?;
+        if self.join(origin, run, view, ecn) {
             return Ok(());
         }
         self.end_run();
-        let partial_checksum = checksum_place(&view, run.packet.len(), run.partial_checksum)?;
+        let partial_checksum = checksum_place(view, run.packet.len(), run.partial_checksum)?;
         let offload = Offload {
             partial_checksum,
             segment: None,
         };
-        match self.start(origin.peer, run, &view, ecn) {
+        match self.start(origin.peer, run, view, ecn) {
             Some(open) => {
                 let marks = (view.ecn(), ecn);
                 self.push_open(origin.at, run.packet, marks, open.header, offload);
@@ -124,7 +171,11 @@ impl Node {
     }
 
     /// The packet is whole, its source belongs to the peer, and its destination is here.
-    fn admit<'a>(&self, origin: Origin, packet: &'a [u8]) -> Result<InnerPacket<'a>, DropReason> {
+    pub(crate) fn admit<'a>(
+        &self,
+        origin: Origin,
+        packet: &'a [u8],
+    ) -> Result<InnerPacket<'a>, DropReason> {
         let view = InnerPacket::parse(packet)?;
         if self.tables.owner(view.source()) != Some(Owner::Peer(origin.peer)) {
             return Err(DropReason::SpoofedSource);

@@ -6,7 +6,9 @@ use overlayd_wire::envelope::Kind;
 use overlayd_wire::{Body, RouteRepr};
 
 use crate::deliver::Origin;
+use crate::in_order::{FramePlace, SESSION};
 use crate::marks::Marks;
+use crate::order::Number;
 use crate::pipeline::Arrival;
 use crate::reassemble::Joined;
 use crate::session::{Layer, Scope, Via};
@@ -22,16 +24,18 @@ pub(crate) struct Source {
     pub(crate) class: u8,
     /// Where the body lies in what was received. `None`: elsewhere.
     pub(crate) body_at: Option<usize>,
+    /// `None`: flows of its class are left as they come.
+    pub(crate) place: Option<FramePlace>,
 }
 
 impl Node {
-    /// Opens the end-to-end datagram behind a route: the peer's place, and where the body lies in `rest`. `None`: it was a handshake.
+    /// Opens the end-to-end datagram behind a route: the peer's place, the datagram's number, and where the body lies in `rest`. `None`: it was a handshake.
     pub(crate) fn open_end_to_end(
         &mut self,
         now: Nanos,
         route: &RouteRepr,
         rest: &mut [u8],
-    ) -> Result<Option<(usize, Range<usize>)>, DropReason> {
+    ) -> Result<Option<(usize, Number, Range<usize>)>, DropReason> {
         let at = route.wire_len();
         let datagram = &mut rest[at..];
         let peer = self.peer_place(route.source).ok_or(DropReason::WrongPeer)?;
@@ -55,8 +59,13 @@ impl Node {
             return Err(DropReason::WrongPeer);
         }
         self.peers[peer].came = Some(*route);
+        let frame = Number {
+            stream: SESSION | u64::from(opened.receiver),
+            number: opened.counter.into(),
+        };
         Ok(Some((
             peer,
+            frame,
             at + opened.plaintext.start..at + opened.plaintext.end,
         )))
     }
@@ -79,6 +88,7 @@ impl Node {
             peer: id,
             marks,
             at: None,
+            place: source.place,
         };
         let end = source.body_at.map(|at| at + body.len());
         // For bodies that end with their packet.
@@ -95,22 +105,24 @@ impl Node {
             Body::Packet {
                 partial_checksum,
                 packet,
-            } => self.deliver(lying(packet), packet, partial_checksum),
+            } => self.deliver(now, lying(packet), packet, partial_checksum),
             Body::Bundle(bundle) => {
                 for packet in bundle.packets() {
-                    if let Err(reason) = self.deliver(origin, packet, false) {
+                    if let Err(reason) = self.deliver(now, origin, packet, false) {
                         self.tally.drop(reason);
                     }
                 }
                 Ok(())
             }
-            Body::Run(run) => self.deliver_run(lying(run.packet), &run),
+            Body::Run(run) => self.deliver_run(now, lying(run.packet), &run),
             Body::Piece(piece) => {
                 let mut whole = std::mem::take(&mut self.scratch);
                 whole.clear();
                 let joined = self.peers[peer].pieces.take(now, piece, marks, &mut whole);
                 let result = match joined {
-                    Joined::Whole(marks) => self.deliver(Origin { marks, ..origin }, &whole, false),
+                    Joined::Whole(marks) => {
+                        self.deliver(now, Origin { marks, ..origin }, &whole, false)
+                    }
                     Joined::Waits => Ok(()),
                     Joined::Refused(reason) => Err(reason),
                 };

@@ -27,6 +27,7 @@ mod egress;
 mod event;
 #[cfg(test)]
 mod hostile;
+mod in_order;
 mod lanes;
 mod link;
 mod liveness;
@@ -34,6 +35,7 @@ mod marks;
 mod meet;
 mod mtu;
 mod node;
+mod order;
 mod output;
 mod pacer;
 mod path;

@@ -8,6 +8,7 @@ use crate::counters::Tally;
 use crate::deliver::OpenRun;
 use crate::dues::Dues;
 use crate::link::Link;
+use crate::order::{Order, Parcel};
 use crate::output::Offload;
 use crate::peer::Peer;
 use crate::recover::Restored;
@@ -87,6 +88,9 @@ pub struct Node {
     pub(crate) opening: Vec<u8>,
     pub(crate) restored: Restored,
     pub(crate) open_run: Option<OpenRun>,
+    pub(crate) order: Order,
+    /// Reused for the flows whose packets wait.
+    pub(crate) waiting_flows: Vec<(u32, Parcel)>,
     /// No packet that waits for a session is given up before.
     pub(crate) waiting_until: Option<Nanos>,
 }
@@ -125,6 +129,8 @@ impl Node {
             opening: Vec::new(),
             restored: Restored::default(),
             open_run: None,
+            order: Order::default(),
+            waiting_flows: Vec::new(),
             waiting_until: None,
         }
     }
@@ -190,6 +196,7 @@ impl Node {
         self.tend_links(now);
         self.tend_routes(now);
         self.expire_waiting(now);
+        self.release_order(now);
         self.report(now);
         self.end_run();
         self.settle(now);
@@ -210,6 +217,7 @@ impl Node {
             self.routes.dues.first(),
             self.waiting_until.unwrap_or(Nanos::MAX),
             self.sessions.poll_timeout().unwrap_or(Nanos::MAX),
+            self.order.poll_timeout().unwrap_or(Nanos::MAX),
             self.reports_at,
         ];
         parts.into_iter().min()

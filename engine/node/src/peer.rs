@@ -5,8 +5,10 @@ use std::collections::VecDeque;
 use overlayd_wire::RouteRepr;
 
 use crate::link::Link;
+use crate::order::Patience;
 use crate::output::Offload;
 use crate::reassemble::Pieces;
+use crate::snapshot::CLASSES_MAX;
 use crate::{Nanos, Packet};
 
 /// Packets that wait for a session to one destination.
@@ -34,6 +36,8 @@ pub(crate) struct Peer {
     pub(crate) sent: u32,
     pub(crate) received: u32,
     pub(crate) pieces: Pieces,
+    /// How long gaps in its flows are waited for, by class.
+    pub(crate) patience: [Patience; CLASSES_MAX],
     /// Counts routed handshakes, to try the paths in turn.
     pub(crate) turn: u8,
     pub(crate) next_piece: u16,
@@ -60,6 +64,7 @@ impl Peer {
             sent: 0,
             received: 0,
             pieces: Pieces::default(),
+            patience: [Patience::default(); CLASSES_MAX],
             turn: 0,
             next_piece: 0,
             next_run: 0,

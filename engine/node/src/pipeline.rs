@@ -152,6 +152,7 @@ impl Node {
                 route: None,
                 class: header.class,
                 body_at: rest_at,
+                place: self.place_on_link(arrival.link, header),
             };
             return self.egress(now, arrival, &source, rest);
         }
@@ -159,7 +160,7 @@ impl Node {
             Leads::To(next) => return self.transit(now, arrival, header, next, rest), // next segment, protect, seal hop, schedule
             Leads::Here(route) => route,
         };
-        let (peer, body) = match self.open_end_to_end(now, &route, rest)? {
+        let (peer, frame, body) = match self.open_end_to_end(now, &route, rest)? {
             Some(opened) => opened,
             None => return Ok(()), // it was a handshake
         };
@@ -168,6 +169,7 @@ impl Node {
             route: Some(route),
             class: header.class,
             body_at: rest_at.map(|at| at + body.start),
+            place: self.place_in_session(frame, header),
         };
         self.egress(now, arrival, &source, &rest[body])
     }

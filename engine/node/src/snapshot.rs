@@ -124,6 +124,9 @@ pub struct Class {
     /// Whether packets leave on a node-disjoint back-up too while the path in use is sick.
     #[serde(default)]
     pub disjoint: bool,
+    /// Whether the egress gives flows of TCP and QUIC their order back where repair came late.
+    #[serde(default)]
+    pub in_order: bool,
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

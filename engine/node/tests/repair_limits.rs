@@ -15,6 +15,7 @@ fn policy() -> Policy {
         retransmit: true,
         rows: vec![RepairRow::flat(1.0, 1.0)],
         cap_ratio: 1.0,
+        in_order: false,
     }
 }
 

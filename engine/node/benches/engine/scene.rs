@@ -333,6 +333,7 @@ fn class(name: &str) -> Class {
             .to_vec(),
         repair_cap_ratio: 0.2,
         disjoint: false,
+        in_order: false,
     }
 }
 

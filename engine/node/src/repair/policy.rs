@@ -19,6 +19,8 @@ pub struct Policy {
     /// As in the snapshot: by rounds, window and loss.
     pub rows: Vec<RepairRow>,
     pub cap_ratio: f64,
+    /// Whether the egress puts flows back in order.
+    pub in_order: bool,
 }
 
 /// What is known of a link when something has to be decided about its repair.
@@ -46,6 +48,7 @@ impl Policy {
         retransmit: false,
         rows: Vec::new(),
         cap_ratio: 0.0,
+        in_order: false,
     };
 
     pub fn of(class: &Class) -> Self {
@@ -54,6 +57,7 @@ impl Policy {
             retransmit: class.retransmit,
             rows: class.repair.clone(),
             cap_ratio: class.repair_cap_ratio,
+            in_order: class.in_order,
         }
     }
 
@@ -144,6 +148,7 @@ mod tests {
                 row(3, 1, 0.2, 0.02),
             ],
             cap_ratio: 0.35,
+            in_order: false,
         }
     }
 

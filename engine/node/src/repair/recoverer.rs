@@ -178,6 +178,27 @@ impl Recoverer {
         }
     }
 
+    /// The whole number of a frame that was received.
+    pub fn number(&self, seq: u32) -> u64 {
+        nearest(seq, self.next).unwrap_or(0)
+    }
+
+    /// Whether a frame between two is still waited for.
+    pub fn is_missing(&self, after: u64, before: u64) -> bool {
+        let Some(oldest) = self.missing.front() else {
+            return false;
+        };
+        if before <= oldest.seq {
+            return false;
+        }
+        let next = self
+            .place_of(after.saturating_add(1))
+            .unwrap_or_else(|at| at);
+        self.missing
+            .get(next)
+            .is_some_and(|found| found.seq < before)
+    }
+
     /// Lets the decoder see a frame that `receive` took. `frame` is whole.
     pub fn learn(&mut self, seq: u64, frame: &[u8]) {
         if self.decoder.is_some()

@@ -316,6 +316,19 @@ impl Association {
             .map(|session| (session, false))
     }
 
+    /// Whether the session with this local index has not received some counter between two.
+    pub(super) fn is_missing(&self, local: u32, after: u32, before: u32) -> bool {
+        let next = self.next.as_ref().map(|next| &*next.session);
+        let previous = self.previous.iter().map(|(_, session)| &**session);
+        self.current
+            .as_deref()
+            .into_iter()
+            .chain(next)
+            .chain(previous)
+            .find(|session| session.local == local)
+            .is_some_and(|session| session.window.is_missing(after, before))
+    }
+
     /// The init that is out, where it has this index.
     pub(super) fn attempt_at(&mut self, local: u32) -> Option<&mut Attempt> {
         self.attempt

@@ -44,6 +44,23 @@ impl Window {
         self.ring[word] |= bit(counter);
     }
 
+    /// Whether any counter between two was not committed. Of what has left the window nothing is known: it counts as committed.
+    pub(super) fn is_missing(&self, after: u32, before: u32) -> bool {
+        let oldest = u64::from(self.next).saturating_sub(self.ring.len() as u64 * 64) as u32;
+        let mut counter = after.saturating_add(1).max(oldest);
+        let end = before.min(self.next);
+        while counter < end {
+            let shift = counter % 64;
+            let count = (64 - shift).min(end - counter);
+            let wanted = u64::MAX >> (64 - count) << shift;
+            if self.ring[self.word(counter)] & wanted != wanted {
+                return true;
+            }
+            counter += count;
+        }
+        false
+    }
+
     /// Forgets the old counters whose place those from `from` to `to` take.
     fn clear(&mut self, from: u32, to: u32) {
         if (to - from) as usize >= self.ring.len() * 64 {

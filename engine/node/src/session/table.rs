@@ -245,9 +245,19 @@ impl Sessions {
         Ok(Opened {
             scope,
             peer,
+            receiver,
             counter,
             plaintext,
         })
+    }
+
+    /// Whether a session has not yet received some counter between two.
+    pub fn is_missing(&self, receiver: u32, after: u32, before: u32) -> bool {
+        let association = self
+            .slots
+            .find(receiver)
+            .and_then(|scope| self.associations.get(scope));
+        association.is_some_and(|association| association.is_missing(receiver, after, before))
     }
 
     /// Forgets the sessions of a scope (an authentic close arrived). A wanted link is tried again after a second.

@@ -140,6 +140,8 @@ pub struct KeyRecord {
 pub struct Opened {
     pub scope: Scope,
     pub peer: u16,
+    /// Receiver index of the session.
+    pub receiver: u32,
     pub counter: u32,
     /// In the bytes that were handed in.
     pub plaintext: Range<usize>,

@@ -106,6 +106,7 @@ pub fn class(name: &str) -> Class {
         repair: Vec::new(),
         repair_cap_ratio: 0.2,
         disjoint: false,
+        in_order: false,
     }
 }
 
