@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.bench.programs import Missing, Programs
-from tests.bench.repair import bounds, cells, courses, live, outages
+from tests.bench.repair import bounds, cells, courses, live, outages, tcp
 
 ROOT = Path(__file__).parents[3]
 Rows = list[dict[str, Any]]
@@ -35,6 +35,9 @@ def main() -> int:
     parser.add_argument(
         "--live-seconds", type=float, default=25.0, help="of each live cell (25); 0: none, as where not root"
     )
+    parser.add_argument(
+        "--tcp-seconds", type=float, default=20.0, help="of each live flow of TCP (20); 0: none"
+    )
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--output", type=Path, default=ROOT / "build" / "bench" / "repair.json")
     arguments = parser.parse_args()
@@ -46,9 +49,15 @@ def main() -> int:
         document["live"] = run_live(arguments.live_seconds, arguments.seed)
         document["udp"] += [row for row in document["live"] if row["system"] == "srt"]
         arguments.output.write_text(json.dumps(document, indent=1) + "\n")
+    if arguments.tcp_seconds:
+        document["tcp"] = tcp.measure(arguments.tcp_seconds, print)
+        arguments.output.write_text(json.dumps(document, indent=1) + "\n")
     verdicts = bounds.verdicts(document)
     print(bounds.table(verdicts))
-    return 0 if all(verdict.met for verdict in verdicts) else 1
+    of_tcp = tcp.verdicts(document["tcp"])
+    for text, met in of_tcp:
+        print(f"{'' if met else 'not met: '}{text}")
+    return 0 if all(verdict.met for verdict in verdicts) and all(met for _, met in of_tcp) else 1
 
 
 def run(packets: int, matrix_packets: int, seed: int) -> dict[str, Any]:

@@ -4,7 +4,6 @@ The ground of `tcp`: namespaces, the project's live link emulator, and unmodifie
 those that the receiving program read, wire bytes those that the emulator was offered. I/O, needs root.
 """
 
-import os
 import subprocess
 import sys
 import threading
@@ -21,21 +20,16 @@ import msgspec
 from overlayd.agent.protector import protect
 from overlayd.model.service import DEFAULT_CLASSES
 from overlayd.protocol import engine
-from sim.lab import netns, process, wire
+from sim.lab import netns, wire
 from sim.lab.errors import LabError
 from sim.lab.impair import Settings
-from tests.bench.measure import wait_for_listener
 from tests.network.engines import WAIT_S, Agent, Host, snapshot
-from tests.network.load import PUSH_PORT
+from tests.network.load import TICK_BYTES
+from tests.network.narrow import join
 
-MTU = 1500
 TICKS_PER_S = 100
 IP_UDP_BYTES, IP_BYTES = 28, 20
-LOCAL = "127.0.0.1"
-KCPTUN_PORT = 29900
-KCPTUN = ("-mode", "fast3", "-datashard", "0", "-parityshard", "0", "-sndwnd", "1024", "-rcvwnd", "1024")
-"""Its fastest mode without its code: of its settings the one with the best goodput at these losses."""
-Carrier = Literal["overlayd", "plain", "kcptun"]
+Carrier = Literal["overlayd", "plain"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,21 +57,19 @@ class Outcome:
 
 @dataclass
 class Hop:
-    """Enter makes the hosts and the wire between them; leaving takes all away. ``find`` gives a program's
-    path.
-    """
+    """Enter makes the hosts and the wire between them; leaving takes all away."""
 
     directory: Path
-    there: Settings
-    back: Settings
+    settings: Settings
     hosts: tuple[Host, Host] = field(init=False)
+    _control: Path = field(init=False)
     _stack: ExitStack = field(init=False, default_factory=ExitStack)
     _repair: list[engine.RepairReport] = field(init=False, default_factory=list[engine.RepairReport])
 
     def __enter__(self) -> Self:
         self.hosts = (Host(1, self.directory), Host(2, self.directory))
         try:
-            self._make()
+            self._control = join(self._stack, self.hosts, self.settings, self.directory)
         except BaseException:
             self._stack.close()
             raise
@@ -88,61 +80,16 @@ class Hop:
     ) -> None:
         self._stack.close()
 
-    def _make(self) -> None:
-        middle = f"ovd-eng{os.getpid()}-wire"
-        for namespace in (middle, *(host.namespace for host in self.hosts)):
-            netns.create(namespace)
-            self._stack.callback(netns.remove, namespace)
-            self._stack.callback(process.stop_all_in, namespace)
-        with netns.inside(middle):
-            netns.set_sysctls({"net.ipv6.conf.all.disable_ipv6": "1"})
-        for host, end in zip(self.hosts, ("left", "right"), strict=True):
-            netns.add_veth((host.namespace, "wan"), (middle, end), MTU)
-            host.run("ip", "address", "add", f"{host.underlay}/24", "dev", "wan")
-            netns.wait_for_carrier(host.namespace, WAIT_S)
-        config, log = self.directory / "emulator.json", self.directory / "emulator.log"
-        config.write_text(
-            wire.configuration(7, [("there", "left", "right", self.there), ("back", "right", "left", self.back)])
-        )
-        command = [sys.executable, "-m", "sim.emulator", "--config", str(config), "--control", str(self.control)]
-        process.start("emulator", middle, command, log)
-        if not wire.wait_ready(self.control, WAIT_S):
-            raise LabError(f"the link emulator did not start: {log.read_text()}")
-
-    @property
-    def control(self) -> Path:
-        return self.directory / "emulator.sock"
-
-    def carry(self, carrier: Carrier, kcptun: tuple[str, str] | None = None) -> str:
-        """Bring up what carries flows; the address to send to on the first host."""
-        match carrier:
-            case "plain":
-                return self.hosts[1].underlay
-            case "kcptun":
-                if kcptun is None:
-                    raise LabError("kcptun is not there")
-                self._start_kcptun(*kcptun)
-                return LOCAL
-            case "overlayd":
-                self._start_engines()
-                return self.hosts[1].addresses[0]
-
-    def _start_kcptun(self, client: str, server: str) -> None:
-        near, far = self.hosts
-        port, flags = f"{KCPTUN_PORT}", ("-key", "bench", "-nocomp", *KCPTUN)
-        ends = (
-            (far, server, ("-l", f":{port}", "-t", f"{far.underlay}:{PUSH_PORT}")),
-            (near, client, ("-l", f"{LOCAL}:{PUSH_PORT}", "-r", f"{far.underlay}:{port}")),
-        )
-        for host, program, ways in ends:
-            host.run("ip", "link", "set", "lo", "up")
-            started = process.start("kcptun", host.namespace, [program, *ways, *flags], host.log)
-        wait_for_listener(started.pid, PUSH_PORT)
+    def carry(self, carrier: Carrier) -> str:
+        """Bring up what carries flows; the address to send to on the first host. Raises `LabError`."""
+        if carrier == "plain":
+            return self.hosts[1].underlay
+        self._start_engines()
+        return self.hosts[1].addresses[0]
 
     def _start_engines(self) -> None:
         bulk = next(service for service in DEFAULT_CLASSES if service.name == "bulk")
         for host in self.hosts:
-            host.write_files()
             host.start()
         agents = [self._stack.enter_context(Agent(host.socket)) for host in self.hosts]
         for agent, (host, other) in zip(agents, (self.hosts, self.hosts[::-1]), strict=True):
@@ -166,8 +113,7 @@ class Hop:
         """Let flows run side by side, each to its address, and count from ``warm_up_s`` on."""
         near, far = self.hosts
         with ExitStack() as stack:
-            # What goes through kcptun leaves it for the address of the underlay.
-            addresses = [far.underlay if target == LOCAL else target for _, target in flows]
+            addresses = [target for _, target in flows]
             sinks = {address: _start(stack, far, "sink", address) for address in addresses}
             watch = _start(stack, far, "watch", far.underlay)
             for receiver in (*sinks.values(), watch):
@@ -190,6 +136,8 @@ class Hop:
         waited = sorted(delay - own for at, delay in came if from_s <= at < until_s)
         header = IP_BYTES if all(flow.carrier == "plain" for flow, _ in flows) else IP_UDP_BYTES
         packets, size = (late - early for late, early in zip(after, before, strict=True))
+        ticks = int(TICKS_PER_S * (until_s - from_s))
+        packets, size = packets - ticks, size - ticks * (TICK_BYTES + IP_UDP_BYTES)
         return Outcome(
             tuple(_mbps(counted[address], from_s, until_s) for address in addresses),
             (size - header * packets) * 8 / (until_s - from_s) / 1e6,
@@ -199,7 +147,7 @@ class Hop:
 
     def _offered(self) -> tuple[int, int]:
         """Packets and bytes offered to the way there so far."""
-        told = wire.counters(self.control)["there"]
+        told = wire.counters(self._control)["there"]
         return told["offered"], told["offered_bytes"]
 
     def _added(self) -> tuple[int, int]:
