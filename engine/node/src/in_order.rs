@@ -21,7 +21,7 @@ const SYN: u8 = 0x02;
 const RST: u8 = 0x04;
 /// Where nothing is known of how long repair takes: three rounds over the last hop, and this.
 const ROUNDS: Nanos = 3;
-const SLACK: Nanos = 20_000_000;
+const SLACK: Nanos = 100_000_000;
 /// A class without a deadline waits so long at most.
 const PATIENCE_MAX: Nanos = 1_000_000_000;
 

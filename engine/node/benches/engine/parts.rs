@@ -156,6 +156,7 @@ fn policy() -> Policy {
         retransmit: true,
         rows: Vec::new(),
         cap_ratio: 0.2,
+        in_order: false,
     }
 }
 

@@ -145,6 +145,22 @@ mod tests {
         }
     }
 
+    proptest! {
+        #[test]
+        fn what_is_missing_between_two_is_known_as_far_as_the_window_goes(
+            lost in proptest::collection::btree_set(0u32..300, 0..8), after in 0u32..300, length in 0u32..300,
+        ) {
+            let mut window = Window::new(256);
+            for counter in (0..300).filter(|counter| !lost.contains(counter)) {
+                window.commit(counter);
+            }
+            let next = window.next;
+            let before = (after + length).min(next);
+            let expected = (after + 1..before).any(|counter| counter + 256 >= next && lost.contains(&counter));
+            prop_assert_eq!(window.is_missing(after, before), expected);
+        }
+    }
+
     #[test]
     fn looking_moves_nothing() {
         let mut window = Window::new(64);
