@@ -84,7 +84,7 @@ impl Shard {
             tun,
             uplinks,
             poller,
-            spin: Spin::new(spin),
+            spin: Spin::new(spin, sys::monotonic_ns()),
             counters: ShellCounters::default(),
             number,
             handover,
@@ -129,9 +129,16 @@ impl Shard {
         self.counters
     }
 
-    /// Until something is ready or the node's time has come: awake first, if that promises to be short.
+    /// Until something is ready or the node's time has come.
     fn wait(&mut self) -> io::Result<()> {
-        let mut now = sys::monotonic_ns();
+        let from = sys::monotonic_ns();
+        self.wait_from(from)?;
+        self.spin.waited(from, sys::monotonic_ns());
+        Ok(())
+    }
+
+    /// Awake first, if that promises to be short.
+    fn wait_from(&mut self, mut now: Nanos) -> io::Result<()> {
         let due = self.node.poll_timeout().unwrap_or(Nanos::MAX);
         let due = due.min(now + TICK);
         let awake_until = due.min(self.spin.awake_until(now));

@@ -1,9 +1,10 @@
 //! Whether to wait awake for the next packet: a core that sleeps costs a packet 30 to 80 µs on a virtual machine, one that stays awake
 //! costs its time.
 //!
-//! Worth it is what comes soon and is little: requests and answers, calls, games, measurements. A bulk transfer loses nothing to a sleep, and
-//! what nothing follows for long is not waited for. What follows soon depends on where the last packets came from (after a request of this
-//! host comes the peer's answer, after its answer perhaps nothing for long), so each source has its own record. Pure; called by `shard`.
+//! Worth it is what comes soon and is little: requests and answers, calls, games, measurements; what nothing follows for long is not waited
+//! for. What follows soon depends on where the last packets came from (after a request of this host comes the peer's answer, after its
+//! answer perhaps nothing for long), so each source has its own record. A transfer loses nothing to a sleep until it needs most of a core: from
+//! then on the sleeps are what it waits for. Pure; called by `shard`.
 
 use overlayd_node::Nanos;
 
@@ -12,6 +13,10 @@ const DRAIN_NS_PER_BYTE: Nanos = 250;
 const BULK: Nanos = 32_768 * DRAIN_NS_PER_BYTE;
 /// A transfer is forgotten this long after it.
 const FULL: Nanos = 4 * BULK;
+
+/// A transfer is waited for where more than half of the time lately was work.
+const BUSY: u64 = ALL as u64 / 2;
+const LATELY: Nanos = 20_000_000;
 
 /// Of what came lately after packets of a source: the share that came in time, in parts of `ALL`. A new one counts for a `WEIGHT`th.
 const ALL: u32 = 1 << 16;
@@ -41,18 +46,23 @@ pub(crate) struct Spin {
     last: Option<(Source, Nanos)>,
     /// How long what was served takes to drain, from `last` on.
     standing: Nanos,
+    /// Share of the time lately that was work, in parts of `ALL`; up to when.
+    busy: u64,
+    until: Nanos,
     rest: Nanos,
     rests_until: Nanos,
 }
 
 impl Spin {
     /// `most`: how long after a packet to stay awake for the next; 0: never.
-    pub(crate) fn new(most: Nanos) -> Self {
+    pub(crate) fn new(most: Nanos, now: Nanos) -> Self {
         Self {
             most,
             in_time: [0; 2],
             last: None,
             standing: 0,
+            busy: 0,
+            until: now,
             rest: 0,
             rests_until: 0,
         }
@@ -75,18 +85,26 @@ impl Spin {
         self.standing = FULL.min(self.standing + bytes as Nanos * DRAIN_NS_PER_BYTE);
     }
 
+    /// It waited, awake or asleep, after work since the wait before.
+    pub(crate) fn waited(&mut self, from: Nanos, now: Nanos) {
+        let work = from.saturating_sub(self.until);
+        let turn = now.saturating_sub(self.until).max(1);
+        let weight = turn.min(LATELY);
+        let share = u64::from(ALL) * work / turn;
+        self.busy = (self.busy * (LATELY - weight) + share * weight) / LATELY;
+        self.until = now;
+    }
+
     /// Until when to wait awake; in the past: not at all.
     pub(crate) fn awake_until(&self, now: Nanos) -> Nanos {
-        match self.last {
-            Some((source, at))
-                if self.in_time[source as usize] > WORTH
-                    && self.standing <= BULK
-                    && self.rests_until <= now =>
-            {
-                at + self.most
-            }
-            _ => 0,
-        }
+        let Some((source, at)) = self.last.filter(|_| self.rests_until <= now) else {
+            return 0;
+        };
+        let worth_it = match self.standing > BULK {
+            true => self.busy > BUSY,
+            false => self.in_time[source as usize] > WORTH,
+        };
+        if worth_it { at + self.most } else { 0 }
     }
 
     /// Somebody else wants the core.
@@ -117,7 +135,7 @@ mod tests {
     impl Line {
         fn new(most: Nanos) -> Self {
             Self {
-                spin: Spin::new(most),
+                spin: Spin::new(most, 1_000_000 * US),
                 now: 1_000_000 * US,
             }
         }
@@ -198,6 +216,20 @@ mod tests {
         }
         assert_eq!(line.awake(), 0);
         assert_eq!(line.requests(2000 * US).awake(), MOST);
+    }
+
+    #[test]
+    fn a_transfer_is_waited_for_where_it_is_most_of_the_work() {
+        for (work, waits) in [(60 * US, MOST), (30 * US, 0)] {
+            let mut line = Line::new(MOST);
+            for _ in 0..1000 {
+                line.served(Source::Tun, 65_000, 100 * US);
+                line.spin.waited(line.now - (100 * US - work), line.now);
+            }
+            assert_eq!(line.awake(), waits, "{work}");
+            line.spin.waited(line.now, line.now + 30 * 1000 * US);
+            assert_eq!(line.awake(), 0, "after it");
+        }
     }
 
     #[test]
