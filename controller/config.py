@@ -6,11 +6,13 @@ I/O: reads one file.
 
 import tomllib
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import msgspec
 
-from overlayd.model.tables import out_of_range, unknown_key
+from controller.policy.rules import MOST_RELAYS
+from overlayd.model.service import DEFAULT_CLASSES, Objective
+from overlayd.model.tables import out_of_range, unknown, unknown_key
 
 DEFAULT_LISTEN = "[::]:7443"
 DEFAULT_API = "127.0.0.1:7480"
@@ -51,6 +53,48 @@ class StoreSection(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     decisions_gb: Annotated[float, msgspec.Meta(ge=0)] = 4.0
 
 
+class ClassSection(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """``[classes.NAME]``: how the paths of a class are chosen; what is not set stays as it is.
+
+    ``policy`` is an objective or the name of one of ``[policies]``. ``max_rtt_ms``, ``max_loss`` (0..1, of
+    the whole path before repair) and ``max_price_per_gb`` are bounds: a path above one is taken only where
+    none is below. ``regions`` and ``avoid_regions`` say where relays are to be.
+    """
+
+    policy: str | None = None
+    max_rtt_ms: Annotated[float, msgspec.Meta(gt=0)] | None = None
+    max_loss: Annotated[float, msgspec.Meta(gt=0, lt=1)] | None = None
+    max_price_per_gb: Annotated[float, msgspec.Meta(gt=0)] | None = None
+    max_relays: Annotated[int, msgspec.Meta(ge=0, le=MOST_RELAYS)] = MOST_RELAYS
+    regions: tuple[str, ...] = ()
+    avoid_regions: tuple[str, ...] = ()
+
+
+Weight = Annotated[float, msgspec.Meta(ge=0)]
+
+
+class PolicySection(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """``[policies.NAME]``: a policy of one's own, by weights: what a unit of each objective's cost counts (a
+    ms of RTT, a packet lost of a thousand, a ms of variation, the price of a GB, a ms for a megabit).
+    """
+
+    latency: Weight = 0.0
+    reliability: Weight = 0.0
+    jitter: Weight = 0.0
+    cost: Weight = 0.0
+    throughput: Weight = 0.0
+
+
+class NodeSection(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """``[nodes.NAME]``: where a node is, whether it is to carry traffic of others (if its token lets it), and
+    what it can send in all (default: the sum of its uplinks' rates, if they are set).
+    """
+
+    region: str = ""
+    relay: bool = True
+    capacity_mbit: Annotated[float, msgspec.Meta(gt=0)] | None = None
+
+
 class LogSection(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     level: str = "info"
 
@@ -65,7 +109,13 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     api: str = DEFAULT_API
     decisions: DecisionSection = DecisionSection()
     store: StoreSection = StoreSection()
+    classes: dict[str, ClassSection] = {}
+    policies: dict[str, PolicySection] = {}
+    nodes: dict[str, NodeSection] = {}
     log: LogSection = LogSection()
+
+
+_BY_NAME = {"classes": ClassSection, "policies": PolicySection, "nodes": NodeSection}
 
 
 def load_config(path: Path) -> Config:
@@ -82,8 +132,7 @@ def load_config(path: Path) -> Config:
     try:
         config = msgspec.convert(table, Config)
     except msgspec.ValidationError as error:
-        problem, _, place = str(error).partition(" - at `$")
-        key = place.rstrip("`").lstrip(".")
+        problem, key = _placed(table, error)
         problem = out_of_range(table, Config, key) or problem
         raise ConfigError(f"{path}: {key}: {problem}" if key else f"{path}: {problem}") from error
     try:
@@ -91,6 +140,21 @@ def load_config(path: Path) -> Config:
     except ConfigError as error:
         raise ConfigError(f"{path}: {error}") from error
     return config
+
+
+def _placed(table: dict[str, Any], error: msgspec.ValidationError) -> tuple[str, str]:
+    """Return what is wrong, and where: names within ``[classes]`` and the like are not told by the error."""
+    problem, _, place = str(error).partition(" - at `$")
+    key = place.rstrip("`").lstrip(".")
+    section, unnamed, _ = key.partition("[...]")
+    if unnamed and section in _BY_NAME:
+        for name, entry in table[section].items():
+            try:
+                msgspec.convert(entry, _BY_NAME[section])
+            except msgspec.ValidationError as inner:
+                problem, key = _placed({}, inner)
+                return problem, f"{section}.{name}.{key}".rstrip(".")
+    return problem, key
 
 
 def check_config(config: Config) -> None:
@@ -102,8 +166,35 @@ def check_config(config: Config) -> None:
         raise ConfigError("advertise: at least one wss://HOST:PORT is needed; join tokens carry the first")
     for url in config.advertise:
         advertised_host(url)
+    _check_choices(config)
     if config.log.level not in ("debug", "info", "warning", "error"):
         raise ConfigError(f"log.level: {config.log.level!r} is none of debug, info, warning, error")
+
+
+def _check_choices(config: Config) -> None:
+    """Check that what sections name is there."""
+    objectives = [objective.value for objective in Objective if objective is not Objective.WEIGHTED]
+    regions = {node.region for node in config.nodes.values() if node.region}
+    names = [service.name for service in DEFAULT_CLASSES]
+    for name, section in config.classes.items():
+        place = f"classes.{name}"
+        if name not in names:
+            raise ConfigError(f"{place}: there is no such class; {unknown(names, name)}")
+        policies = [*objectives, *config.policies]
+        if section.policy is not None and section.policy not in policies:
+            hint = unknown(policies, section.policy)
+            raise ConfigError(f"{place}.policy: there is no policy {section.policy!r}; {hint}")
+        for key in ("regions", "avoid_regions"):
+            for region in getattr(section, key):
+                if region not in regions:
+                    known = unknown(sorted(regions), region) if regions else "[nodes.NAME] region sets them"
+                    raise ConfigError(f"{place}.{key}: no node is in {region!r}; {known}")
+    for name, weights in config.policies.items():
+        if name in list(Objective):
+            raise ConfigError(f"policies.{name}: that is the name of an objective; choose another")
+        if not any(msgspec.structs.astuple(weights)):
+            said = ", ".join(field.name for field in msgspec.structs.fields(PolicySection))
+            raise ConfigError(f"policies.{name}: at least one weight has to be above 0; there are {said}")
 
 
 def render_config(config: Config) -> str:
@@ -129,6 +220,19 @@ decisions_gb = {config.store.decisions_gb}           # at most, for what `explai
 
 [log]
 level = {_quoted(config.log.level)}
+
+# How paths are chosen may be said by class, see docs/routing.md:
+#
+# [classes.bulk]
+# policy = "throughput"         # latency, reliability, jitter, cost, throughput, or one of [policies]
+# max_rtt_ms = 200              # max_loss, max_price_per_gb, max_relays, regions, avoid_regions
+#
+# [policies.frugal]             # weights of latency, reliability, jitter, cost, throughput
+# latency = 1.0
+# cost = 200.0
+#
+# [nodes.paris]
+# region = "eu"                 # relay = false: carries nothing for others; capacity_mbit = 500
 """
 
 

@@ -37,6 +37,7 @@ from controller.api.models import (
     TokenRequest,
 )
 from controller.api.past import add_past
+from controller.api.pins import add_pins
 from controller.api.plan import add_plan
 from controller.api.views import View, node_model, token_models
 from controller.enrolment.errors import BadRequest, EnrolmentError, NotAMember, Unavailable
@@ -73,6 +74,7 @@ def create_app(service: Service) -> FastAPI:
     _add_tokens(router, service)
     add_past(router, service)
     add_plan(router, service)
+    add_pins(router, service)
 
     @app.get("/healthz")
     async def healthz() -> Health:

@@ -66,6 +66,10 @@ class RouteBook:
         self._newest = np.delete(self._newest, index)
         self._reasons = {key: text for key, text in self._reasons.items() if gone not in key[:2]}
 
+    def bar(self, nodes: Sequence[int]) -> None:
+        """Forget paths through ``nodes``, by index: they are no relays any more."""
+        self.table.bar(nodes)
+
     def put(self, decided: Decided, generation: Generation) -> tuple[NodeId, ...]:
         """Put a decision about these nodes into force; what it tells is told in ``generation``. Return the
         sources of which paths are others now.

@@ -27,6 +27,7 @@ from controller.core.messages import (
     Event,
     Instant,
     Persist,
+    Pinned,
     Received,
     Removed,
     Restored,
@@ -36,7 +37,9 @@ from controller.core.messages import (
 )
 from controller.core.publication import Publication
 from controller.core.rows import RouteRows
+from controller.core.ruling import Ruling
 from controller.planner.explain import REJECTED, Explainer
+from controller.policy.rules import Policy
 from controller.prediction.forecast import Forecast
 from controller.prediction.predictor import Predictor
 from controller.topology.links import Topology, Vertex
@@ -55,12 +58,17 @@ URGENT_NS = SECOND_NS // 5
 WINDOW_S = 300.0
 
 
+ROUND_NS = 30 * SECOND_NS
+"""Where more would move than one round may, the next one comes so soon: loads are told by then."""
+
+
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """How often routes are computed."""
+    """How often routes are computed, and by which policies (by class; a plain one where there is none)."""
 
     interval_ns: int = 60 * SECOND_NS
     minimum_interval_ns: int = SECOND_NS
+    policies: tuple[Policy, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +97,7 @@ class Controller:
         self._predictor = Predictor(self.topology)
         self._learning = Learning(self.topology)
         self._arriving: dict[NodeId, Vertex] = {}
+        self._ruling = Ruling(self.services, self.settings.policies)
         self._membership = 0
         self._decided: Decided | None = None
         self._deciding = False
@@ -107,15 +116,20 @@ class Controller:
                 if info is None:
                     return []
                 self.publication.set_peer(node, PeerInfo(info.record, hello.uplinks))
+                vertex = self._arriving.get(node) or self.topology.vertices[self.topology.index[node]]
+                self._arriving[node] = self._ruling.with_uplinks(vertex, hello.uplinks)
                 self._gather(now)
                 self.publication.commit()
                 greeting = self.publication.greet(node, hello.generation)
                 return [Persist(self.publication.generation), greeting]
             case Disconnected(node):
                 self.publication.part(node)
-            case Enrolled(record, signed, uplinks, price):
+            case Enrolled(record, signed, uplinks):
                 self.publication.set_peer(record.id, PeerInfo(signed, uplinks))
-                self._arriving[record.id] = Vertex(record.id, record.name, record.relay, price)
+                self._arriving[record.id] = self._ruling.vertex(event)
+            case Pinned(pins):
+                if self._ruling.pin(pins, now.monotonic_ns):
+                    self._hasten(now)
             case Restored(routes):
                 self._restore(routes)
             case Removed(node):
@@ -156,11 +170,14 @@ class Controller:
             self.forecast(now),
             self.book.table,
             now,
+            self._ruling.rules(self.topology.index),
         )
 
     def complete(self, decided: Decided, now: Instant) -> list[Command]:
         """Put a decision into force. One about a set of nodes that has changed meanwhile is made again."""
         self._deciding = False
+        if decided.plan.waiting and self._decide_at is not None:
+            self._decide_at = min(self._decide_at, now.monotonic_ns + ROUND_NS)
         if decided.question.membership != self._membership:
             self._hasten(now)
             return []
@@ -181,7 +198,9 @@ class Controller:
     def forecast(self, now: Instant) -> Forecast:
         """Return what is expected of all links now."""
         self._settle()
-        return self._learning.refine(self._predictor.forecast(now.monotonic_ns), now.monotonic_ns)
+        now_ns = now.monotonic_ns
+        forecast = self._learning.refine(self._predictor.forecast(now_ns), now_ns)
+        return self._ruling.informed(forecast, self.topology, now_ns)
 
     def explain(
         self, source: NodeId, destination: NodeId, class_id: int, rejected: int = REJECTED
@@ -269,6 +288,7 @@ class Controller:
         if not arriving:
             return
         before = len(known)
+        self.book.bar([index[v.id] for v in arriving if v.id in index and not v.relay])
         self.topology.add(arriving)
         self._membership += 1
         if len(self.topology) != before:
@@ -294,6 +314,7 @@ class Controller:
         self._settle()
         for source, columns in routes:
             self.book.restore(source, columns, self.publication.next)
+        self.book.bar([i for i, vertex in enumerate(self.topology.vertices) if not vertex.relay])
         self.publication.touch()
 
     # Publication

@@ -14,6 +14,7 @@ from controller.planner.explain import Explainer
 from controller.planner.plan import Plan, plan
 from controller.planner.search import ABSENT, NONE, Relays, differ
 from controller.planner.table import RouteTable
+from controller.policy.rules import NO_RULES, Rules
 from controller.prediction.forecast import Forecast
 from controller.topology.links import Bool, Vertex
 from overlayd.model.ids import NodeId
@@ -31,10 +32,11 @@ class Decision:
     forecast: Forecast
     table: RouteTable
     now: Instant
+    rules: Rules = NO_RULES
 
     def run(self) -> "Decided":
         """Plan, and put into words why primaries are left. Takes seconds for a thousand nodes."""
-        made = plan(self.vertices, self.services, self.forecast, self.table, self.now.monotonic_ns)
+        made = self._plan()
         before, after = self.table.relays[:, :, :, 0], made.table.relays[:, :, :, 0]
         moved: Bool = made.changed & differ(before, after)
         left = moved & np.stack([chosen.moved for chosen in made.classes])
@@ -66,9 +68,12 @@ class Decision:
         index = {vertex.id: place for place, vertex in enumerate(self.vertices)}
         if source not in index or destination not in index or class_id >= len(self.services):
             return None
-        made = plan(self.vertices, self.services, self.forecast, self.table, self.now.monotonic_ns)
-        explainer = Explainer(made, self.vertices, self.services)
+        explainer = Explainer(self._plan(), self.vertices, self.services)
         return explainer.route(class_id, index[source], index[destination], self.now.unix_s, rejected)
+
+    def _plan(self) -> Plan:
+        now_ns = self.now.monotonic_ns
+        return plan(self.vertices, self.services, self.forecast, self.table, now_ns, rules=self.rules)
 
 
 @dataclass(frozen=True, slots=True)

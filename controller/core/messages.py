@@ -11,6 +11,7 @@ from msgspec.structs import replace
 from controller.core.changes import Changes, RouteEvent
 from controller.core.instant import Instant as Instant
 from controller.core.rows import RouteRows
+from controller.policy.rules import ANYWHERE, Pin, Place
 from controller.topology.reports import Report
 from overlayd.model.ids import Generation, NodeId
 from overlayd.model.node import NodeRecord, SignedRecord, SignedRevocation, Uplink
@@ -23,13 +24,23 @@ from overlayd.protocol.routes import NO_ROUTES, CompactMesh, RouteColumns
 @dataclass(frozen=True, slots=True)
 class Enrolled:
     """A member: new, or changed (its record was signed anew). ``price_per_gb`` is what a GB sent from it
-    costs.
+    costs; ``place`` what the operator says of it.
     """
 
     record: NodeRecord
     signed: SignedRecord
     uplinks: tuple[Uplink, ...] = ()
     price_per_gb: float = 0.0
+    place: Place = ANYWHERE
+
+
+@dataclass(frozen=True, slots=True)
+class Pinned:
+    """All paths that are pinned by hand from now on; those that were before and are not among them are
+    free.
+    """
+
+    pins: tuple[Pin, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +92,9 @@ class Tick:
     """Time has passed; due at `Controller.poll_timeout`, harmless at any other time."""
 
 
-Event: TypeAlias = Enrolled | Removed | Revocations | Restored | Connected | Disconnected | Received | Tick
+Event: TypeAlias = (
+    Enrolled | Removed | Revocations | Restored | Pinned | Connected | Disconnected | Received | Tick
+)
 
 # Commands
 

@@ -9,8 +9,9 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from controller.planner.pins import Standing
 from controller.planner.plan import Plan
-from controller.planner.search import ABSENT, NONE
+from controller.planner.search import ABSENT, NONE, ROUNDING
 from controller.planner.table import PATHS
 from controller.policy.costs import RELAY_MS
 from controller.topology.links import Vertex
@@ -152,12 +153,13 @@ class _Weighing:
         self._figures = explainer.figures
         self._bare = explainer.figures.bare[number]
         self._source, self._destination = source, destination
+        self._pinned = self._chosen.pins.get((source, destination))
         caps = self._chosen.costs.rtt_cap_ms
         self._cap_ms = math.inf if caps is None else float(caps[source, destination])
 
     def path(self, indices: tuple[int, ...]) -> _Path:
         course = _Course(self._source, indices, tuple([self._vertices[i].id for i in indices]), self._figures)
-        bare = self._chosen.costs.relay * (len(indices) - 1)
+        bare = self._passage(indices[:-1])
         for a, b in course.links:
             bare += self._bare(a, b)
         return _Path(course, bare, self._problem(course))
@@ -167,7 +169,7 @@ class _Weighing:
         return Candidate(
             path=course.nodes,
             verdict=verdict,
-            reason=reason,
+            reason=reason + self._crowding(path),
             cost=_rounded(path.bare, 4),
             forecast_rtt_ms=course.forecast_rtt,
             measured_rtt_ms=course.measured_rtt,
@@ -181,11 +183,23 @@ class _Weighing:
             return None
         before = self._chosen.before[self._source, self._destination].tolist()
         left = self.path(_indices(before, self._destination))
-        problem = left.problem or f"now {self._value(left.bare)}"
+        problem = left.problem or f"now {self._value(left.bare)}{self._crowding(left)}"
         why = self.why_primary(primary, beside_direct=len(left.course.indices) > 1)
         return f"left {self._named(left)} ({problem}): {why}"
 
     def why_primary(self, path: _Path, *, beside_direct: bool = True) -> str:
+        pinned = self._pinned
+        if pinned is None:
+            return self._why_best(path, beside_direct)
+        if pinned.standing is Standing.IN_FORCE:
+            return f"pinned by hand: {self._named(path)}, {path.problem or self._value(path.bare)}"
+        wanted = self.path((*pinned.pin.relays, self._destination))
+        why = wanted.problem or "it does not answer"
+        if pinned.standing is Standing.HELD:
+            why = f"it was not healthy for long enough yet ({self._held_s(wanted):.0f} s more)"
+        return f"{self._why_best(path, beside_direct)}; pinned by hand: {self._named(wanted)}, but {why}"
+
+    def _why_best(self, path: _Path, beside_direct: bool) -> str:
         if path.problem is not None:
             return f"{self._named(path)}: nothing better is left, although {path.problem}"
         if len(path.course.indices) == 1:
@@ -207,13 +221,21 @@ class _Weighing:
             return path.problem
         held_s = self._held_s(path)
         held = f"; held down for {held_s:.0f} s more after it degraded" if held_s > 0 else ""
+        if self._pinned is not None and self._pinned.standing is Standing.IN_FORCE:
+            return f"{self._difference(path, primary)}, which is pinned by hand"
         if path.bare >= primary.bare or primary.problem is not None:
             return self._difference(path, primary) + held
+        if self._chosen.waiting[self._source, self._destination]:
+            return f"{self._difference(path, primary)}, but relays take on no more routes in this round{held}"
         if self._chosen.dwelling[self._source, self._destination]:
             return f"{self._difference(path, primary)}, but the route changed less than a minute ago{held}"
+        if self._chosen.resting[self._source, self._destination] and len(path.course.indices) > 1:
+            return f"{self._difference(path, primary)}, but the route changed less than ten minutes ago{held}"
         return f"{self._difference(path, primary)}: a change has to be worth {self._worth()}{held}"
 
     def _problem(self, path: _Course) -> str | None:
+        if (excluded := self._excluded(path)) is not None:
+            return excluded
         figures, bound = self._figures, self._service.bound.link_loss_ratio
         for a, b in path.links:
             if problem := self._unsound(a, b, relayed=len(path.links) > 1):
@@ -223,7 +245,48 @@ class _Weighing:
                 return f"{loss} is above the bound of {100 * bound:g} %"
         if path.rtt > self._cap_ms:
             return f"RTT of {path.rtt:.1f} ms is above the cap of {self._cap_ms:.1f} ms"
+        return self._above_limits(path)
+
+    def _excluded(self, path: _Course) -> str | None:
+        """Return what the policy has against the path's relays."""
+        policy, relays = self._chosen.policy, path.indices[:-1]
+        if len(relays) > policy.relays:
+            return f"{len(relays)} relays are {len(relays) - policy.relays} more than the class passes"
+        if not policy.chooses_relays:
+            return None
+        return next((why for relay in relays if (why := policy.excludes(self._vertices[relay]))), None)
+
+    def _above_limits(self, path: _Course) -> str | None:
+        policy = self._chosen.policy
+        lost, most = path.forecast_loss, policy.loss_ratio
+        if most is not None and lost is not None and lost > most * ROUNDING:
+            above = f"{100 * (lost - most):.1f} points above the most of {100 * most:g} %"
+            return f"{100 * lost:.1f} % loss is {above}"
+        if (most := policy.price_per_gb) is not None:
+            price = sum(self._vertices[a].price_per_gb for a, _ in path.links)
+            if price > most * ROUNDING:
+                return f"{price:g} per GB is {price - most:g} above the most of {most:g}"
         return None
+
+    def _passage(self, relays: Sequence[int]) -> float:
+        """Return what the relays add to the cost of a path."""
+        costs = self._chosen.costs
+        if costs.passage is None:
+            return costs.relay * len(relays)
+        return sum(float(costs.passage[relay]) for relay in relays)
+
+    def _crowding(self, path: _Path) -> str:
+        """Return which relays of a path are busy, and what that costs."""
+        crowd, costs = self._explainer.plan.crowd, self._chosen.costs
+        if crowd is None or costs.passage is None:
+            return ""
+        said = ""
+        for relay in path.course.indices[:-1]:
+            more = float(costs.passage[relay]) - costs.relay
+            if 0.0 < more < math.inf:
+                used = f"{100 * crowd.utilisation[relay]:.0f} % of its capacity"
+                said += f"; {self._vertices[relay].name} is at {used}, which counts for {self._value(more)}"
+        return said
 
     def _unsound(self, a: int, b: int, relayed: bool) -> str | None:
         if self._forecast.down[a, b]:
@@ -263,6 +326,10 @@ class _Weighing:
                 return f"{cost:.1f} lost of a thousand"
             case Objective.COST:
                 return f"{cost:.2f} per GB"
+            case Objective.THROUGHPUT:
+                return f"{cost:.2f} ms per Mbit"
+            case Objective.WEIGHTED:
+                return f"{cost:.2f} as weighted"
 
 
 def _indices(relays: Sequence[int], destination: int) -> tuple[int, ...]:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from controller.planner.plan import Plan
 from controller.planner.search import ABSENT, Relays
-from controller.policy.costs import RELAY_MS
+from controller.policy.costs import RELAY_MS, Costs
 from controller.topology.links import F32
 
 Indices: TypeAlias = NDArray[np.intp]
@@ -31,7 +31,7 @@ def figures(plan: Plan, source: int, classes: Indices, destinations: Indices, re
     for number, chosen in enumerate(plan.classes):
         own = classes == number
         part = source, destinations[own][:, None], relays[own]
-        cost[own] = _along(chosen.costs.bare, *part) + _over(relays[own], chosen.costs.relay)
+        cost[own] = _along(chosen.costs.bare, *part) + _passage(chosen.costs, relays[own])
     found: F32 = np.stack([cost, rtt, loss, measured_rtt, measured_loss])
     found[:, relays[..., 0] == ABSENT] = np.nan
     return found.transpose(0, 2, 1)
@@ -46,6 +46,13 @@ def _along(link: F32, source: int, destinations: Indices, relays: Relays, *, kep
     if kept:
         legs = [np.log1p(-np.clip(leg, 0.0, 0.999)) for leg in legs]
     return legs[0] + np.where(one, legs[1], np.float32(0.0)) + np.where(two, legs[2], np.float32(0.0))
+
+
+def _passage(costs: Costs, relays: Relays) -> F32:
+    if costs.passage is None:
+        return _over(relays, costs.relay)
+    each = np.where(relays >= 0, costs.passage[np.maximum(relays, 0)], np.float32(0.0))
+    return each.sum(axis=-1).astype(np.float32)
 
 
 def _over(relays: Relays, each: float) -> F32:

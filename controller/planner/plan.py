@@ -4,14 +4,21 @@ A primary is left for one that is predicted to be better by more than a share an
 (`policy.costs.GAINS`), and not within the dwell time of its last change. A primary that is dead or outside
 its class's bound is left at once. Where nobody reports on a path any more, nothing is concluded: it stays.
 The routes of a node that does not report itself stay as they are: there is nobody to take new ones.
+
+A path that was pinned by hand is in force as long as it carries anything. Many that would move at once do so
+in rounds (`rounds`).
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
+from controller.planner.crowd import Crowd
+from controller.planner.limited import Searching, searching
+from controller.planner.pins import Pinned, Standing, padded, put_pins
+from controller.planner.rounds import Wishes, go_home, take_turns
 from controller.planner.search import (
     ABSENT,
     NONE,
@@ -19,6 +26,7 @@ from controller.planner.search import (
     Paths,
     Relays,
     Search,
+    barred,
     differ,
     disjoint,
     path_cost,
@@ -27,11 +35,16 @@ from controller.planner.search import (
 from controller.planner.table import PATHS, RouteTable
 from controller.planner.worth import worth
 from controller.policy.costs import GAINS, OUT_OF_BOUND, RELAY_MS, Costs, costs_of
+from controller.policy.rules import MOST_RELAYS, NO_RULES, Policy, Rules
 from controller.prediction.forecast import Forecast
 from controller.topology.links import F32, I64, Bool, Vertex
 from overlayd.model.service import Objective, ServiceClass
 
 DWELL_NS = 60_000_000_000
+REST_NS = 600_000_000_000
+"""So soon after a change for a gain a route does not change from one relay to another for a gain: that is how
+flows chase each other.
+"""
 DWELL_SPREAD_NS = 15_000_000_000
 """Pairs wait up to this much longer, each its own time, so that not all move in one round."""
 
@@ -48,20 +61,26 @@ NEWS_LOSS = 0.02
 class ClassPlan:
     """What was found for one class, for those who explain it. ``ideal`` is the best regardless of hysteresis.
 
-    ``before`` are the primaries that were in force.
+    ``before`` are the primaries that were in force, ``waiting`` those that would have moved, had not too many
+    others; ``pins`` how the paths pinned by hand stand.
     """
 
     costs: Costs
     ideal: Paths
     before: Relays
     dwelling: Bool
+    resting: Bool
     moved: Bool
+    waiting: Bool
+    policy: Policy
+    pins: Mapping[tuple[int, int], Pinned]
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
     """``changed`` [class, from, to]: other paths than before; ``news``: the same, but with another
-    forecast.
+    forecast. ``waiting``: there is more to be moved than one round may. ``crowd`` is how full relays are,
+    where their capacity is known.
     """
 
     table: RouteTable
@@ -69,6 +88,8 @@ class Plan:
     classes: tuple[ClassPlan, ...]
     changed: Bool
     news: Bool
+    waiting: bool
+    crowd: Crowd | None
 
 
 def plan(
@@ -79,6 +100,7 @@ def plan(
     now_ns: int,
     second_relays: int = SECOND_RELAYS,
     back_up: bool = True,
+    rules: Rules = NO_RULES,
 ) -> Plan:
     """Decide on the routes of all pairs and classes. ``table`` is left as it is. Without ``back_up``, only
     on primaries.
@@ -86,13 +108,16 @@ def plan(
     relays = np.array([i for i, vertex in enumerate(vertices) if vertex.relay], np.intp)
     price = np.array([vertex.price_per_gb for vertex in vertices], np.float32)
     quickest = _quickest(forecast, relays, second_relays)
+    crowd = Crowd.of(vertices, forecast, table, now_ns)
     after = table.copy()
     classes: list[ClassPlan] = []
     for number, service in enumerate(services):
-        costs = costs_of(service, forecast, price, quickest)
-        search = Search(costs, relays, second_relays)
-        ideal = search.best()
-        chosen = _choose(number, service, costs, ideal, forecast, after, now_ns)
+        policy = rules.policy(number)
+        costs = costs_of(service, forecast, price, quickest, policy)
+        costs = _passable(costs, vertices, policy, crowd)
+        second = second_relays if policy.relays == MOST_RELAYS else 0
+        search = searching(costs, relays if policy.relays else relays[:0], second)
+        chosen = _choose(number, service, search, forecast, after, now_ns, crowd, rules)
         if back_up:
             _back_up(number, costs, search, forecast, after)
         classes.append(chosen)
@@ -101,7 +126,8 @@ def plan(
         changed |= differ(after.relays[..., path, :], table.relays[..., path, :])
     after.torn[:] = False
     news = _publish(forecast, after, changed)
-    return Plan(after, forecast, tuple(classes), changed, news)
+    waiting = any(bool(chosen.waiting.any()) for chosen in classes)
+    return Plan(after, forecast, tuple(classes), changed, news, waiting, crowd)
 
 
 def _quickest(forecast: Forecast, relays: NDArray[np.intp], second_relays: int) -> F32:
@@ -113,52 +139,90 @@ def _quickest(forecast: Forecast, relays: NDArray[np.intp], second_relays: int) 
     return Search(costs, relays, second_relays).best().cost
 
 
+def _passable(costs: Costs, vertices: Sequence[Vertex], policy: Policy, crowd: Crowd | None) -> Costs:
+    """Return the costs with relays that are full dearer, and those that the policy excludes out of reach."""
+    if crowd is None and not policy.chooses_relays:
+        return costs
+    passage = np.full(len(vertices), costs.relay, np.float32)
+    if crowd is not None:
+        passage = crowd.passage(costs.relay)
+    passage[[i for i, vertex in enumerate(vertices) if policy.excludes(vertex)]] = np.inf
+    return replace(costs, passage=passage)
+
+
 def _choose(
     number: int,
     service: ServiceClass,
-    costs: Costs,
-    ideal: Paths,
+    search: Searching,
     forecast: Forecast,
     table: RouteTable,
     now_ns: int,
+    crowd: Crowd | None,
+    rules: Rules,
 ) -> ClassPlan:
     """Put primaries into ``table``: those in force, or the ideal where that is worth the change.
 
     Who has no route yet is taken to be on the direct path: it is left for as much as any other.
     """
+    costs, policy = search.costs, rules.policy(number)
+    ideal = search.best()
     before = table.relays[number, :, :, 0].copy()
     in_force = before[..., 0] != ABSENT
     before[~in_force & np.isfinite(costs.direct) & forecast.alive[:, None]] = NONE
     here = path_cost(costs, before)
     straight = path_cost(costs, np.full_like(before, NONE))
     rtt = path_sum(costs.rtt_ms, costs.rtt_ms, before, RELAY_MS)
-    dwelling = now_ns - table.changed_ns[number] < DWELL_NS + _spread_ns(number, len(before))
+    since_ns, spread_ns = now_ns - table.changed_ns[number], _spread_ns(number, len(before))
+    dwelling = since_ns < DWELL_NS + spread_ns
+    resting = table.gained[number] & (since_ns < REST_NS + spread_ns)
+    resting &= (before[..., 0] > NONE) & (ideal.relays[..., 0] > NONE)
     with np.errstate(invalid="ignore"):
         broken = here >= OUT_OF_BOUND
         if service.bound.rtt_factor is not None:
             broken |= rtt > service.bound.rtt_factor * table.rtt_ms[number]
         believed = forecast.trust if service.objective is Objective.LATENCY else 1.0
         gain = believed * (here - ideal.cost)
-        enough = (gain > costs.gain.share * here) | (gain > costs.gain.plenty)
-        enough &= gain > costs.gain.least
+        enough = costs.gain.worth(gain, here)
         # A relayed path that is no better than the direct one any more is only a risk.
         home = believed * (straight - here) < HOME_SHARE * costs.gain.least
         if forecast.base_ms is not None and service.objective is Objective.LATENCY:
             enough, home = worth(forecast.base_ms, forecast.trust, before, ideal, here, straight)
     home &= (before[..., 0] > NONE) & (straight < OUT_OF_BOUND)
     unusable = ~np.isfinite(here) & ~_unheard(forecast, before)
-    move = np.isfinite(ideal.cost) & (unusable | (enough & (broken | ~dwelling)))
+    move = np.isfinite(ideal.cost) & (unusable | (enough & (broken | ~(dwelling | resting))))
     move &= differ(ideal.relays, before) & forecast.alive[:, None]
+    changed_ns, gained = table.changed_ns[number], table.gained[number]
+    wishes = Wishes(move, ideal, gain, here, unusable, broken, ~in_force, before, changed_ns, gained, now_ns)
+    move, relays, waiting = take_turns(wishes, costs, crowd, search.without)
     home &= ~move & ~dwelling & forecast.alive[:, None]
-    after = np.where(move[..., None], ideal.relays, before)
+    home = go_home(home, before)
+    if policy.chooses_relays:  # what is excluded is not kept for want of anything better
+        home |= ~move & unusable & barred(costs, before)
+    after = np.where(move[..., None], relays, before)
     after[home] = (NONE, NONE)
-    move |= home
+    moved = (move | home) & in_force
+    pins = {
+        (one.pin.source, one.pin.destination): one
+        for one in put_pins(rules.pinned(number), forecast, table, before, dwelling & ~broken)
+    }
+    for at, pinned in pins.items():
+        if pinned.standing is Standing.IN_FORCE:
+            after[at] = padded(pinned.pin.relays)
+            moved[at] = bool((after[at] != before[at]).any()) and bool(in_force[at])
+            waiting[at] = False
     table.relays[number, :, :, 0] = after
-    table.changed_ns[number][move & in_force] = now_ns
-    return ClassPlan(costs, ideal, before, dwelling & ~broken, move & in_force)
+    table.changed_ns[number][moved] = now_ns
+    gained[moved] = ~(broken | unusable)[moved]
+    for at in pins:
+        gained[at] = False
+    if crowd is not None:
+        rows, columns = np.nonzero(moved)
+        table.carried_bps[number, rows, columns] = crowd.carried(rows, columns, before[rows, columns])
+    dwelling, resting = dwelling & ~broken, resting & ~broken
+    return ClassPlan(costs, ideal, before, dwelling, resting, moved, waiting, policy, pins)
 
 
-def _back_up(number: int, costs: Costs, search: Search, forecast: Forecast, table: RouteTable) -> None:
+def _back_up(number: int, costs: Costs, search: Searching, forecast: Forecast, table: RouteTable) -> None:
     """Put back-ups into ``table`` that share no relay with the primary or each other.
 
     One in force is kept unless a new one is better by what is worth a change.

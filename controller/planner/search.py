@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from controller.policy.costs import OUT_OF_BOUND, RELAY_MS, Costs
+from controller.policy.rules import MOST_RELAYS
 from controller.topology.links import F32, Bool
 from overlayd._engine import PathSearch
 
@@ -24,6 +25,8 @@ SECOND_RELAYS = 64
 second relay adds 1–5 points, and the 64 most used relays keep 96 % of the gain).
 """
 THREADS = 2
+ROUNDING = 1.00001
+"""Sums of float32 may be above what they are the sum of."""
 FEW = 64
 """For fewer nodes a second thread takes longer to start than it saves."""
 
@@ -40,7 +43,9 @@ class Search:
     """One class's costs, prepared. ``relays`` are the indices of nodes that may be relays."""
 
     def __init__(self, costs: Costs, relays: NDArray[np.intp], second: int = SECOND_RELAYS) -> None:
+        self.costs = costs
         self._n = len(costs.direct)
+        self._relays, self._second = relays, second
         self._engine = prepared(costs, relays, second)
 
     def best(self, avoid: Relays | None = None) -> Paths:
@@ -54,15 +59,23 @@ class Search:
             np.frombuffer(relays, np.int16).reshape(n, n, 2),
         )
 
+    def without(self, nodes: Bool) -> Paths:
+        """Return the cheapest path of every pair that passes none of ``nodes`` [node]."""
+        left = self._relays[~nodes[self._relays]]
+        return Search(self.costs, left, self._second).best()
+
 
 def prepared(costs: Costs, relays: NDArray[np.intp], second: int = SECOND_RELAYS) -> PathSearch:
     """Return the engine's search of one class."""
     cap = costs.rtt_cap_ms
     everyone = len(relays) == len(costs.direct) and bool((np.diff(relays) > 0).all())
+    passage = np.full(len(relays), costs.relay, np.float32)
+    if costs.passage is not None:
+        passage = np.ascontiguousarray(costs.passage[relays])
     return PathSearch(
         np.ascontiguousarray(costs.direct),
         relays.astype(np.int16),
-        np.full(len(relays), costs.relay, np.float32),
+        passage,
         np.ascontiguousarray(costs.link if everyone else costs.link[:, relays]),
         np.ascontiguousarray(costs.link if everyone else costs.link[relays]),
         rtt=None if cap is None else np.ascontiguousarray(costs.rtt_ms),
@@ -114,16 +127,40 @@ def path_sum(link: F32, direct: F32, relays: Relays, per_relay: float | F32) -> 
     return total
 
 
-def path_cost(costs: Costs, relays: Relays) -> F32:
-    """Return the cost of one path in force per pair; infinite where there is none or it cannot be used."""
-    total = path_sum(costs.kept, costs.direct, relays, costs.relay)
+def path_cost(costs: Costs, relays: Relays, link: F32 | None = None) -> F32:
+    """Return the cost of one path per pair, in force unless ``link`` says otherwise; infinite where there is
+    none or it cannot be used.
+    """
+    per_relay = costs.relay if costs.passage is None else costs.passage
+    total = path_sum(costs.kept if link is None else link, costs.direct, relays, per_relay)
     if costs.rtt_cap_ms is not None:
         rtt = path_sum(costs.rtt_ms, costs.rtt_ms, relays, RELAY_MS)
         with np.errstate(invalid="ignore"):
-            _penalize(total, rtt, costs.rtt_cap_ms)
+            _penalize(total, rtt > costs.rtt_cap_ms)
+    if costs.limits:
+        _penalize(total, above_limits(costs, relays))
+    if costs.most_relays < MOST_RELAYS:
+        _penalize(total, (relays > NONE).sum(axis=-1) > costs.most_relays)
     return np.where(np.isnan(total), np.float32(np.inf), total)
 
 
-def _penalize(cost: F32, rtt: F32, cap: F32) -> None:
-    """Add to ``cost`` in place where ``rtt`` is above ``cap``."""
-    np.add(cost, np.float32(OUT_OF_BOUND), out=cost, where=rtt > cap)
+def above_limits(costs: Costs, relays: Relays) -> Bool:
+    """Return where a path is above one of its class's limits."""
+    above = np.zeros(relays.shape[:2], np.bool_)
+    for limit in costs.limits:
+        with np.errstate(invalid="ignore"):
+            above |= path_sum(limit.link, limit.link, relays, 0.0) > limit.most * ROUNDING
+    return above
+
+
+def barred(costs: Costs, relays: Relays) -> Bool:
+    """Return where a path passes a relay that is not to be used."""
+    if costs.passage is None:
+        return np.zeros(relays.shape[:2], np.bool_)
+    shut = np.isinf(costs.passage)
+    return np.any((relays > NONE) & shut[np.maximum(relays, 0)], axis=-1)
+
+
+def _penalize(cost: F32, where: Bool) -> None:
+    """Add to ``cost`` in place."""
+    np.add(cost, np.float32(OUT_OF_BOUND), out=cost, where=where)

@@ -2,6 +2,7 @@
 Pure.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -18,14 +19,17 @@ class RouteTable:
     """[class, from, to, ...] by index of the topology.
 
     ``relays`` [..., path, 2] are the paths, best first. ``rtt_ms`` and ``loss`` are the primary's forecast
-    as last published; ``changed_ns`` is when the primary last changed; ``torn`` where paths were lost with a
-    removed node, which has to be published whatever the next decision is.
+    as last published; ``changed_ns`` is when the primary last changed, ``gained`` whether that was for a gain
+    only, ``carried_bps`` what the route then carried, where relays' loads count; ``torn`` where paths were
+    lost with a removed node, which has to be published whatever the next decision is.
     """
 
     relays: Relays
     rtt_ms: F32
     loss: F32
     changed_ns: I64
+    gained: Bool
+    carried_bps: F32
     torn: Bool
 
     @classmethod
@@ -34,7 +38,15 @@ class RouteTable:
         relays[..., 0] = ABSENT
         shape = (classes, n, n)
         nan = np.full(shape, np.nan, np.float32)
-        return cls(relays, nan, nan.copy(), np.full(shape, NEVER, np.int64), np.zeros(shape, np.bool_))
+        return cls(
+            relays,
+            nan,
+            nan.copy(),
+            np.full(shape, NEVER, np.int64),
+            np.zeros(shape, np.bool_),
+            np.zeros(shape, np.float32),
+            np.zeros(shape, np.bool_),
+        )
 
     def copy(self) -> "RouteTable":
         """Return a table that shares nothing with this one."""
@@ -59,9 +71,27 @@ class RouteTable:
         relays = cut(self.relays)
         broken = (relays == index).any(axis=-1)
         relays[relays > index] -= 1
-        relays[broken] = (ABSENT, NONE)
-        # Back-ups move up where the primary went.
-        order = np.argsort(relays[..., 0] == ABSENT, axis=-1, kind="stable")
-        relays = np.take_along_axis(relays, order[..., None], axis=-2)
-        torn = cut(self.torn) | broken.any(axis=-1)
-        return RouteTable(relays, cut(self.rtt_ms), cut(self.loss), cut(self.changed_ns), torn)
+        torn = cut(self.torn) | _tear(relays, broken)
+        return RouteTable(
+            relays,
+            cut(self.rtt_ms),
+            cut(self.loss),
+            cut(self.changed_ns),
+            cut(self.gained),
+            cut(self.carried_bps),
+            torn,
+        )
+
+    def bar(self, nodes: Sequence[int]) -> None:
+        """Forget paths through ``nodes``, which are no relays any more."""
+        if len(nodes):
+            self.torn |= _tear(self.relays, np.any(np.isin(self.relays, nodes), axis=-1))
+
+
+def _tear(relays: Relays, broken: Bool) -> Bool:
+    """Take out the paths that are ``broken``, in place; return whose routes have less paths now."""
+    relays[broken] = (ABSENT, NONE)
+    # Back-ups move up where the primary went.
+    order = np.argsort(relays[..., 0] == ABSENT, axis=-1, kind="stable")
+    relays[:] = np.take_along_axis(relays, order[..., None], axis=-2)
+    return np.any(broken, axis=-1)

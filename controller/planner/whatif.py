@@ -82,7 +82,8 @@ def suppose(decision: Decision, what: Supposition) -> Outcome:
     """Return what the decision would be, and what it would mean."""
     forecast = imagined(decision.forecast, what)
     table, now_ns = decision.table, decision.now.monotonic_ns
-    made = plan(decision.vertices, decision.services, forecast, table, now_ns, back_up=False)
+    rules = decision.rules
+    made = plan(decision.vertices, decision.services, forecast, table, now_ns, back_up=False, rules=rules)
     before, after = table.relays[..., 0, :], made.table.relays[..., 0, :]
     here = np.ones(len(decision.vertices), np.bool_)
     here[list(what.nodes)] = False

@@ -20,6 +20,9 @@ class Forecast:
     ``learned_lossy`` the probability of more than one percent of loss in it, and ``base_ms`` what the link
     is like while nothing happens. ``trust`` (0..1) is what
     experience leaves of a gain that is predicted for a relayed path.
+
+    ``capacity_bps`` and ``load_bps`` are what a link is found to carry and what its sender lately sent on
+    it, where they are asked for.
     """
 
     rtt_q50_ms: F32
@@ -37,6 +40,8 @@ class Forecast:
     learned_lossy: F32 | None = None
     base_ms: F32 | None = None
     trust: float = 1.0
+    capacity_bps: F32 | None = None
+    load_bps: F32 | None = None
 
     @property
     def expected_ms(self) -> F32:

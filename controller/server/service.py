@@ -16,6 +16,7 @@ from contextlib import contextmanager
 import msgspec
 
 from controller import registry
+from controller.configured import classes_of, place_of, policies_of
 from controller.core.controller import Controller, Settings
 from controller.core.decision import Decision
 from controller.core.messages import (
@@ -25,6 +26,7 @@ from controller.core.messages import (
     Enrolled,
     Event,
     Instant,
+    Pinned,
     Received,
     Removed,
     Restored,
@@ -33,6 +35,7 @@ from controller.core.messages import (
 )
 from controller.enrolment.authority import node_of
 from controller.enrolment.errors import NotAMember, Unavailable
+from controller.policy.rules import Pin
 from controller.server import membership
 from controller.server.archive import Archive
 from controller.server.channel import Session
@@ -44,7 +47,6 @@ from controller.store.store import Member, Store
 from controller.topology.reports import Report
 from overlayd.model.ids import Generation, NodeId
 from overlayd.model.node import NodeRecord, SignedRevocation
-from overlayd.model.service import DEFAULT_CLASSES
 from overlayd.protocol.controller import (
     Hello,
     Joined,
@@ -74,7 +76,8 @@ class Service:
         with store.transaction():
             store.save_generation(Generation(last + 1))
         decisions = state.config.decisions
-        settings = Settings(_ns(decisions.interval), _ns(decisions.minimum_interval))
+        policies = policies_of(state.config)
+        settings = Settings(_ns(decisions.interval), _ns(decisions.minimum_interval), policies)
         self.core = Controller(network_config(state), last, settings)
         self.members: dict[NodeId, Member] = {}
         self.sessions: dict[NodeId, Session] = {}
@@ -90,6 +93,7 @@ class Service:
         self._reload()
         self._tell_revocations()
         self.dispatch(Restored(tuple(store.routes())))
+        self._take_pins()
 
     # What runs
 
@@ -241,6 +245,24 @@ class Service:
             self._save([registry.disconnected(member.node, problem, time.time())])
         self.dispatch(Disconnected(session.node))
 
+    # Pins
+
+    def pin(self, pin: Pin) -> None:
+        """Have a path in force as long as it carries anything."""
+        with _needing_store(), self.state.store.transaction():
+            self.state.store.save_pin(pin, time.time())
+        self._take_pins()
+
+    def unpin(self, source: NodeId, destination: NodeId, class_id: int | None) -> int:
+        """Let go of what is pinned; return how many pins that were."""
+        with _needing_store(), self.state.store.transaction():
+            gone = self.state.store.delete_pins(source, destination, class_id)
+        self._take_pins()
+        return gone
+
+    def _take_pins(self) -> None:
+        self.dispatch(Pinned(tuple(pin for pin, _ in self.state.store.pins())))
+
     # Members
 
     def remove(self, node: NodeId, reason: str) -> None:
@@ -271,7 +293,8 @@ class Service:
         known = self.core.publication.peer(node.spec.id)
         if known is None or known.record != member.record:
             record = msgspec.json.decode(member.record.record, type=NodeRecord)
-            self.dispatch(Enrolled(record, member.record, node.status.uplinks, node.spec.price_per_gb))
+            place = place_of(self.state.config, record.name)
+            self.dispatch(Enrolled(record, member.record, node.status.uplinks, node.spec.price_per_gb, place))
 
     def _dismiss(self, node: NodeId, problem: str) -> None:
         self.members.pop(node, None)
@@ -280,6 +303,7 @@ class Service:
             session.close(4403, "revoked")
         self.dispatch(Disconnected(node))
         self.dispatch(Removed(node))
+        self._take_pins()
         self._tell_revocations()
 
     def _tell_revocations(self) -> None:
@@ -346,6 +370,6 @@ def network_config(state: State) -> NetworkConfig:
         suite=network.suite,
         psk=network.psk,
         name=network.name,
-        classes=DEFAULT_CLASSES,
+        classes=classes_of(state.config),
         telemetry_interval=state.config.decisions.telemetry_interval,
     )

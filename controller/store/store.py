@@ -21,6 +21,7 @@ from controller.core.changes import Changes, PackedChanges, RouteEvent, events_o
 from controller.core.rows import RouteRows
 from controller.enrolment.errors import NotAMember, TokenUsed
 from controller.enrolment.tokens import TokenGrant
+from controller.policy.rules import Pin
 from controller.registry import Node
 from controller.store import database
 from overlayd.model.ids import Generation, NodeId
@@ -169,6 +170,10 @@ class Store:
         """Mark a node as removed and forget its routes; its name becomes free, its id does not yet."""
         self._sql.execute("UPDATE nodes SET removed_at = ? WHERE id = ?", (int(unix_s), node))
         self._sql.execute("DELETE FROM routes WHERE source = ?", (node,))
+        self._sql.execute(
+            "DELETE FROM pins WHERE source = ?1 OR destination = ?1 OR ',' || relays || ',' LIKE ?2",
+            (node, f"%,{node},%"),
+        )
 
     # Tokens
 
@@ -301,6 +306,33 @@ class Store:
         both = heapq.merge(by_nodes, by_controller, key=lambda event: -event.at)
         return list(itertools.islice(both, limit))
 
+    # Pins
+
+    def pins(self) -> list[tuple[Pin, float]]:
+        """Return all pins, each with when it was set (Unix seconds)."""
+        rows = self._sql.execute(
+            "SELECT source, destination, class, relays, set_at FROM pins ORDER BY source, destination, class"
+        )
+        return [
+            (Pin(NodeId(a), NodeId(b), None if number < 0 else number, _path(relays) or ()), set_at)
+            for a, b, number, relays, set_at in rows
+        ]
+
+    def save_pin(self, pin: Pin, unix_s: float) -> None:
+        """Keep a pin in the place of one for the same route and class."""
+        self._sql.execute(
+            "INSERT OR REPLACE INTO pins VALUES (?,?,?,?,?)",
+            (pin.source, pin.destination, _class_number(pin.class_id), _path_text(pin.relays), unix_s),
+        )
+
+    def delete_pins(self, source: NodeId, destination: NodeId, class_id: int | None) -> int:
+        """Forget the pin of a route and class (None: all of the route's); return how many there were."""
+        cursor = self._sql.execute(
+            "DELETE FROM pins WHERE source = ?1 AND destination = ?2 AND (?3 = -1 OR class = ?3)",
+            (source, destination, _class_number(class_id)),
+        )
+        return cursor.rowcount
+
     # Decisions
 
     def append_decision(self, unix_s: float, inputs: bytes) -> None:
@@ -394,6 +426,10 @@ def _pack(value: msgspec.Struct) -> bytes:
 
 def _unpack(blob: bytes, kind: type[_S]) -> _S:
     return msgspec.msgpack.decode(zlib.decompress(blob), type=kind)
+
+
+def _class_number(class_id: int | None) -> int:
+    return -1 if class_id is None else class_id
 
 
 def _path_text(path: NodePath | None) -> str | None:

@@ -14,7 +14,7 @@ from typing import TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from controller.topology.frames import FIGURES, LinkFrame, encode_figures
+from controller.topology.frames import CAPACITY, FIGURES, LOAD, LinkFrame, encode_figures
 from controller.topology.quantise import F32 as F32
 from controller.topology.quantise import Codes
 from controller.topology.reports import JITTER, LOSS_IN, LOSS_OUT, RTT_MEAN, RTT_MIN, Report, report_of
@@ -39,12 +39,16 @@ FRESH_AT_LEAST_NS = 15_000_000_000
 
 @dataclass(frozen=True, slots=True)
 class Vertex:
-    """A node as far as paths are concerned. ``price_per_gb`` is what a GB that it sends costs."""
+    """A node as far as paths are concerned. ``price_per_gb`` is what a GB that it sends costs, ``region``
+    where it is in an operator's words, ``capacity_bps`` what it can send in all; None: not known.
+    """
 
     id: NodeId
     name: str
     relay: bool
     price_per_gb: float = 0.0
+    region: str = ""
+    capacity_bps: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -216,6 +220,11 @@ class Topology:
         """Return what is known of all links now, for history."""
         codes = np.where(self.fresh(now_ns), self._codes, np.uint8(UNKNOWN))
         return LinkFrame(tuple(vertex.id for vertex in self.vertices), codes)
+
+    def rates(self, now_ns: int) -> tuple[F32, F32]:
+        """Return capacity and load of each [from, to] in bit/s, as senders say; NaN where unknown."""
+        frame = self.frame(now_ns)
+        return frame.figure(CAPACITY), frame.figure(LOAD)
 
     def fresh(self, now_ns: int) -> Bool:
         """Return for each [reporter, peer] whether the reporter has a sample that still counts."""

@@ -269,6 +269,29 @@ def _route(verbs: _Verbs) -> None:
     made.add_argument("source", metavar="SRC")
     made.add_argument("destination", metavar="DST")
 
+    _pin(route)
+
+
+def _pin(route: _Verbs) -> None:
+    text = "have a path in force as long as it carries anything (controller only)"
+    made = _verb(route, "pin", "ctl_pins:pin", text, "overlayctl route pin paris berlin --via oslo,rome")
+    _asks_controller(made)
+    made.add_argument("source", metavar="SRC")
+    made.add_argument("destination", metavar="DST")
+    path = made.add_mutually_exclusive_group(required=True)
+    path.add_argument("--via", metavar="A,B", help="over these relays, in order; two at most")
+    path.add_argument("--direct", action="store_true", help="over the direct link")
+    each = "class of service; default: all"
+    made.add_argument("--class", dest="service", metavar="CLASS", help=each)
+    text = "let the controller choose again"
+    made = _verb(route, "unpin", "ctl_pins:unpin", text, "overlayctl route unpin paris berlin")
+    _asks_controller(made)
+    made.add_argument("source", metavar="SRC")
+    made.add_argument("destination", metavar="DST")
+    made.add_argument("--class", dest="service", metavar="CLASS", help=each)
+    made = _verb(route, "pins", "ctl_pins:pins", "paths pinned by hand", "overlayctl route pins -o json")
+    _asks_controller(made)
+
 
 def _token(verbs: _Verbs) -> None:
     from overlayd.model.duration import seconds_of

@@ -8,12 +8,16 @@ from overlayd.model.repair import MODERATE, STRONG, THIN
 
 
 class Objective(StrEnum):
-    """What a path is chosen for."""
+    """What a path is chosen for; ``weighted`` for several of the others at once, as an operator weighs
+    them.
+    """
 
     LATENCY = "latency"
     RELIABILITY = "reliability"
     COST = "cost"
     JITTER = "jitter"
+    THROUGHPUT = "throughput"
+    WEIGHTED = "weighted"
 
 
 class RepairRow(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):

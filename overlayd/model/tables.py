@@ -29,12 +29,15 @@ def unknown_key(
     for key, value in tables.items():
         if key not in types:
             return f"{path}{key}", unknown(types, key)
-        inner = get_args(types[key])[0] if get_origin(types[key]) is tuple else types[key]
+        kind = get_origin(types[key])
+        inner = get_args(types[key])[-1 if kind is dict else 0] if kind in (tuple, dict) else types[key]
         if not (isinstance(inner, type) and issubclass(inner, msgspec.Struct)):
             continue
         below = [(f"{path}{key}.", value)]
         if isinstance(value, list):
             below = [(f"{path}{key}[{i}].", item) for i, item in enumerate(cast("list[Any]", value))]
+        elif kind is dict and isinstance(value, dict):
+            below = [(f"{path}{key}.{name}.", item) for name, item in cast("dict[str, Any]", value).items()]
         for place, item in below:
             if isinstance(item, dict) and (found := unknown_key(cast("dict[str, Any]", item), inner, place)):
                 return found
@@ -52,11 +55,14 @@ def out_of_range(tables: Mapping[str, Any], struct: type[msgspec.Struct], place:
         if index and isinstance(kind, inspect.VarTupleType):
             value, kind = value[int(index)], kind.item_type
             continue
+        if isinstance(kind, inspect.DictType):
+            value, kind = value.get(key), kind.value_type
+            continue
         fields = kind.fields if isinstance(kind, inspect.StructType) else ()
         found = next((field.type for field in fields if field.encode_name == key), None)
         if found is None or key not in value:
             return None
-        value, kind = value[key], found
+        value, kind = value[key], _certain(found)
     if isinstance(value, bool) or not isinstance(value, int | float):
         return None
     if not isinstance(kind, inspect.IntType | inspect.FloatType):
@@ -66,3 +72,10 @@ def out_of_range(tables: Mapping[str, Any], struct: type[msgspec.Struct], place:
     limits = (("at least", kind.ge), ("above", kind.gt), ("at most", kind.le), ("below", kind.lt))
     bounds = ", ".join(f"{word} {limit}" for word, limit in limits if limit is not None)
     return f"{value} is out of range: {bounds}" if bounds else None
+
+
+def _certain(kind: inspect.Type) -> inspect.Type:
+    """Return ``X`` of ``X | None``."""
+    if not isinstance(kind, inspect.UnionType):
+        return kind
+    return next((one for one in kind.types if not isinstance(one, inspect.NoneType)), kind)

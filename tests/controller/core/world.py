@@ -1,6 +1,9 @@
 """A controller in virtual time with nodes that report what a table of link qualities says."""
 
+from collections.abc import Mapping
+
 import msgspec
+from msgspec.structs import replace
 
 from controller.core.controller import Controller, Settings
 from controller.core.messages import (
@@ -15,6 +18,7 @@ from controller.core.messages import (
     Send,
     Tick,
 )
+from controller.policy.rules import ANYWHERE, Place, Policy
 from overlayd.model.ids import Generation, NodeId
 from overlayd.model.node import NodeRecord, SignedRecord
 from overlayd.model.route import Route
@@ -27,15 +31,29 @@ INTERACTIVE, REALTIME, BULK, RELIABLE = range(4)
 
 
 class Link:
-    """Quality of both directions; ``up`` False: no sample, and said to be down."""
+    """Quality of both directions; ``up`` False: no sample, and said to be down. ``mbit`` is what it carries,
+    ``load`` what either end sends on it (Mbit/s).
+    """
 
-    def __init__(self, rtt_ms: float, loss: float = 0.0, up: bool = True) -> None:
-        self.rtt_ms, self.loss, self.up = rtt_ms, loss, up
+    def __init__(
+        self, rtt_ms: float, loss: float = 0.0, up: bool = True, mbit: float = 0.0, load: float = 0.0
+    ) -> None:
+        self.rtt_ms, self.loss, self.up, self.mbit, self.load = rtt_ms, loss, up, mbit, load
 
 
 class World:
-    def __init__(self, names: str, relays: str | None = None, last_generation: int = 0) -> None:
-        self.controller = Controller(NETWORK, Generation(last_generation), Settings())
+    def __init__(
+        self,
+        names: str,
+        relays: str | None = None,
+        last_generation: int = 0,
+        network: NetworkConfig = NETWORK,
+        policies: tuple[Policy, ...] = (),
+        places: Mapping[str, Place] | None = None,
+        prices: Mapping[str, float] | None = None,
+    ) -> None:
+        settings = Settings(policies=policies)
+        self.controller = Controller(network, Generation(last_generation), settings)
         self.now_ns = 1000 * SECOND_NS
         self.ids = {name: NodeId(number) for number, name in enumerate(names, 1)}
         self.links: dict[frozenset[str], Link] = {}
@@ -43,7 +61,8 @@ class World:
         self.sent: list[Send] = []
         self.persisted: list[Persist] = []
         for name, node in self.ids.items():
-            self.handle(enrolled(node, name, relay=relays is None or name in relays))
+            place, price = (places or {}).get(name, ANYWHERE), (prices or {}).get(name, 0.0)
+            self.handle(enrolled(node, name, relays is None or name in relays, place, price))
 
     @property
     def now(self) -> Instant:
@@ -123,13 +142,19 @@ class World:
         return [send for send in self.sent if send.node == self.ids[name]]
 
 
-def enrolled(node: NodeId, name: str, relay: bool = True) -> Enrolled:
+def enrolled(
+    node: NodeId, name: str, relay: bool = True, place: Place = ANYWHERE, price: float = 0.0
+) -> Enrolled:
     address = f"100.64.0.{node}"
     record = NodeRecord(node, name, f"{node:064x}", (address,), (f"{address}/32",), relay, 2**31)
-    return Enrolled(record, SignedRecord(msgspec.json.encode(record), b"signature"))
+    return Enrolled(record, SignedRecord(msgspec.json.encode(record), b"signature"), (), price, place)
 
 
 def sampled(peer: NodeId, link: Link, samples: int) -> LinkSample:
     if not link.up:
         return LinkSample(peer, False, 0, None, None, None, None, None, 0)
-    return LinkSample(peer, True, samples, link.rtt_ms, link.rtt_ms, 0.3, link.loss, link.loss, 0)
+    rtt, loss = link.rtt_ms, link.loss
+    plain = LinkSample(peer, True, samples, rtt, rtt, 0.3, loss, loss, 0)
+    if not link.mbit:
+        return plain
+    return replace(plain, capacity_bps=int(1e6 * link.mbit), load_bps=int(1e6 * link.load))

@@ -104,6 +104,19 @@ ANSWERS: dict[str, Any] = {
         "nodes": ["paris", "rome"],
         "values": [[None, 12.1], [12.1, None]],
     },
+    "/v1/pins": {
+        "schema": "overlayd.pins/1",
+        "items": [
+            {
+                "source": "paris",
+                "destination": "berlin",
+                "class": None,
+                "via": ["oslo", "rome"],
+                "setAt": "2024-01-01T00:00:00Z",
+                "inForce": True,
+            }
+        ],
+    },
     "/v1/routes/history": {
         "schema": "overlayd.route-history/1",
         "source": "paris",
@@ -128,8 +141,14 @@ class Handler(http.server.BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         self._answer(None)
 
+    def do_DELETE(self) -> None:
+        self._answer(None)
+
     def do_POST(self) -> None:
         self._answer(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
+
+    def do_PUT(self) -> None:
+        self.do_POST()
 
     def log_message(self, format: str, *args: Any) -> None:
         pass
@@ -145,6 +164,8 @@ class Handler(http.server.BaseHTTPRequestHandler):
             self._send(
                 201, {"schema": "overlayd.token/1", "token": "ovl1_new", "name": body["name"], "expires": "…"}
             )
+        elif self.command == "DELETE":
+            self._send(200, {"schema": "overlayd.unpinned/1", "pins": 1})
         elif path in ANSWERS:
             self._send(200, ANSWERS[path])
         else:
@@ -282,3 +303,32 @@ def test_a_missing_token_file_is_named_once(api: Api, capsys: pytest.CaptureFixt
 def test_the_admin_token_is_not_sent_to_another_host_in_the_clear(token: Path) -> None:
     for url in ("http://192.0.2.1:7480", "http://example.org", "https://127.0.0.1", "nonsense"):
         assert ctl.main(["node", "list", "--controller", url, "--token-file", str(token)]) == 2
+
+
+def test_a_pin_tells_the_controller_relays_in_order(
+    api: Api, token: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(api, token, "route", "pin", "paris", "berlin", "--via", "oslo,rome", "--class", "bulk") == 0
+    assert "via oslo, rome" in capsys.readouterr().out
+    assert run(api, token, "route", "pin", "paris", "berlin", "--direct") == 0
+    assert run(api, token, "route", "unpin", "paris", "berlin") == 0
+    assert capsys.readouterr().out.endswith("1 let go\n")
+    assert run(api, token, "route", "pins", "-o", "json") == 0
+    assert api.asked == [
+        (
+            "PUT",
+            "/v1/pins",
+            {"source": "paris", "destination": "berlin", "via": ["oslo", "rome"], "class": "bulk"},
+        ),
+        ("PUT", "/v1/pins", {"source": "paris", "destination": "berlin", "via": []}),
+        ("DELETE", "/v1/pins?src=paris&dst=berlin", None),
+        ("GET", "/v1/pins", None),
+    ]
+
+
+@pytest.mark.parametrize("words", [(), ("--via", "oslo", "--direct")])
+def test_a_pin_says_which_path(api: Api, token: Path, words: tuple[str, ...]) -> None:
+    with pytest.raises(SystemExit) as refused:
+        run(api, token, "route", "pin", "paris", "berlin", *words)
+    assert refused.value.code == 2
+    assert api.asked == []
