@@ -1,4 +1,5 @@
-//! In the steady state a packet costs no allocation: not at the ingress, not at a relay, not at the egress.
+//! In the steady state a packet costs no allocation: not at the ingress, not at a relay, not at the egress; and repair keeps no more of a peer
+//! than is said.
 
 #![allow(clippy::unwrap_used, reason = "tests fail by panicking")]
 
@@ -6,9 +7,12 @@
 mod counting;
 mod mesh;
 
-use counting::{Counting, allocations};
+use counting::{Counting, allocations, held};
 use mesh::*;
+use overlayd_node::repair::{Outlook, Policy, Protector, Recoverer};
+use overlayd_node::snapshot::RepairRow;
 use overlayd_node::{Datagram, Node, Offload, Packet, Segment, SegmentKind};
+use overlayd_wire::{Budget, Feedback, Repair};
 
 #[global_allocator]
 static COUNTING: Counting = Counting;
@@ -159,4 +163,71 @@ fn repair_allocates_nothing() {
     let load = packets(32, 1000);
     let counts = allocations_per_packet(mesh, &[1, 3, 2], true, &load);
     assert_eq!(counts, [0; 3]);
+}
+
+/// Of one link and class: whatever is lost, and whatever the peer asks for or sends as symbols.
+#[test]
+fn the_memory_of_a_peers_repair_is_bounded() {
+    const LONGEST: usize = 1472;
+    let policy = Policy {
+        deadline: None,
+        retransmit: true,
+        rows: vec![RepairRow {
+            again: vec![8.0],
+            ..RepairRow::flat(1.0, 1.0)
+        }],
+        cap_ratio: 1.0,
+        in_order: false,
+    };
+    let lossy = Outlook {
+        rtt: 40 * MS,
+        loss_ratio: 0.5,
+        full_loss: None,
+    };
+    let frame = vec![0x10; LONGEST];
+    let mut symbol = Vec::with_capacity(2 * LONGEST);
+    let before = held();
+    let mut sender = Protector::new(&policy, LONGEST);
+    for number in 0..20_000 {
+        sender.sent(number * MS, 0, Budget::NONE, &frame);
+        sender.repair(number * MS, &lossy, &mut symbol);
+        if number % 100 == 0 {
+            let all_missing = Feedback {
+                class: 0,
+                next: sender.next_seq(),
+                base: 0,
+                answers_tail: false,
+                bitmap: &[0xff; Feedback::BITMAP_MAX],
+            };
+            sender.feedback(number * MS, &all_missing, &lossy, |_| 0);
+        }
+    }
+    let sending = held() - before;
+    assert!(
+        (12_000_000..13_900_000).contains(&sending),
+        "{sending} bytes"
+    );
+
+    let before = held();
+    let mut receiver = Recoverer::new(&policy, LONGEST);
+    let bytes = vec![1; LONGEST + 2];
+    for seq in 0..30_000_u32 {
+        if seq % 4 < 2 {
+            receiver.receive(u64::from(seq), seq);
+            receiver.learn(seq.into(), &frame);
+        }
+        let repair = Repair {
+            class: 0,
+            budget: Budget::NONE,
+            first: seq.saturating_sub(100),
+            span: 100,
+            row: (seq % 32) as u8,
+            symbol: &bytes,
+        };
+        if receiver.repair(&repair) {
+            receiver.recover(u64::from(seq), |_, _, _| ());
+        }
+    }
+    let receiving = held() - before;
+    assert!(receiving < 750_000, "{receiving} bytes");
 }
