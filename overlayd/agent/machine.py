@@ -47,6 +47,8 @@ NEIGHBOUR_LIFE_NS = 60_000_000_000
 MAX_ENDPOINTS_PER_NEIGHBOUR = 4
 LOCAL_ROUTES_AFTER_NS = 3_000_000_000
 """Local routes are made anew this long after a link changed: by then there are samples of what came up."""
+_GOLDEN_RATIO = 0.6180339887498949
+"""Its multiples spread ids evenly over the time between two frames, however many there are."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +96,7 @@ class Agent:
         self.tables = Tables(self.estimator, saved or Saved(), now)
         self._authentic = authentic
         self._seen: dict[Neighbour, int] = {}
-        self._reporter = Reporter()
+        self._reporter = Reporter(phase=me.record.id * _GOLDEN_RATIO % 1.0)
         self._pushed: engine.Snapshot | None = None
         self._saved = saved
         self._resync = False

@@ -27,9 +27,15 @@ Estimated: TypeAlias = Callable[[engine.LinkReport], Estimate | None]
 
 
 class Reporter:
-    """Sums reports up to frames and watches for degradation, per neighbour (its best living link)."""
+    """Sums reports up to frames and watches for degradation, per neighbour (its best living link).
 
-    def __init__(self) -> None:
+    ``phase``, 0..1: the share of an interval that the first frame takes, so that a mesh whose agents start
+    together, or reconnect together, does not tell its controller everything in the same second.
+    """
+
+    def __init__(self, phase: float = 1.0) -> None:
+        self._phase = phase
+        self._share = phase
         self._since: int | None = None
         self._asked = False
         self._links: dict[NodeId, deque[engine.LinkReport | None]] = {}
@@ -91,8 +97,9 @@ class Reporter:
             self._urgent_at = now
         if self._since is not None and self._links:
             elapsed_s = (now - self._since) / _NS_PER_S
-            if self._asked or elapsed_s >= interval_s:
+            if self._asked or elapsed_s >= interval_s * self._share:
                 frames.append(self._frame(elapsed_s))
+                self._share = self._phase if self._asked else 1.0
                 self._since, self._asked = now, False
         return frames
 

@@ -11,8 +11,8 @@ INTERVAL_S = 15.0
 
 
 class Drive:
-    def __init__(self) -> None:
-        self.reporter = Reporter()
+    def __init__(self, phase: float = 1.0) -> None:
+        self.reporter = Reporter(phase)
         self.estimator = Estimator()
         self.now = 0
 
@@ -52,6 +52,16 @@ def test_a_controller_that_just_connected_is_told_at_once() -> None:
     drive.reporter.start()
     (frame,) = drive.reporter.poll(INTERVAL_S, drive.now)
     assert frame.frame_seconds == 3.0
+
+
+def test_agents_that_connect_together_are_told_of_apart() -> None:
+    told: list[list[float]] = []
+    for phase in (0.2, 0.6):
+        drive = Drive(phase)
+        drive.reporter.start()
+        frames = drive.seconds(40, link_report(1, BERLIN, 20.0))
+        told.append([frame.frame_seconds for frame in frames])
+    assert told == [[1.0, 3.0, 15.0, 15.0], [1.0, 9.0, 15.0, 15.0]]
 
 
 def test_degradation_travels_at_once_and_only_once() -> None:
