@@ -126,22 +126,22 @@ class Narrow:
         before = dict(self._drops)
         rss_before = rss_mb(self._engines)
         with ExitStack() as stack:
-            sink = _start(stack, self.hosts[1], "sink", target)
-            watch = _start(stack, self.hosts[1], "watch", target)
+            sink = start(stack, self.hosts[1], "sink", target)
+            watch = start(stack, self.hosts[1], "watch", target)
             for receiver in (sink, watch):
                 assert receiver.stdout and receiver.stdout.readline() == "ready\n"
             ticks = int(TICKS_PER_S * (QUIET_S + seconds))
-            _start(stack, source, "tick", target, str(TICKS_PER_S), str(QUIET_S + seconds))
+            start(stack, source, "tick", target, str(TICKS_PER_S), str(QUIET_S + seconds))
             time.sleep(QUIET_S)
             began = time.time()
-            sender = _start(stack, source, *load)
+            sender = start(stack, source, *load)
             rss_peak = rss_before
             while time.time() < began + seconds:
                 time.sleep(0.1)
                 rss_peak = max(rss_peak, rss_mb(self._engines))
             sent = sender.communicate(timeout=WAIT_S)[0]
             time.sleep(6)  # counters come each five seconds
-            counted, came = _end(sink)["bytes"], _end(watch)["came"]
+            counted, came = end(sink)["bytes"], end(watch)["came"]
         path = sorted(delay for at, delay in came if at / 1e9 < began)
         own = path[len(path) // 2]
         from_s, until_s = began + warm_up_s, began + seconds
@@ -229,7 +229,8 @@ def _quantile(ordered: Sequence[float], share: float) -> float:
     return ordered[min(len(ordered) - 1, int(len(ordered) * share))] if ordered else float("inf")
 
 
-def _start(stack: ExitStack, host: Host, *words: str) -> "subprocess.Popen[str]":
+def start(stack: ExitStack, host: Host, *words: str) -> "subprocess.Popen[str]":
+    """A program of ``tests.network.load`` on a host, until the stack is closed."""
     command = [sys.executable, "-m", "tests.network.load", *words]
     with netns.inside(host.namespace):
         child = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True)
@@ -244,6 +245,7 @@ def _stop(child: "subprocess.Popen[str]") -> None:
         child.stdout.close()
 
 
-def _end(child: "subprocess.Popen[str]") -> dict[str, Any]:
+def end(child: "subprocess.Popen[str]") -> dict[str, Any]:
+    """Ask it to end; what it counted."""
     child.terminate()
     return json.loads(child.communicate(timeout=WAIT_S)[0])

@@ -4,8 +4,6 @@ The ground of `tcp`: namespaces, the project's live link emulator, and unmodifie
 those that the receiving program read, wire bytes those that the emulator was offered. I/O, needs root.
 """
 
-import subprocess
-import sys
 import threading
 import time
 from collections.abc import Sequence
@@ -13,19 +11,19 @@ from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Literal, Self
+from typing import Literal, Self
 
 import msgspec
 
 from overlayd.agent.protector import protect
 from overlayd.model.service import DEFAULT_CLASSES
 from overlayd.protocol import engine
-from sim.lab import netns, wire
+from sim.lab import wire
 from sim.lab.errors import LabError
 from sim.lab.impair import Settings
-from tests.network.engines import WAIT_S, Agent, Host, snapshot
+from tests.network.engines import Agent, Host, snapshot
 from tests.network.load import TICK_BYTES
-from tests.network.narrow import join
+from tests.network.narrow import end, join, start
 
 TICKS_PER_S = 100
 IP_UDP_BYTES, IP_BYTES = 28, 20
@@ -114,24 +112,24 @@ class Hop:
         near, far = self.hosts
         with ExitStack() as stack:
             addresses = [target for _, target in flows]
-            sinks = {address: _start(stack, far, "sink", address) for address in addresses}
-            watch = _start(stack, far, "watch", far.underlay)
+            sinks = {address: start(stack, far, "sink", address) for address in addresses}
+            watch = start(stack, far, "watch", far.underlay)
             for receiver in (*sinks.values(), watch):
                 assert receiver.stdout
                 receiver.stdout.readline()  # ready
-            _start(stack, near, "tick", far.underlay, f"{TICKS_PER_S}", f"{seconds + 1}")
+            start(stack, near, "tick", far.underlay, f"{TICKS_PER_S}", f"{seconds + 1}")
             time.sleep(1.0)
             began = time.time()
             for flow, target in flows:
-                _start(stack, near, "push", target, f"{seconds}", flow.control)
+                start(stack, near, "push", target, f"{seconds}", flow.control)
             time.sleep(warm_up_s)
             before, repair = self._offered(), self._added()
             from_s = time.time()
             time.sleep(began + seconds - from_s)
             after, until_s = self._offered(), time.time()
             added = tuple(late - early for late, early in zip(self._added(), repair, strict=True))
-            came = [(at / 1e9, delay / 1e6) for at, delay in _end(watch)["came"]]
-            counted = {address: _end(sink)["bytes"] for address, sink in sinks.items()}
+            came = [(at / 1e9, delay / 1e6) for at, delay in end(watch)["came"]]
+            counted = {address: end(sink)["bytes"] for address, sink in sinks.items()}
         own = min(delay for _, delay in came)
         waited = sorted(delay - own for at, delay in came if from_s <= at < until_s)
         header = IP_BYTES if all(flow.carrier == "plain" for flow, _ in flows) else IP_UDP_BYTES
@@ -160,23 +158,3 @@ def _mbps(counted: Sequence[tuple[int, int]], from_s: float, until_s: float) -> 
     """Of bytes by tenths of a second, those of whole ones."""
     first, last = int(from_s * 10) + 1, int(until_s * 10)
     return sum(count for place, count in counted if first <= place < last) * 80 / (last - first) / 1e6
-
-
-def _start(stack: ExitStack, host: Host, *words: str) -> "subprocess.Popen[str]":
-    command = [sys.executable, "-m", "tests.network.load", *words]
-    with netns.inside(host.namespace):
-        child = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True)
-    stack.callback(_stop, child)
-    return child
-
-
-def _stop(child: "subprocess.Popen[str]") -> None:
-    child.kill()
-    child.wait()
-    if child.stdout is not None:
-        child.stdout.close()
-
-
-def _end(child: "subprocess.Popen[str]") -> dict[str, Any]:
-    child.terminate()
-    return msgspec.json.decode(child.communicate(timeout=WAIT_S)[0])
