@@ -55,14 +55,16 @@ class FdStore:
     def settle(self, used: Mapping[str, int]) -> None:
         """Have exactly ``used`` kept for the next life, and close what nobody took of the life before.
 
-        A queue without a reader would swallow its share of the packets. None is watched: an ICMP error that
-        waits in a socket is no end of it.
+        A queue without a reader would swallow its share of the packets, and one of an interface that was
+        deleted would stand in the way of its successor's. None is watched: an ICMP error that waits in a
+        socket is no end of it.
         """
-        for name, descriptor in used.items():
-            if name not in self._stored:
-                notify(f"FDSTORE=1\nFDPOLL=0\nFDNAME={name}", [descriptor])
-        for name in self._stored - used.keys():
+        kept = (self._stored - self._left.keys()) & used.keys()
+        for name in self._stored - kept:
             notify(f"FDSTOREREMOVE=1\nFDNAME={name}")
+        for name, descriptor in used.items():
+            if name not in kept:
+                notify(f"FDSTORE=1\nFDPOLL=0\nFDNAME={name}", [descriptor])
         for descriptor in self._left.values():
             os.close(descriptor)
         self._left.clear()

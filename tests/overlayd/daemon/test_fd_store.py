@@ -66,6 +66,20 @@ def test_a_queue_of_no_interface_is_not_taken() -> None:
     os.close(other)
 
 
+def test_a_queue_opened_anew_takes_the_place_of_a_dead_one_of_its_name(systemd: socket.socket) -> None:
+    left, other = os.pipe()
+    store = FdStore({"tun overlay0 0": left}, keeps=True)
+    assert store.take_queue("tun overlay0 0", "overlay0") is None
+    new, writer = os.pipe()
+    store.settle({"tun overlay0 0": new})
+    assert told(systemd) == ("FDSTOREREMOVE=1\nFDNAME=tun overlay0 0", [])
+    message, (copy,) = told(systemd)
+    assert message == "FDSTORE=1\nFDPOLL=0\nFDNAME=tun overlay0 0"
+    assert os.path.sameopenfile(copy, new)
+    for descriptor in (other, new, writer, copy):
+        os.close(descriptor)
+
+
 def test_descriptors_for_another_process_are_not_ours() -> None:
     environment = {"LISTEN_PID": "1", "LISTEN_FDS": "1", "LISTEN_FDNAMES": "udp a 1"}
     store = FdStore.inherit(environment)
