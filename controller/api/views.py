@@ -3,6 +3,7 @@
 import math
 import time
 from collections.abc import Mapping, Sequence
+from functools import cached_property
 from typing import TypeAlias
 
 import msgspec
@@ -26,6 +27,7 @@ from controller.core.decision import Decision
 from controller.core.messages import Instant, RouteEvent
 from controller.enrolment.tokens import TokenGrant
 from controller.planner.search import ABSENT
+from controller.prediction.forecast import Forecast
 from controller.registry import Node, timestamp
 from controller.server.service import Service
 from controller.topology.links import Bool
@@ -69,14 +71,14 @@ class View:
 
     def link_keys(self) -> tuple[Keys, Shape]:
         """Return which links were ever spoken of, as places in [from, to] laid flat."""
+        shape = self._forecast.known.shape  # first: whoever arrived gets a place by it
         up = self._service.core.topology.latest.up
-        return np.flatnonzero((up >= 0) | (up.T >= 0)), up.shape
+        return np.flatnonzero((up >= 0) | (up.T >= 0)), shape
 
     def links(self, keys: Keys) -> list[LinkModel]:
         """Return the links of these places."""
-        core = self._service.core
-        forecast = core.forecast(self._now)
-        names = [vertex.name for vertex in core.topology.vertices]
+        forecast = self._forecast
+        names = [vertex.name for vertex in self._service.core.topology.vertices]
         return [
             LinkModel(
                 source=names[a],
@@ -94,6 +96,10 @@ class View:
             )
             for a, b in ((int(key) // len(names), int(key) % len(names)) for key in keys)
         ]
+
+    @cached_property
+    def _forecast(self) -> Forecast:
+        return self._service.core.forecast(self._now)
 
     def route_keys(
         self, source: NodeId | None, destination: NodeId | None, class_id: int | None

@@ -171,6 +171,30 @@ def test_long_lists_come_in_pages_that_are_whole_together(tmp_path: Path) -> Non
     asyncio.run(story())
 
 
+def test_links_keep_their_ends_while_a_node_arrives(tmp_path: Path) -> None:
+    async def story() -> None:
+        async with controller(tmp_path) as mesh, client(mesh) as api:
+            members = [await mesh.join(name, relay=True) for name in ("a", "b", "k")]
+            rtts_ms = {frozenset("ab"): 20, frozenset("ak"): 30, frozenset("bk"): 40}
+            async with AsyncExitStack() as channels:
+                for one in members:
+                    channel = await channels.enter_async_context(agent(mesh.url, one))
+                    await channel.hello()
+                    others = (other for other in members if other is not one)
+                    await channel.report(
+                        *(sample(o.id, rtts_ms[frozenset((one.record.name, o.record.name))]) for o in others)
+                    )
+                while len((await api.get("/v1/routes")).json()["items"]) < 24:
+                    await asyncio.sleep(0.1)
+                await mesh.join("d", relay=True)
+                links = (await api.get("/v1/links")).json()["items"]
+                told = {(x["source"], x["destination"]): x["measuredRttMs"] for x in links}
+                ends = [(a, b) for a in "abk" for b in "abk" if a != b]
+                assert told == {(a, b): rtts_ms[frozenset((a, b))] for a, b in ends}
+
+    asyncio.run(story())
+
+
 async def explained(api: httpx.AsyncClient, src: str, dst: str, wanted: list[str]) -> dict[str, object]:
     """Ask until the primary is the wanted one: decisions take a second."""
     async with asyncio.timeout(20):
