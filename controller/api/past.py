@@ -21,7 +21,7 @@ from controller.api.asking import (
     unix_seconds,
 )
 from controller.api.models import Explanation, LinkMatrix, RouteChange, RouteHistory
-from controller.api.views import HISTORY, PastView, View
+from controller.api.views import PastView, View
 from controller.enrolment.errors import NotAMember
 from controller.registry import timestamp
 from controller.server.archive import Moment
@@ -32,6 +32,8 @@ from overlayd.model.ids import NodeId
 
 Metric = Literal["rtt", "loss", "residual"]
 DIGITS = 3
+HISTORY = 20
+"""Changes of a route that are told with its explanation, at most."""
 
 
 def add_past(router: APIRouter, service: Service) -> None:
@@ -76,7 +78,11 @@ def add_past(router: APIRouter, service: Service) -> None:
         number = 0 if class_ is None else find_class(service, class_)
         if at is not None:
             return await asyncio.to_thread(_explain_past, service, src, dst, number, unix_seconds(at))
-        found = View(service, now()).explanation(find_node(service, src), find_node(service, dst), number)
+        source, destination = find_node(service, src), find_node(service, dst)
+        events = await asyncio.to_thread(
+            service.archive.changes, source, destination, number, HISTORY, until=None
+        )
+        found = View(service, now()).explanation(source, destination, number, events)
         if found is None:
             raise HTTPException(
                 404, f"there is no route from {src} to {dst} yet; traffic takes the direct path"

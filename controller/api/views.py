@@ -40,7 +40,6 @@ Keys: TypeAlias = NDArray[np.intp]
 Shape: TypeAlias = tuple[int, ...]
 
 REJECTED = 8
-HISTORY = 20
 
 
 def node_model(node: Node) -> NodeModel:
@@ -141,13 +140,14 @@ class View:
             decided_at=timestamp(route.decided_at),
         )
 
-    def explanation(self, source: NodeId, destination: NodeId, class_id: int) -> Explanation | None:
-        """Return why the route is as it is; None if there is none."""
+    def explanation(
+        self, source: NodeId, destination: NodeId, class_id: int, events: Sequence[RouteEvent]
+    ) -> Explanation | None:
+        """Return why the route is as it is; None if there is none. ``events`` are its newest changes."""
         core = self._service.core
         route = core.explain(source, destination, class_id, REJECTED)
         if route is None:
             return None
-        events = self._service.state.store.history(source, destination, class_id, HISTORY)
         reports = {c.path: core.path_report(source, destination, class_id, c.path) for c in route.candidates}
         return self._explanation(source, route, core.services[class_id], events, reports, core.decided_at)
 

@@ -1,7 +1,9 @@
 """The HTTP API of a running controller."""
 
 import asyncio
+import threading
 import time
+from collections.abc import Sequence
 from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any
@@ -12,6 +14,8 @@ import pytest
 
 from controller.api.app import create_app
 from controller.api.openapi import document
+from controller.core.messages import RouteEvent
+from controller.store.store import Store
 from controller.topology.frames import LinkFrame
 from overlayd.model.ids import ClassId, NodeId
 from overlayd.protocol.controller import Switched
@@ -232,6 +236,37 @@ def test_the_matrix_shows_both_directions_and_history_who_changed_a_route(tmp_pa
                     ["k", "b"],
                     "interactive",
                 )
+
+    asyncio.run(story())
+
+
+def test_others_are_answered_while_the_history_of_a_route_is_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reading, answered, in_time = threading.Event(), threading.Event(), list[bool]()
+    history = Store.history
+
+    def slow(*asked: Any) -> Sequence[RouteEvent]:
+        reading.set()
+        in_time.append(answered.wait(5))
+        return history(*asked)
+
+    async def story() -> None:
+        async with controller(tmp_path) as mesh, client(mesh) as api:
+            a, b = [await mesh.join(name) for name in ("a", "b")]
+            async with agent(mesh.url, a) as at_a, agent(mesh.url, b) as at_b:
+                for one, other in ((at_a, b), (at_b, a)):
+                    await one.hello()
+                    await one.report(sample(other.id, 20))
+                await explained(api, "a", "b", wanted=["b"])
+                monkeypatch.setattr(Store, "history", slow)
+                asked = asyncio.create_task(api.get("/v1/explain", params={"src": "a", "dst": "b"}))
+                while not reading.is_set():
+                    await asyncio.sleep(0.01)
+                assert (await api.get("/healthz")).status_code == 200
+                answered.set()
+                assert (await asked).json()["candidates"][0]["path"] == ["b"]
+                assert in_time == [True]
 
     asyncio.run(story())
 
