@@ -187,6 +187,8 @@ def _choose(
         home = believed * (straight - here) < HOME_SHARE * costs.gain.least
         if forecast.base_ms is not None and service.objective is Objective.LATENCY:
             enough, home = worth(forecast.base_ms, forecast.trust, before, ideal, here, straight)
+        # What is outside its bound is left whatever a gain is worth; what is not heard of (infinite), is not.
+        enough |= np.isfinite(here) & (here >= OUT_OF_BOUND) & (ideal.cost < OUT_OF_BOUND)
     home &= (before[..., 0] > NONE) & (straight < OUT_OF_BOUND)
     unusable = ~np.isfinite(here) & ~_unheard(forecast, before)
     move = np.isfinite(ideal.cost) & (unusable | (enough & (broken | ~(dwelling | resting))))
