@@ -38,7 +38,7 @@ from overlayd.agent.messages import (
     Tick,
 )
 from overlayd.agent.view import Outside, View
-from overlayd.daemon.config import Configuration
+from overlayd.daemon.config import Configuration, UplinkSection
 from overlayd.daemon.engine_client import EngineClient
 from overlayd.daemon.errors import StartError
 from overlayd.daemon.joining import Renewal, enrol, identify, join_token_file
@@ -47,7 +47,7 @@ from overlayd.daemon.local_api import LocalApi, RequestFailed
 from overlayd.daemon.log import fields, set_up
 from overlayd.daemon.notify import notify
 from overlayd.daemon.questions import Questions, decode
-from overlayd.daemon.reach import endpoint_of
+from overlayd.daemon.reach import NoRoute, endpoint_of, is_routed
 from overlayd.daemon.reload import reload
 from overlayd.daemon.state import AgentState, Membership
 from overlayd.daemon.trace import TraceService
@@ -115,6 +115,7 @@ class AgentProcess:
         self._group: asyncio.TaskGroup | None = None
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._lan_of: object = None
+        self._unrouted: list[UplinkSection] = []
         self._stop = asyncio.Event()
         self._channel_ended = asyncio.Event()
 
@@ -151,6 +152,12 @@ class AgentProcess:
                 notify("STOPPING=1")
                 for name in list(self._tasks):
                     self._cancel(name)
+        except ExceptionGroup as failed:
+            match failed.exceptions:
+                case (StartError() as error,):
+                    raise error from None
+                case _:
+                    raise
         finally:
             self._trace.close()
             if metrics is not None:
@@ -236,6 +243,7 @@ class AgentProcess:
             await asyncio.sleep(TICK_S)
             notify("WATCHDOG=1")
             self._handle(Tick(time.time()))
+            self._look_for_routes()
             member = self._member
             if member is not None and member.machine.connected:
                 request = member.renewal.request(
@@ -249,8 +257,10 @@ class AgentProcess:
     def _become(self, membership: Membership) -> NodeRecord:
         """Go online as a member whose membership was checked; return who we are."""
         authentic, record = identify(membership)
+        self._unrouted.clear()
         uplinks = tuple(
-            Uplink(one.name, endpoint_of(one), one.mtu, one.rate_bps) for one in self._configuration.uplink
+            Uplink(one.name, self._endpoint_of(one), one.mtu, one.rate_bps)
+            for one in self._configuration.uplink
         )
         now = time.monotonic_ns()
         me = Self(record, uplinks, self._configuration.agent.announce, version())
@@ -266,6 +276,23 @@ class AgentProcess:
         self._follow(member)
         return record
 
+    def _endpoint_of(self, uplink: UplinkSection) -> str | None:
+        """How peers reach ``uplink``; None as well while no route leads there."""
+        try:
+            return endpoint_of(uplink)
+        except NoRoute as problem:
+            LOG.warning("peers cannot call this node yet", extra=fields(uplink=uplink.name, problem=problem))
+            self._unrouted.append(uplink)
+            return None
+
+    def _look_for_routes(self) -> None:
+        """Go online anew, as by a restart, once an uplink that peers could not call has got a route."""
+        member = self._member
+        if member is None or member.machine.revoked is not None:
+            return
+        if any(is_routed(uplink) for uplink in self._unrouted):
+            self._become(member.membership)
+
     def _part(self) -> None:
         """Be no member: the engine gets empty tables, the files go."""
         self._handle(Left())
@@ -277,7 +304,12 @@ class AgentProcess:
         self._state.forget()
 
     async def _enrol(self, token: str) -> Membership:
-        """Join with ``token``. Raises :class:`JoinError`."""
+        """Join with ``token``, which is not used up before peers can call us. Raises :class:`JoinError`."""
+        try:
+            for uplink in self._configuration.uplink:
+                endpoint_of(uplink)
+        except NoRoute as error:
+            raise JoinError("no-route", str(error)) from error
         deadline = time.monotonic() + ENGINE_WAIT_S
         while self._welcome is None:
             if time.monotonic() >= deadline:
@@ -307,7 +339,7 @@ class AgentProcess:
                 LOG.warning("no join token yet", extra=fields(file=file, problem=error.strerror))
             except JoinError as error:
                 LOG.error("not joined", extra=fields(code=error.code, problem=error))
-                if error.code not in ("unreachable", "no-engine"):
+                if error.code not in ("unreachable", "no-engine", "no-route"):
                     return
             await asyncio.sleep(self._rng.uniform(0.1, 1.0) * self._configuration.agent.reconnect_spread)
 
@@ -426,7 +458,7 @@ def _code_of(error: JoinError) -> str:
             return "conflict"
         case "unreachable":
             return "unreachable"
-        case "no-engine" | "not-stored" | "protocol":
+        case "no-engine" | "no-route" | "not-stored" | "protocol":
             return "failed"
         case _:
             return "denied"

@@ -27,7 +27,7 @@ from overlayd.daemon.errors import StartError
 from overlayd.daemon.fd_store import FdStore
 from overlayd.daemon.log import fields, set_up
 from overlayd.daemon.notify import notify
-from overlayd.daemon.reach import endpoint_of
+from overlayd.daemon.reach import NoRoute, endpoint_of
 from overlayd.daemon.reload import reload
 from overlayd.protocol import engine
 
@@ -337,9 +337,7 @@ def _underlay(configuration: Configuration) -> "set[Address]":
     bound = {ipaddress.ip_address(uplink.address) for uplink in configuration.uplink}
     seen: set[Address] = set()
     for uplink in configuration.uplink:
-        with contextlib.suppress(
-            StartError
-        ):  # no route yet: the engine forwards, and the agent waits for one
+        with contextlib.suppress(NoRoute):  # the engine forwards, and the agent waits for one
             endpoint = endpoint_of(uplink)
             seen |= {endpoint_address(endpoint)} if endpoint else set()
     return {address for address in bound | seen if not address.is_unspecified}

@@ -3,19 +3,23 @@
 Called by `overlayd.daemon.agent` and `overlayd.daemon.engine`.
 """
 
+import contextlib
 import socket
 
 from overlayd.daemon.config import UplinkSection
-from overlayd.daemon.errors import StartError
 
 _FAR = {socket.AF_INET: "192.88.99.1", socket.AF_INET6: "2001:4860::1"}
 """Far from every host: whatever leads there is the default route."""
 
 
-def endpoint_of(uplink: UplinkSection) -> str | None:
-    """Return ``address:port`` as peers call it; None: they cannot. Raises :class:`StartError`.
+class NoRoute(Exception):
+    """Nothing leads far from an uplink now; DHCP may be at work still. The message says what helps."""
 
-    "auto" is the address that the default route leaves from. No route now: perhaps at the next start.
+
+def endpoint_of(uplink: UplinkSection) -> str | None:
+    """Return ``address:port`` as peers call it; None: they cannot. Raises :class:`NoRoute`.
+
+    "auto" is the address that the default route leaves from.
     """
     if uplink.endpoint != "auto":
         return uplink.public_endpoint
@@ -25,8 +29,17 @@ def endpoint_of(uplink: UplinkSection) -> str | None:
             probe.bind((uplink.address, 0))
             probe.connect((_FAR[family], 9))
         except OSError as error:
-            raise StartError(
-                f'uplink {uplink.name!r}: endpoint = "auto" needs a default route: {error.strerror}'
+            raise NoRoute(
+                f'uplink {uplink.name!r}: endpoint = "auto" needs a default route ({error.strerror}); '
+                'without one, say the "address:port" that peers call'
             ) from error
         address = probe.getsockname()[0]
     return f"[{address}]:{uplink.port}" if family == socket.AF_INET6 else f"{address}:{uplink.port}"
+
+
+def is_routed(uplink: UplinkSection) -> bool:
+    """Whether :func:`endpoint_of` has an answer now."""
+    with contextlib.suppress(NoRoute):
+        endpoint_of(uplink)
+        return True
+    return False

@@ -79,6 +79,12 @@ def member(configuration: Configuration, saved: Saved | None) -> AgentState:
     return state
 
 
+def unrouted(configuration: Configuration) -> Configuration:
+    """As on a host without a default route: nothing far away is reached from the loopback address."""
+    (uplink,) = configuration.uplink
+    return msgspec.structs.replace(configuration, uplink=(msgspec.structs.replace(uplink, endpoint="auto"),))
+
+
 @contextlib.asynccontextmanager
 async def running(configuration: Configuration) -> AsyncIterator[asyncio.Task[None]]:
     task = asyncio.create_task(AgentProcess(configuration).run())
@@ -105,6 +111,17 @@ async def ask(configuration: Configuration, verb: str, **arguments: object) -> l
             pass
         writer.close()
     return msgspec.json.decode(answers[0], type=local.Answer)
+
+
+async def endpoints(configuration: Configuration) -> list[str | None]:
+    """Where the node says that peers reach it."""
+    answer = await ask(configuration, "nodes")
+    assert answer.result is not None
+    return [*msgspec.convert(answer.result, local.NodeList).nodes[0].endpoints]
+
+
+def unreadable(state: AgentState) -> Saved | None:
+    raise StartError(f"{state.directory} has gone bad")
 
 
 def in_a_loop(test: Callable[[Path], Awaitable[None]]) -> Callable[[Path], None]:
@@ -204,6 +221,45 @@ async def test_a_question_about_paths_tells_who_has_not_joined_what_to_do(tmp_pa
             problem = (await ask(configuration, verb, destination="berlin")).problem
             assert problem is not None and problem.code == "not-found"
             assert problem.message == "this node has not joined a network; `overlayctl join TOKEN` does"
+
+
+@in_a_loop
+async def test_a_member_without_a_route_forwards_and_is_reached_once_it_has_one(tmp_path: Path) -> None:
+    configuration = unrouted(configure(tmp_path))
+    member(configuration, stored_mesh())
+    engine = FakeEngine(configuration.engine_socket)
+    await engine.start()
+    async with running(configuration):
+        assert len((await engine.pushed(1)).peers) == 2, "a mesh that is stored needs no route to be used"
+        assert await endpoints(configuration) == [None]
+        with pytest.MonkeyPatch.context() as patched:
+            patched.setattr("overlayd.daemon.reach._FAR", {socket.AF_INET: "127.0.0.1"})
+            async with asyncio.timeout(20):
+                while await endpoints(configuration) != ["127.0.0.1:51900"]:
+                    await asyncio.sleep(0.05)
+        pushed = [snapshot.generation for snapshot in engine.snapshots]
+        assert pushed == sorted(set(pushed)), "the engine accepts no generation again"
+        assert len(engine.snapshots[-1].peers) == 2
+    await engine.stop()
+
+
+@in_a_loop
+async def test_a_token_is_not_shown_to_anybody_before_there_is_a_route(tmp_path: Path) -> None:
+    configuration = unrouted(configure(tmp_path))
+    async with running(configuration):
+        answer = await ask(configuration, "join", token="ovl1_damaged")
+        assert answer.problem is not None and answer.problem.code == "failed"
+        assert 'endpoint = "auto" needs a default route' in answer.problem.message
+
+
+@in_a_loop
+async def test_what_cannot_be_gone_on_without_ends_the_agent_in_one_line(tmp_path: Path) -> None:
+    configuration = configure(tmp_path)
+    member(configuration, stored_mesh())
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(AgentState, "load_mesh", unreadable)
+        with pytest.raises(StartError, match="gone bad"):
+            await AgentProcess(configuration).run()
 
 
 @in_a_loop

@@ -22,7 +22,7 @@ from overlayd.protocol import local
 from overlayd.protocol.signed import BadRecord
 from overlayd.protocol.token import decode_token, encode_token
 from tests.overlayd.daemon.fake_engine import FakeEngine
-from tests.overlayd.daemon.test_agent import ask, configure, in_a_loop, running
+from tests.overlayd.daemon.test_agent import ask, configure, in_a_loop, running, unrouted
 
 DAY_S = 86400
 
@@ -215,6 +215,36 @@ def test_a_token_file_joins_once_and_is_ignored_by_a_member(network: Controller,
             async with running(configuration):
                 snapshot = await engine.pushed(len(engine.snapshots) + 1)
                 assert snapshot.node.name == "filed"
+        await engine.stop()
+
+    story(tmp_path)
+
+
+def test_a_token_outlives_the_time_without_a_route_given_by_hand_or_by_file(
+    network: Controller, tmp_path: Path
+) -> None:
+    @in_a_loop
+    async def story(folder: Path) -> None:
+        token = await asyncio.to_thread(network.token, "unrouted")
+        configuration = unrouted(configure(folder))
+        node = msgspec.structs.replace(configuration.node, name="unrouted")
+        configuration = msgspec.structs.replace(configuration, node=node)
+        engine = FakeEngine(configuration.engine_socket, os.urandom(32).hex())
+        await engine.start()
+        async with running(configuration):
+            early = await ask(configuration, "join", token=token)
+            assert early.problem is not None and "default route" in early.problem.message
+            assert AgentState(configuration.agent_dir).membership() is None
+        (folder / "token").write_text(token)
+        section = msgspec.structs.replace(
+            configuration.agent, join_token_file=str(folder / "token"), reconnect_spread=0.5
+        )
+        async with running(msgspec.structs.replace(configuration, agent=section)):
+            await asyncio.sleep(0.1)
+            assert not engine.snapshots
+            with pytest.MonkeyPatch.context() as patched:
+                patched.setattr("overlayd.daemon.reach._FAR", {socket.AF_INET: "127.0.0.1"})
+                assert (await engine.pushed(1)).node.name == "unrouted"
         await engine.stop()
 
     story(tmp_path)
