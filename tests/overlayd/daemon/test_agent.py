@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import socket
 import stat
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from pathlib import Path
 
 import msgspec
@@ -86,7 +86,7 @@ def unrouted(configuration: Configuration) -> Configuration:
 
 
 @contextlib.asynccontextmanager
-async def running(configuration: Configuration) -> AsyncIterator[asyncio.Task[None]]:
+async def running(configuration: Configuration) -> AsyncGenerator[asyncio.Task[None]]:
     task = asyncio.create_task(AgentProcess(configuration).run())
     try:
         yield task
