@@ -88,7 +88,9 @@ class RouteBook:
         return tuple([self._ids[source] for source in np.flatnonzero(others).tolist()])
 
     def restore(self, source: NodeId, columns: RouteColumns, generation: Generation) -> None:
-        """Take the routes of a previous run, as far as their nodes are known. Raises `routes.BadColumns`."""
+        """Take the routes of a previous run, as far as their nodes are known. Raises `routes.BadColumns`;
+        nothing has changed then.
+        """
         if (row := self._index.get(source)) is None:
             return
         index_of = np.full(_IDS, -1, np.int64)

@@ -48,7 +48,7 @@ from overlayd.model.ids import Generation, NodeId
 from overlayd.model.route import Route
 from overlayd.model.service import Objective
 from overlayd.protocol.controller import NetworkConfig, PathSample, PeerInfo, Switched, Telemetry
-from overlayd.protocol.routes import RouteColumns
+from overlayd.protocol.routes import BadColumns, RouteColumns
 
 NO_GENERATION = Generation(0)
 SECOND_NS = 1_000_000_000
@@ -94,6 +94,8 @@ class Controller:
         bins = min(max(math.ceil(WINDOW_S / interval_s), 8), 60)
         self.topology = Topology(bin_ns=int(interval_s * SECOND_NS), bins=bins)
         self.refused_samples = 0
+        self.unreadable: dict[NodeId, str] = {}
+        """Whose routes of the previous run could not be read, and why; they are chosen anew."""
         self._predictor = Predictor(self.topology)
         self._learning = Learning(self.topology)
         self._arriving: dict[NodeId, Vertex] = {}
@@ -313,7 +315,10 @@ class Controller:
         """Begin with the routes of the previous run, so that nothing moves before there is evidence."""
         self._settle()
         for source, columns in routes:
-            self.book.restore(source, columns, self.publication.next)
+            try:
+                self.book.restore(source, columns, self.publication.next)
+            except BadColumns as error:
+                self.unreadable[source] = str(error)
         self.book.bar([i for i, vertex in enumerate(self.topology.vertices) if not vertex.relay])
         self.publication.touch()
 

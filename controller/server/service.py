@@ -92,8 +92,16 @@ class Service:
         self._epoch = 0
         self._reload()
         self._tell_revocations()
-        self.dispatch(Restored(tuple(store.routes())))
+        self._restore()
         self._take_pins()
+
+    def _restore(self) -> None:
+        """Go on with the routes of the previous run; those that cannot be read must not keep the controller
+        from starting.
+        """
+        self.dispatch(Restored(tuple(self.state.store.routes())))
+        for node, problem in self.core.unreadable.items():
+            LOG.error("the routes of node %d cannot be read (%s); they are chosen anew", node, problem)
 
     # What runs
 

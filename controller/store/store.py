@@ -6,6 +6,7 @@ tokens, revocations, routes, decisions, link frames.
 
 import heapq
 import itertools
+import logging
 import sqlite3
 import zlib
 from collections.abc import Iterable, Sequence
@@ -28,6 +29,8 @@ from overlayd.model.ids import Generation, NodeId
 from overlayd.model.ids import Path as NodePath
 from overlayd.model.node import Revocation, SignedRecord, SignedRevocation
 from overlayd.protocol.routes import RouteColumns
+
+LOG = logging.getLogger(__name__)
 
 _S = TypeVar("_S", bound=msgspec.Struct)
 
@@ -236,9 +239,14 @@ class Store:
     # Routes
 
     def routes(self) -> list[tuple[NodeId, RouteColumns]]:
-        """Return the routes in force by ingress."""
-        rows = self._sql.execute("SELECT source, routes FROM routes ORDER BY source")
-        return [(NodeId(source), msgspec.msgpack.decode(blob, type=RouteColumns)) for source, blob in rows]
+        """Return the routes in force by ingress, without those that cannot be read."""
+        found: list[tuple[NodeId, RouteColumns]] = []
+        for source, blob in self._sql.execute("SELECT source, routes FROM routes ORDER BY source"):
+            try:
+                found.append((NodeId(source), msgspec.msgpack.decode(blob, type=RouteColumns)))
+            except ValueError as error:  # msgspec's, or of text that is not UTF-8
+                LOG.error("the routes of node %d cannot be read (%s); they are chosen anew", source, error)
+        return found
 
     def save_routes(self, rows: Iterable["Row"]) -> None:
         """Keep all routes of some sources, as :func:`route_rows` made them ready."""
