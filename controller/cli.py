@@ -21,7 +21,9 @@ if TYPE_CHECKING:
     from controller.state import State
 
 DEFAULT_STATE = "/var/lib/overlayd-controller"
-UNIT = "/lib/systemd/system/overlayd-controller.service"
+UNIT = Path("/lib/systemd/system/overlayd-controller.service")
+SYSTEMD_RUNS = Path("/run/systemd/system")
+"""Is there while systemd is this host's init: sd_booted(3)."""
 
 OK, FAILED, USAGE, NOT_FOUND, DENIED, CONFLICT = 0, 1, 2, 4, 5, 7
 
@@ -34,7 +36,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         with _owner_of(arguments.state):
             code = command(arguments)
         if command is _init and not arguments.no_start:
-            _start_service(arguments.state)
+            return _start_service(arguments.state)
         return code
     except KeyboardInterrupt:
         return 130
@@ -193,15 +195,23 @@ def _init(arguments: argparse.Namespace) -> int:
     return OK
 
 
-def _start_service(directory: Path) -> None:
+def _start_service(directory: Path) -> int:
     """Have systemd run the new controller, if it is the one that the unit is for; wait until it serves."""
-    if str(directory) != DEFAULT_STATE or os.geteuid() != 0 or not Path(UNIT).exists():
+    meant = str(directory) == DEFAULT_STATE and os.geteuid() == 0
+    if not meant or not UNIT.exists() or not SYSTEMD_RUNS.exists():
         print(f"Next: overlayd-controller serve --state {directory}", file=sys.stderr)
-        return
-    if Path("/run/systemd/system").exists():
-        import subprocess
+        return OK
+    import subprocess
 
-        subprocess.run(["systemctl", "start", Path(UNIT).name], check=True)
+    start = ["systemctl", "start", UNIT.name]
+    if subprocess.run(start, check=False).returncode == 0:
+        return OK
+    print(
+        "overlayd-controller: the network is made; the service did not start: "
+        f"see `journalctl -u {UNIT.stem}`, then `systemctl start {UNIT.stem}`",
+        file=sys.stderr,
+    )
+    return FAILED
 
 
 @contextlib.contextmanager
@@ -352,8 +362,6 @@ def _exit_code(error: Exception) -> int | None:
     """Return the exit code of an error that a person can act on; None for a bug, which keeps its
     traceback.
     """
-    from subprocess import CalledProcessError
-
     from controller.config import ConfigError
     from controller.enrolment.errors import BadRequest, EnrolmentError, NotAMember
     from controller.server.serve import BindError
@@ -369,7 +377,7 @@ def _exit_code(error: Exception) -> int | None:
             return CONFLICT
         case PermissionError():
             return DENIED
-        case EnrolmentError() | StateError() | StoreError() | BindError() | OSError() | CalledProcessError():
+        case EnrolmentError() | StateError() | StoreError() | BindError() | OSError():
             return FAILED
         case _:
             return None

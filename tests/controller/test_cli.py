@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from controller import cli
 from controller.cli import main
 from controller.config import ConfigError, load_config
 from overlayd._engine import version
@@ -202,6 +203,47 @@ def test_init_makes_tokens_for_the_first_hosts(tmp_path: Path, capsys: pytest.Ca
     assert main(["token", "list", "--state", str(folder), "-o", "json"]) == 0
     listed = {row["name"]: row["relay"] for row in json.loads(capsys.readouterr().out)["items"]}
     assert listed == {"paris": False, "rome": True}
+
+
+@pytest.fixture
+def unit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The unit is installed for the state in ``state`` of the folder that is returned; systemd runs where
+    there is a file ``systemd`` there, and its ``systemctl`` can do nothing.
+    """
+    unit = tmp_path / "overlayd-controller.service"
+    unit.touch()
+    systemctl = tmp_path / "systemctl"
+    systemctl.write_text('#!/bin/sh\necho "$@" > "${0%/*}/asked"\nexit 1\n')
+    systemctl.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
+    monkeypatch.setattr(cli, "UNIT", unit)
+    monkeypatch.setattr(cli, "SYSTEMD_RUNS", tmp_path / "systemd")
+    monkeypatch.setattr(cli, "DEFAULT_STATE", str(tmp_path / "state"))
+    return tmp_path
+
+
+def init(folder: Path) -> int:
+    return main(["init", "--state", str(folder / "state"), "--network", "x", "--listen", "127.0.0.1:7443"])
+
+
+def test_init_says_how_to_serve_where_systemd_does_not_run(
+    unit: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert init(unit) == 0
+    assert f"Next: overlayd-controller serve --state {unit / 'state'}\n" in capsys.readouterr().err
+    assert not (unit / "asked").exists()
+
+
+def test_init_says_that_the_network_is_made_where_its_service_does_not_start(
+    unit: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (unit / "systemd").touch()
+    assert init(unit) == 1
+    assert (unit / "asked").read_text() == "start overlayd-controller.service\n"
+    assert capsys.readouterr().err.endswith(
+        "overlayd-controller: the network is made; the service did not start: see"
+        " `journalctl -u overlayd-controller`, then `systemctl start overlayd-controller`\n"
+    )
 
 
 def test_root_writes_state_that_its_owner_can_read() -> None:
