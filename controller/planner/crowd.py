@@ -83,11 +83,21 @@ class Crowd:
         return more
 
     def fits(self, carried: F32, relays: Relays) -> Bool:
-        """Return which of these moves there is room for, the first ones first."""
-        fit, room = np.ones(len(carried), np.bool_), self.room_bps
-        for node in np.unique(relays[relays > NONE]).tolist():
-            through = fit & (relays == node).any(axis=1)
-            fit[through] = np.cumsum(carried[through]) <= room[node]
+        """Return which of these moves there is room for, the first ones first; one that there is no room for
+        takes none from those behind it.
+        """
+        asked = np.zeros_like(self.coming_bps)
+        for hop in (relays[:, 0], relays[:, 1]):
+            np.add.at(asked, hop[hop > NONE], carried[hop > NONE])
+        fit = np.ones(len(carried), np.bool_)
+        contested = np.flatnonzero(((relays > NONE) & (asked > self.room_bps)[relays]).any(axis=1))
+        room: list[float] = self.room_bps.tolist()
+        for move in contested.tolist():
+            bps = float(carried[move])
+            passed: list[int] = [hop for hop in relays[move].tolist() if hop > NONE]
+            fit[move] = all(bps <= room[hop] for hop in passed)
+            for hop in passed if fit[move] else ():
+                room[hop] -= bps
         return fit
 
     def admit(self, carried: F32, relays: Relays) -> None:
