@@ -1,8 +1,9 @@
 """One decision: from a forecast and the routes in force to the routes to be in force. Pure.
 
 A primary is left for one that is predicted to be better by more than a share and more than a least amount
-(`policy.costs.GAINS`), and not within the dwell time of its last change. A primary that is dead or outside
-its class's bound is left at once. Where nobody reports on a path any more, nothing is concluded: it stays.
+(`policy.costs.GAINS`; for `latency`, once a forecast is learned, by what `worth` says), and not within the
+dwell time of its last change. A primary that is dead or outside its class's bound is left at once. Where
+nobody reports on a path any more, nothing is concluded: it stays.
 The routes of a node that does not report itself stay as they are: there is nobody to take new ones.
 
 A path that was pinned by hand is in force as long as it carries anything. Many that would move at once do so
