@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use crate::choose::Routes;
 use crate::event::{Event, LinkState};
 use crate::link::Link;
+use crate::order::Order;
 use crate::path::{PathSet, Watch};
 use crate::peer::Peer;
 use crate::repair::Policy;
@@ -87,6 +88,7 @@ impl Node {
         }
         self.peers.clear();
         self.routes = Routes::default();
+        self.order = Order::default();
         self.snapshot = None;
     }
 

@@ -51,6 +51,9 @@ struct Known<'a> {
 impl Missing for Known<'_> {
     fn any(&self, stream: u64, after: u64, before: u64) -> bool {
         if stream & SESSION != 0 {
+            if after == 0 {
+                return false; // of all that it ever lost, hardly anything is still to come
+            }
             let numbers = (u32::try_from(after), u32::try_from(before));
             return matches!(numbers, (Ok(after), Ok(before)) if self.sessions.is_missing(stream as u32, after, before));
         }
@@ -132,6 +135,11 @@ impl Node {
 
     /// Writes the packets of a flow that need not wait any longer. `origin`: of any of them.
     pub(crate) fn follow(&mut self, now: Nanos, flow: u32, origin: &Origin) {
+        if self.ordering(origin).is_none() {
+            let gone = self.order.discard(flow); // with their peer
+            self.tally.drop_many(DropReason::SpoofedSource, gone);
+            return;
+        }
         while let Some((order, patience, known)) = self.ordering(origin)
             && let Some((parcel, bytes)) = order.next(now, flow, patience, &known)
         {
@@ -248,7 +256,9 @@ fn place_in_flow(view: &InnerPacket<'_>, packet: &[u8], frame: Number) -> Option
         }
         UDP => {
             let (from, to) = view.ports()?;
-            (from == QUIC || to == QUIC).then(|| Place {
+            // A session's numbers are given before packets are queued at the ingress, where one flow may overtake another.
+            let is_on_link = frame.stream & SESSION == 0;
+            (is_on_link && (from == QUIC || to == QUIC)).then(|| Place {
                 flow: classify::hash_of(view),
                 frame,
                 from: frame.number as u32,

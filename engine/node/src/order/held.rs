@@ -110,6 +110,12 @@ impl Held {
         self.get(slot).map_or(0, |slot| slot.limit)
     }
 
+    pub(super) fn shorten(&mut self, slot: u32, limit: Nanos) {
+        if let Some(Some(slot)) = self.slots.get_mut(slot as usize) {
+            slot.limit = limit;
+        }
+    }
+
     pub(super) fn bytes(&self) -> usize {
         self.bytes
     }

@@ -23,9 +23,11 @@ const BYTES_MAX: usize = 16 << 20;
 const PACKETS_MAX: usize = 16_384;
 const FLOW_BYTES_MAX: usize = 6 << 20;
 /// A TCP sequence number farther ahead is of another connection.
-const FAR: i32 = 1 << 26;
+const FAR: u32 = 1 << 26;
 /// So often flows whose packets wait are looked at when nothing of theirs arrives.
 const TICK: Nanos = 2_000_000;
+/// Frames' numbers that fall back so far have begun again.
+const BACK: i32 = 1 << 16;
 const NONE: u32 = u32::MAX;
 
 /// Number of a frame, among those of the same stream: of a link and class, or of a session.
@@ -141,8 +143,12 @@ impl Order {
             return Verdict::Passes;
         }
         let ahead = flow.ahead(place);
-        let anew = place.opens || ahead.abs() > FAR || flow.is_incomparable(place);
-        if ahead > 0 && !anew && flow.lacks(place, missing) {
+        let anew = place.opens
+            || ahead.unsigned_abs() > FAR
+            || flow.is_incomparable(place)
+            || !place.is_tcp && ahead < -BACK;
+        // Behind those that wait, even if nothing is missing any more: they have to go first.
+        if ahead > 0 && !anew && (waits || flow.lacks(place, missing)) {
             return Verdict::Waits;
         }
         if waits && ahead == 0 {
@@ -181,7 +187,7 @@ impl Order {
         self.held.place(slot)
     }
 
-    /// Keeps a packet that has to wait, until `limit` at most. True: there is no room, ask `next` at once.
+    /// Keeps a packet that has to wait, until `limit` at most. True: ask `next` at once, for others wait already, or there is no room.
     pub(crate) fn hold(
         &mut self,
         now: Nanos,
@@ -213,11 +219,16 @@ impl Order {
         };
         // Nearly always the last.
         let after = queue.slots.iter().rposition(behind).map_or(0, |at| at + 1);
-        // Nobody waits for longer because of what stands before it, so limits ascend.
-        let before = after.checked_sub(1).and_then(|at| queue.slots.get(at));
-        let limit = before.map_or(limit, |slot| limit.max(held.limit(*slot)));
+        // Nobody waits for longer because of what stands before it: that goes on in time for it.
         let behind = queue.slots.get(after);
         let limit = behind.map_or(limit, |slot| limit.min(held.limit(*slot)));
+        for before in queue.slots.range(..after).rev() {
+            if self.held.limit(*before) <= limit {
+                break;
+            }
+            self.held.shorten(*before, limit);
+        }
+        let waited = !queue.slots.is_empty();
         let slot = self.held.store(now, limit, place, parcel, packet);
         queue.slots.insert(after, slot);
         queue.bytes += packet.len();
@@ -225,7 +236,27 @@ impl Order {
         queue.full = queue.bytes > FLOW_BYTES_MAX
             || self.held.bytes() > BYTES_MAX
             || self.held.packets() > PACKETS_MAX;
-        queue.full
+        waited || queue.full
+    }
+
+    /// Gives up the packets of a flow that nobody may have any more; how many.
+    pub(crate) fn discard(&mut self, key: u32) -> u64 {
+        let Some(flow) = self.flows.get_mut(key as usize % FLOWS) else {
+            return 0;
+        };
+        let Some(queue) = self.queues.get_mut(flow.queue as usize) else {
+            return 0;
+        };
+        let mut count = 0;
+        for slot in queue.slots.drain(..) {
+            if let Some((_, bytes)) = self.held.take(slot) {
+                self.held.give_back(bytes);
+                count += 1;
+            }
+        }
+        (queue.bytes, queue.full) = (0, false);
+        self.free.push(std::mem::replace(&mut flow.queue, NONE));
+        count
     }
 
     /// The next packet of a flow that need not wait any longer. Give its bytes back to `done`.
@@ -330,6 +361,7 @@ impl Flow {
         let Number { stream, number } = place.frame;
         if within && stream == self.last.stream && number < self.last.number {
             patience.filled(now.saturating_sub(self.gone_since));
+            self.gone = (0, 0);
         }
     }
 }

@@ -7,6 +7,8 @@ const MARGIN: Nanos = 4_000_000;
 /// What is shorter than expected shortens the patience by one part in so many of the difference; what never came, of the whole.
 const SLOWLY: Nanos = 64;
 const IN_VAIN: Nanos = 8;
+/// What takes longer is no repair.
+const LONGEST: Nanos = 1_000_000_000;
 
 /// `None`: nothing was repaired yet.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -20,7 +22,7 @@ impl Patience {
 
     /// A gap was filled so late.
     pub(crate) fn filled(&mut self, late: Nanos) {
-        let wanted = late + late / 4 + MARGIN;
+        let wanted = (late + late / 4 + MARGIN).min(LONGEST);
         let now = self.0.unwrap_or(wanted);
         self.0 = Some(if wanted > now {
             wanted

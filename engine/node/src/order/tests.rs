@@ -160,6 +160,57 @@ fn a_frame_that_was_given_up_on_its_hop_is_waited_for_no_longer() {
 }
 
 #[test]
+fn what_waits_goes_before_what_comes_when_nothing_is_missing_any_more() {
+    let mut egress = Egress::default();
+    egress.arrive(0, &place(9, 0, 0, 100), &[0]);
+    egress.arrive(1, &place(9, 2, 200, 100), &[2]);
+    // What was missing belongs to another flow.
+    egress.arrive(2, &place(8, 1, 0, 100), &[8]);
+    egress.arrive(3, &place(9, 3, 300, 100), &[3]);
+    assert_eq!(egress.names(), [0, 8, 2, 3]);
+    assert_eq!(egress.order.poll_timeout(), None);
+}
+
+#[test]
+fn nobody_waits_beyond_its_own_time_for_what_stands_before_it() {
+    let mut egress = Egress::default();
+    egress.arrive(0, &place(9, 0, 0, 100), &[0]);
+    egress.arrive(0, &place(9, 2, 200, 100), &[2]);
+    let hurried = place(9, 3, 300, 100);
+    egress.came.came.insert((STREAM, 3));
+    let verdict = egress
+        .order
+        .take(0, &hurried, &mut egress.patience, &egress.came);
+    assert_eq!(verdict, Verdict::Waits);
+    egress.order.hold(0, 10 * MS, &hurried, parcel(), &[3]);
+    egress.tick(9 * MS);
+    assert_eq!(egress.names(), [0]);
+    egress.tick(11 * MS);
+    assert_eq!(egress.names(), [0, 2, 3]);
+}
+
+#[test]
+fn packets_that_nobody_may_have_are_given_up_with_their_memory() {
+    let mut egress = Egress::default();
+    egress.arrive(0, &place(9, 0, 0, 100), &[0]);
+    egress.arrive(0, &place(9, 2, 200, 100), &[2]);
+    egress.arrive(0, &place(9, 4, 400, 100), &[4]);
+    assert_eq!(egress.order.discard(9), 2);
+    assert_eq!(egress.order.discard(9), 0);
+    assert_eq!(egress.order.poll_timeout(), None);
+    egress.arrive(1, &place(9, 5, 500, 100), &[5]);
+    assert_eq!(egress.names(), [0]);
+}
+
+#[test]
+fn a_number_from_the_other_end_of_the_sequence_is_another_connection_s() {
+    let mut egress = Egress::default();
+    egress.arrive(0, &place(9, 0, 0, 100), &[0]);
+    egress.arrive(0, &place(9, 2, 100 + (1 << 31), 100), &[1]);
+    assert_eq!(egress.names(), [0, 1]);
+}
+
+#[test]
 fn a_path_that_became_shorter_reorders_nothing() {
     let mut egress = Egress::default();
     let on = |stream, number, from| Place {
