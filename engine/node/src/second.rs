@@ -61,6 +61,11 @@ impl Copies {
         self.bytes.extend(datagram);
     }
 
+    /// Nothing leaves any more: what was kept is of no use, and nor is its memory.
+    pub(crate) fn forget(&mut self) {
+        *self = Self::default();
+    }
+
     /// How many of the newest left at `since` or later.
     fn newer_than(&self, since: Nanos) -> usize {
         self.notes.len() - self.notes.partition_point(|note| note.at < since)

@@ -108,9 +108,11 @@ impl Node {
             due = due.min(state.probe_at).min(verdict).min(suspect).min(ask);
         }
         self.choose_path(now, place);
-        if self.routes.sets[place].copies.is_some() {
+        if watch == Watch::Fast && self.routes.sets[place].copies.is_some() {
             let doubt = self.look_after_at(place).filter(|at| *at > now);
             due = due.min(now + FAST).min(doubt.unwrap_or(Nanos::MAX));
+        } else if let Some(copies) = &mut self.routes.sets[place].copies {
+            copies.forget();
         }
         let set = &self.routes.sets[place];
         let due = due.min(set.poll_timeout().unwrap_or(Nanos::MAX));
