@@ -30,7 +30,7 @@ class PinRequest(Model):
 
 class PinModel(Model):
     """``inForce``: the route (of all classes that are meant) takes the path; else the path is not usable,
-    or was not for long enough.
+    or was not for long enough, or one of ``via`` may not relay any more.
     """
 
     source: str
@@ -92,7 +92,8 @@ def _read(service: Service, wanted: PinRequest) -> Pin:
     for name, relay in zip(wanted.via, relays, strict=True):
         granted = service.members[relay].node.spec.relay
         if not (granted and place_of(service.state.config, name).relay):
-            raise HTTPException(422, f"{name} is no relay")
+            right = "it would need a token with --relay, and no `relay = false` in controller.toml"
+            raise HTTPException(422, f"{name} is no relay: {right}")
     return Pin(source, destination, number, relays)
 
 

@@ -172,7 +172,7 @@ class Controller:
             self.forecast(now),
             self.book.table,
             now,
-            self._ruling.rules(self.topology.index),
+            self._ruling.rules(self.topology),
         )
 
     def complete(self, decided: Decided, now: Instant) -> list[Command]:

@@ -3,7 +3,7 @@
 Called by `controller` alone, which tells of members and pins as they come.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from itertools import zip_longest
 
@@ -53,17 +53,21 @@ class Ruling:
         before, self._pins = self._pins, {pin: self._pins.get(pin, now_ns) for pin in pins}
         return self._pins != before
 
-    def rules(self, index: Mapping[NodeId, int]) -> Rules:
-        """Return the rules in force; pins of or through unknown nodes wait until these join (again)."""
+    def rules(self, topology: Topology) -> Rules:
+        """Return the rules in force; pins of unknown nodes, or through who is no relay (any more), wait until
+        these join (again) or may relay.
+        """
+        index = topology.index
+        relays = {vertex.id for vertex in topology.vertices if vertex.relay}
         pins: dict[tuple[int, int, int], PinnedPath] = {}
         # What is said of one class goes before what is said of all.
         for pin, since_ns in sorted(self._pins.items(), key=lambda item: item[0].class_id is not None):
-            if not all(node in index for node in (pin.source, pin.destination, *pin.relays)):
+            if not ({pin.source, pin.destination} <= index.keys() and relays.issuperset(pin.relays)):
                 continue
             source, destination = index[pin.source], index[pin.destination]
-            relays = tuple(index[node] for node in pin.relays)
+            passed = tuple(index[node] for node in pin.relays)
             for number in range(self._classes) if pin.class_id is None else (pin.class_id,):
-                pins[number, source, destination] = PinnedPath(source, destination, number, relays, since_ns)
+                pins[number, source, destination] = PinnedPath(source, destination, number, passed, since_ns)
         return Rules(self._policies, tuple(pins.values()))
 
     def informed(self, forecast: Forecast, topology: Topology, now_ns: int) -> Forecast:

@@ -45,7 +45,7 @@ def test_a_pin_is_set_listed_kept_over_a_restart_and_let_go(tmp_path: Path) -> N
         ({"class": "golden"}, 404, "there is no class 'golden'"),
         ({"via": ["rome"]}, 422, "a path passes each node once"),
         ({"destination": "paris"}, 422, "a path passes each node once"),
-        ({"via": ["edge"]}, 422, "edge is no relay"),
+        ({"via": ["edge"]}, 422, "edge is no relay: it would need a token with --relay"),
         ({"via": ["oslo", "edge", "paris"]}, 422, "at most 2 relays, not 3"),
     ],
 )
@@ -57,7 +57,7 @@ def test_a_path_that_cannot_be_is_refused(
             for name in ("paris", "rome", "edge"):
                 await mesh.join(name)
             await mesh.join("oslo", relay=True)
-            body = {"source": "paris", "destination": "rome", "via": [], **wanted}
+            body: dict[str, object] = {"source": "paris", "destination": "rome", "via": [], **wanted}
             answer = await api.put("/v1/pins", json=body)
             assert answer.status_code == status
             assert said in answer.json()["problem"]

@@ -10,7 +10,7 @@ from overlayd.model.ids import ClassId, NodeId
 from overlayd.model.service import DEFAULT_CLASSES, Objective, ServiceClass
 from overlayd.protocol.controller import NetworkConfig
 from overlayd.protocol.routes import RouteColumns
-from tests.controller.core.world import BULK, INTERACTIVE, NETWORK, REALTIME, RELIABLE, Link, World
+from tests.controller.core.world import BULK, INTERACTIVE, NETWORK, REALTIME, RELIABLE, Link, World, enrolled
 
 ALL = (INTERACTIVE, REALTIME, BULK, RELIABLE)
 
@@ -263,3 +263,17 @@ def test_a_pin_through_a_node_that_is_not_there_waits() -> None:
     world.handle(Pinned((missing,)))
     world.run(60)
     assert world.path("ab") == "akb"
+
+
+def test_a_pin_through_a_node_that_opted_out_waits_until_it_relays_again() -> None:
+    world = square(places={"k": Place(relay=False)})
+    world.handle(Pinned((pin(world, "akb"),)))
+    world.run(60)
+    for number in ALL:
+        assert not any("k" in path[1:-1] for path in world.paths("ab", number))
+    assert world.path("ab") == "amb"
+    assert "pinned" not in reasons(world)["amb"]
+    world.handle(enrolled(world.ids["k"], "k"))
+    world.run(60)
+    assert world.path("ab") == "akb"
+    assert reasons(world)["akb"].startswith("pinned by hand")
