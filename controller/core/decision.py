@@ -21,6 +21,9 @@ from overlayd.model.ids import NodeId
 from overlayd.model.route import Route
 from overlayd.model.service import ServiceClass
 
+GONE = "a relay of the path before is gone"
+"""Why a back-up moved up, or a path was chosen anew, before anybody decided to leave the primary."""
+
 
 @dataclass(frozen=True, slots=True)
 class Decision:
@@ -38,21 +41,31 @@ class Decision:
         """Plan, and put into words why primaries are left. Takes seconds for a thousand nodes."""
         made = self._plan()
         before, after = self.table.relays[:, :, :, 0], made.table.relays[:, :, :, 0]
-        moved: Bool = made.changed & differ(before, after)
+        bereft: Bool = self.table.bereft & (after[..., 0] != ABSENT)
+        moved: Bool = (made.changed & differ(before, after)) | bereft
         left = moved & np.stack([chosen.moved for chosen in made.classes])
         explainer = Explainer(made, self.vertices, self.services)
         reasons = {
             (number, source, destination): explainer.reason(number, source, destination)
             for number, source, destination in np.argwhere(left).tolist()
         }
+        bereft &= ~left
+        for number, source, destination in np.argwhere(bereft).tolist():
+            why = explainer.reason(number, source, destination)
+            reasons[number, source, destination] = f"{GONE}: {why}"
         told: Bool = made.changed | made.news
-        changes = self._changes(made, moved, reasons)
+        changes = self._changes(made, moved, bereft, reasons)
         return Decided(self, made, told, moved, reasons, changes, int(np.count_nonzero(told)))
 
-    def _changes(self, made: Plan, moved: Bool, reasons: Mapping[tuple[int, int, int], str]) -> Changes:
-        """Return what history keeps: all changes of primaries but the taking of direct paths at first."""
-        before, after = self.table.relays[..., 0, :], made.table.relays[..., 0, :]
-        plain = (before[..., 0] == ABSENT) & (after[..., 0] == NONE)
+    def _changes(
+        self, made: Plan, moved: Bool, bereft: Bool, reasons: Mapping[tuple[int, int, int], str]
+    ) -> Changes:
+        """Return what history keeps: all changes of primaries but the taking of direct paths at first. Where
+        the primary went with one of its relays, there is none before.
+        """
+        before, after = self.table.relays[..., 0, :].copy(), made.table.relays[..., 0, :]
+        before[bereft] = (ABSENT, NONE)
+        plain = (before[..., 0] == ABSENT) & (after[..., 0] == NONE) & ~bereft
         sources, destinations, classes = np.nonzero((moved & ~plain).transpose(1, 2, 0))
         at = classes, sources, destinations
         ids = np.array([vertex.id for vertex in self.vertices], np.uint16)

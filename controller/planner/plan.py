@@ -125,7 +125,7 @@ def plan(
     changed: Bool = table.torn.copy()
     for path in range(PATHS):
         changed |= differ(after.relays[..., path, :], table.relays[..., path, :])
-    after.torn[:] = False
+    after.torn[:] = after.bereft[:] = False
     news = _publish(forecast, after, changed)
     waiting = any(bool(chosen.waiting.any()) for chosen in classes)
     return Plan(after, forecast, tuple(classes), changed, news, waiting, crowd)

@@ -21,7 +21,8 @@ class RouteTable:
     ``relays`` [..., path, 2] are the paths, best first. ``rtt_ms`` and ``loss`` are the primary's forecast
     as last published; ``changed_ns`` is when the primary last changed, ``gained`` whether that was for a gain
     only, ``carried_bps`` what the route then carried, where relays' loads count; ``torn`` where paths were
-    lost with a removed node, which has to be published whatever the next decision is.
+    lost with a removed node, which has to be published whatever the next decision is, ``bereft`` where the
+    primary was among them.
     """
 
     relays: Relays
@@ -31,6 +32,7 @@ class RouteTable:
     gained: Bool
     carried_bps: F32
     torn: Bool
+    bereft: Bool
 
     @classmethod
     def empty(cls, classes: int, n: int) -> "RouteTable":
@@ -45,6 +47,7 @@ class RouteTable:
             np.full(shape, NEVER, np.int64),
             np.zeros(shape, np.bool_),
             np.zeros(shape, np.float32),
+            np.zeros(shape, np.bool_),
             np.zeros(shape, np.bool_),
         )
 
@@ -71,7 +74,7 @@ class RouteTable:
         relays = cut(self.relays)
         broken = (relays == index).any(axis=-1)
         relays[relays > index] -= 1
-        torn = cut(self.torn) | _tear(relays, broken)
+        _tear(relays, broken)
         return RouteTable(
             relays,
             cut(self.rtt_ms),
@@ -79,19 +82,22 @@ class RouteTable:
             cut(self.changed_ns),
             cut(self.gained),
             cut(self.carried_bps),
-            torn,
+            cut(self.torn) | broken.any(axis=-1),
+            cut(self.bereft) | broken[..., 0],
         )
 
     def bar(self, nodes: Sequence[int]) -> None:
         """Forget paths through ``nodes``, which are no relays any more."""
         if len(nodes):
-            self.torn |= _tear(self.relays, np.any(np.isin(self.relays, nodes), axis=-1))
+            broken: Bool = np.any(np.isin(self.relays, nodes), axis=-1)
+            _tear(self.relays, broken)
+            self.torn |= broken.any(axis=-1)
+            self.bereft |= broken[..., 0]
 
 
-def _tear(relays: Relays, broken: Bool) -> Bool:
-    """Take out the paths that are ``broken``, in place; return whose routes have less paths now."""
+def _tear(relays: Relays, broken: Bool) -> None:
+    """Take out the paths that are ``broken``, in place."""
     relays[broken] = (ABSENT, NONE)
     # Back-ups move up where the primary went.
     order = np.argsort(relays[..., 0] == ABSENT, axis=-1, kind="stable")
     relays[:] = np.take_along_axis(relays, order[..., None], axis=-2)
-    return np.any(broken, axis=-1)

@@ -211,6 +211,39 @@ def test_a_removed_relay_disappears_from_every_route() -> None:
     assert world.paths("ba") == ["ba"]
 
 
+def test_a_back_up_that_moved_up_says_so_and_since_when() -> None:
+    world = World("abkm")
+    world.mesh(ab=80, ak=15, kb=15, am=20, mb=25, km=30)
+    world.run(60)
+    world.link("ak").loss = 0.2
+    world.report("a", "k", urgent=True)
+    world.run(2)
+    left = world.route("ab")
+    assert left is not None and world.path("ab") == "amb"
+    assert left.reason.startswith("left via k")
+    world.run(300)
+    world.handle(Removed(world.ids["m"]))
+    removed = world.now.unix_s
+    del world.ids["m"]
+    world.run(2)
+    route = world.route("ab")
+    assert route is not None and world.path("ab") == "ab"
+    assert route.reason.startswith("a relay of the path before is gone: ")
+    assert removed <= route.decided_at <= world.now.unix_s
+    told = [
+        event
+        for kept in world.persisted
+        for event in (kept.changes.events() if kept.changes else ())
+        if event.at >= removed and (event.source, event.destination, event.class_id) == (1, 2, INTERACTIVE)
+    ]
+    assert [(event.before, event.after, event.reason) for event in told] == [
+        (None, route.paths[0], route.reason)
+    ]
+    world.run(300)
+    later = world.route("ab")
+    assert later is not None and (later.reason, later.decided_at) == (route.reason, route.decided_at)
+
+
 def test_only_who_is_concerned_is_sent_something() -> None:
     world = World("abkm")
     world.mesh(ab=20, ak=15, kb=15, am=300, mb=300, km=300)
