@@ -11,6 +11,9 @@ from controller.evaluate.replay import Report, evaluate
 from controller.evaluate.trace import BadTrace, Trace
 from overlayd.model.service import Objective
 
+POLICIES = tuple([objective.value for objective in Objective if objective is not Objective.WEIGHTED])
+"""Weights are an operator's own: none are known here."""
+
 
 def main(arguments: list[str] | None = None) -> int:
     """Evaluate and print; 2 for a file that is no trace."""
@@ -26,7 +29,7 @@ def main(arguments: list[str] | None = None) -> int:
         "--train", default=None, help="frames to learn from before, A:B (default: all before)"
     )
     parser.add_argument("--horizon", default="300:600", help="seconds ahead that pay, A:B")
-    parser.add_argument("--policy", default="latency", choices=[objective.value for objective in Objective])
+    parser.add_argument("--policy", default="latency", choices=POLICIES)
     parser.add_argument("--relay-cost-ms", type=float, default=2.0)
     parser.add_argument("--json", action="store_true", help="print JSON instead of a table")
     own = parser.parse_args(arguments)

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from controller.evaluate.__main__ import main
+from controller.evaluate.__main__ import POLICIES, main
 from controller.evaluate.account import Account, Payoff, Schedule
 from controller.evaluate.baselines import direct
 from controller.evaluate.liveness import Liveness
@@ -128,7 +128,7 @@ def test_a_static_detour_is_taken_and_pays() -> None:
     assert made["routes_changed_pct_per_decision"] < 0.5
 
 
-@pytest.mark.parametrize("policy", list(Objective))
+@pytest.mark.parametrize("policy", [Objective(name) for name in POLICIES])
 def test_every_policy_gives_a_whole_report(policy: Objective) -> None:
     made = world(nodes=8, frames=120)
     told = report(Trace.of(made.rtt_ms, FRAME_S, made.loss), policy, 40)
@@ -176,6 +176,8 @@ def test_the_command_prints_json_and_refuses_what_is_no_trace(
     assert json.loads(capsys.readouterr().out)["decisions"] == 4
     assert main(["--trace", str(path), "--train", "0:10", "--frames", "20:60"]) == 0
     assert "cut_vs_direct_pct" in capsys.readouterr().out
+    with pytest.raises(SystemExit):
+        main(["--trace", str(path), "--policy", "weighted"])
     np.savez(path, other=np.zeros(3))
     assert main(["--trace", str(path)]) == 2
     with pytest.raises(BadTrace):
