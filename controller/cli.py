@@ -221,6 +221,9 @@ def _owner_of(directory: Path) -> Generator[None]:
     if owner is None or os.geteuid() != 0 or owner.st_uid == 0:
         yield
         return
+    from controller.store.database import migrations
+
+    migrations()  # read as root: where we are installed may be closed to the owner of the state
     os.setegid(owner.st_gid)
     os.seteuid(owner.st_uid)
     try:

@@ -7,6 +7,7 @@ Migrations are ``migrations/NNNN_name.sql``, applied in order, each in one trans
 import sqlite3
 from collections.abc import Generator
 from contextlib import contextmanager
+from functools import cache
 from importlib import resources
 from pathlib import Path
 
@@ -30,6 +31,7 @@ class StoreDamaged(StoreError):
     """The file is no database of ours, or cannot be read."""
 
 
+@cache
 def migrations() -> list[tuple[int, str]]:
     """Return (version, SQL) of each migration in order."""
     folder = resources.files("controller.store") / "migrations"
