@@ -57,8 +57,9 @@ def test_without_a_controller_traffic_goes_on_and_leaves_a_path_that_turns_bad(m
         while mesh.path(HERE, THERE) != (HERE, RELAY, THERE):
             assert time.monotonic() - begun < 15, "3 s on a quiet machine"
             mesh.probe(HERE, THERE, count=20)
-        said = mesh.document(HERE, "explain", THERE)
-        assert said["moved"].startswith("direct → via ")
+        # The engine moved; the agent tells of it when it has heard.
+        wait_until(lambda: mesh.document(HERE, "explain", THERE)["moved"])
+        assert mesh.document(HERE, "explain", THERE)["moved"].startswith("direct → via ")
         assert mesh.document(HERE, "status")["degraded"]
         assert mesh.ctl(HERE, "status", "--check").returncode == 6
     finally:
