@@ -1,7 +1,6 @@
 """More is offered than an emulated bottleneck carries.
 
-Margins are wide: where other programs take the cores, delay of their making looks like a queue, and the
-pace falls. Figures are those of `make bench-overload`.
+Margins are wide: the machine is shared; figures are those of `make bench-overload`.
 """
 
 import os
@@ -31,7 +30,7 @@ def narrow(tmp_path: Path) -> Iterator[Narrow]:
 def test_a_flood_takes_neither_the_way_of_other_flows_nor_memory(narrow: Narrow) -> None:
     target = narrow.hosts[1].addresses[0]
     outcome = narrow.offer(flood(target, 4 * RATE_MBPS * 1_000_000, SECONDS), SECONDS, WARM_UP_S)
-    assert outcome.goodput_mbps > 0.3 * RATE_MBPS, outcome
+    assert outcome.goodput_mbps > 0.75 * RATE_MBPS, outcome
     assert outcome.small_received > 0.97 * outcome.small_sent, outcome
     assert outcome.p50_ms < WORST_MS / 4 and outcome.p99_ms < WORST_MS, outcome
     assert outcome.drops["queue_full"] > 1000, outcome
