@@ -25,8 +25,8 @@ def figures(plan: Plan, source: int, classes: Indices, destinations: Indices, re
     ends = source, destinations[:, None], relays
     rtt = _along(forecast.rtt_q80_ms, *ends) + _over(relays, RELAY_MS)
     measured_rtt = _along(forecast.measured_rtt_ms, *ends)
-    loss = -np.expm1(_along(forecast.loss_q90, *ends, kept=True))
-    measured_loss = -np.expm1(_along(forecast.measured_loss, *ends, kept=True))
+    loss = 1.0 - np.exp(_along(forecast.loss_q90, *ends, kept=True))
+    measured_loss = 1.0 - np.exp(_along(forecast.measured_loss, *ends, kept=True))
     cost = np.full(rtt.shape, np.nan, np.float32)
     for number, chosen in enumerate(plan.classes):
         own = classes == number

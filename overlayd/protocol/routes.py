@@ -23,7 +23,9 @@ SUBPROTOCOL = "overlayd.v1.routes"
 PATHS: Final = 3
 RELAYS: Final = 2
 FIGURES: Final = ("cost", "forecast_rtt_ms", "forecast_loss_ratio", "measured_rtt_ms", "measured_loss_ratio")
-"""Of each path, in the order of their columns; 16-bit floats (an error of 0.05 %), NaN where not known."""
+"""Of each path, named as in a `Candidate`, in the order of their columns; 16-bit floats (an error of 0.05 %),
+NaN where not known.
+"""
 
 ROUTE_BYTES: Final = 2 + 1 + 1 + 8 + 2 * PATHS * (RELAYS + len(FIGURES))
 _NO_RELAY = 0
@@ -80,8 +82,9 @@ def routes_of(columns: RouteColumns) -> tuple[Route, ...]:
             path = (*over, destination)
             verdict = Verdict.BACKUP if paths else Verdict.PRIMARY
             paths.append(path)
-            known = [value if math.isfinite(value) else None for value in figures[number][i]]
-            candidates.append(Candidate(path, verdict, "", *known))
+            told = zip(FIGURES, figures[number][i], strict=True)
+            known = {figure: value if math.isfinite(value) else None for figure, value in told}
+            candidates.append(Candidate(path, verdict, "", **known))
         if not paths:
             raise BadColumns(f"a route to {destination} without a path")
         reason = columns.reasons.get(i, "")

@@ -48,13 +48,14 @@ def test_the_chosen_and_the_rejected_path_have_forecast_measurement_and_reason(m
     assert (relay["in_use"], relay["verdict"], relay["rank"]) == (True, "primary", 0)
     assert not direct["in_use"]
     assert direct["verdict"] != "primary"
-    for row, least_ms, most_ms in ((relay, 20, 60), (direct, LEAST_MS, 300)):
+    for row, least_ms, most_ms, most_loss in ((relay, 20, 60, 0.02), (direct, LEAST_MS, 300, 0.3)):
         assert row["reason"]
         assert row["cost"] > 0
         for figure in ("forecast_rtt_ms", "measured_rtt_ms"):
             assert least_ms <= row[figure] < most_ms, (figure, row)
         for figure in ("forecast_loss_ratio", "measured_loss_ratio"):
-            assert row[figure] is not None, (figure, row)
+            assert 0 <= row[figure] < most_loss, (figure, row)
+    assert direct["measured_loss_ratio"] > 0.01
 
 
 def test_a_person_reads_the_same(moved: Mesh) -> None:
