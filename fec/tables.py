@@ -1,4 +1,4 @@
-"""The repair tables of the default classes: `python -m fec.tables > overlayd/model/repair.py` writes them.
+"""The repair tables of the default classes: `python -m fec.tables > overlayd/model/repair.json` writes them.
 
 A table has a part for each number of rounds that fit into the deadline and for the window that a flow
 fills, and in each part a row for each loss ratio (see `RepairRow` in `engine/node/src/snapshot.rs`, which
@@ -6,6 +6,7 @@ says how the engine looks one up). It depends on the loss to get to and on the c
 different deadlines share one. Pure but for the standard output.
 """
 
+import json
 from collections.abc import Iterator
 from typing import Final, TypeAlias
 
@@ -27,9 +28,9 @@ _WIDE: Final = 48
 """Window that parts for any window are solved for."""
 
 OBJECTIVES: Final = {
-    "MODERATE": Objective(0, 1e-5, repair_cap=0.2, price_limit=500, early_share=0.6, early_limit=0.035),
-    "THIN": Objective(0, 1e-4, repair_cap=1.15, price_limit=500, early_share=1.0, early_limit=0.2),
-    "STRONG": Objective(0, 1e-6, repair_cap=1.05, price_limit=3000, early_share=1.0, early_limit=0.1),
+    "moderate": Objective(0, 1e-5, repair_cap=0.2, price_limit=500, early_share=0.6, early_limit=0.035),
+    "thin": Objective(0, 1e-4, repair_cap=1.15, price_limit=500, early_share=1.0, early_limit=0.2),
+    "strong": Objective(0, 1e-6, repair_cap=1.05, price_limit=3000, early_share=1.0, early_limit=0.1),
 }
 """By the name of the table: what unmarked traffic, thin real-time flows and `reliable` ask for. The
 deadline is told by the rounds.
@@ -55,15 +56,9 @@ def table(objective: Objective) -> Iterator[Row]:
 
 
 def main() -> None:
-    """Write the module that holds all tables."""
-    print('"""Repair tables of the default classes, solved by `python -m fec.tables`: do not edit."""')
-    print("\nfrom typing import Final\n\n# fmt: off")
-    for name, objective in OBJECTIVES.items():
-        print(f"{name}: Final[tuple[tuple[int, int, float, float, tuple[float, ...]], ...]] = (")
-        for row in table(objective):
-            print(f"    {row},")
-        print(")")
-    print("# fmt: on")
+    """Write all tables as JSON, a row a line."""
+    solved = {name: ",\n".join(map(json.dumps, table(objective))) for name, objective in OBJECTIVES.items()}
+    print("{\n" + ",\n".join(f'"{name}": [\n{rows}\n]' for name, rows in solved.items()) + "\n}")
 
 
 if __name__ == "__main__":

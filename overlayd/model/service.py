@@ -4,7 +4,7 @@ from enum import StrEnum
 
 import msgspec
 
-from overlayd.model.repair import MODERATE, STRONG, THIN
+from overlayd.model.repair import MODERATE, STRONG, THIN, Row
 
 
 class Objective(StrEnum):
@@ -70,7 +70,7 @@ class ServiceClass(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     dscp: tuple[int, ...] = ()
 
 
-def _rows(table: tuple[tuple[int, int, float, float, tuple[float, ...]], ...]) -> tuple[RepairRow, ...]:
+def _rows(table: tuple[Row, ...]) -> tuple[RepairRow, ...]:
     return tuple(
         RepairRow(loss, ratio, rounds, window, again) for rounds, window, loss, ratio, again in table
     )

@@ -11,7 +11,7 @@ from overlayd.model.service import DEFAULT_CLASSES
 
 @pytest.mark.parametrize("name", tables.OBJECTIVES)
 def test_the_shipped_table_is_the_solved_one(name: str) -> None:
-    assert getattr(repair, name) == tuple(tables.table(tables.OBJECTIVES[name]))
+    assert getattr(repair, name.upper()) == tuple(tables.table(tables.OBJECTIVES[name]))
 
 
 def test_rows_ascend_as_the_engine_wants_them() -> None:
