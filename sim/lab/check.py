@@ -4,19 +4,22 @@ and tests.
 
 import ipaddress
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from sim.lab import daemons, netns, runner
+from sim.lab import daemons, netns
+from sim.lab.acts import Disturbance
 from sim.lab.errors import LabError
-from sim.lab.expect import Assertion, Bounds, During, Over, read_expectations
+from sim.lab.expect import Assertion, Bounds, Over, read_expectations
+from sim.lab.goodput import goodput_bps
 from sim.lab.probe import Measurement, measure
 from sim.lab.process import Tell
 from sim.lab.state import LabState, folder
 
 _SETTLE_PROBES = 10
 _SETTLE_PAUSE_S = 0.5
+_IPV4_UDP, _IPV6_UDP = 28, 48  # bytes of both headers
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,19 +35,25 @@ class Finding:
 
 def check(name: str, tell: Tell = lambda _: None) -> list[Finding]:
     """Measure and judge every assertion of a lab, in the file's order. Raises :class:`LabError`."""
+    return list(findings(name, tell))
+
+
+def findings(name: str, tell: Tell = lambda _: None, *, settle_ns: int | None = None) -> Iterator[Finding]:
+    """The same one by one: what is not asked for is not measured.
+
+    ``settle_ns``: how long the lab may take to come to what an assertion says, in place of what the file
+    allows.
+    """
     state = folder(name).read()
     if not state.complete:
         raise LabError(f"lab {name} is only half up")
     file = Path(state.topology).with_name("expect.yml")
     expectations = read_expectations(file, list(state.namespaces))
-    deadline = time.monotonic() + expectations.settle_ns / 1e9
-    for assertion in expectations.assertions:
-        _wait_until_settled(state, assertion, deadline)
-    findings: list[Finding] = []
+    patience_ns = expectations.settle_ns if settle_ns is None else settle_ns
     for assertion in expectations.assertions:
         tell(assertion.name)
-        findings += _judge(state, assertion)
-    return findings
+        _wait_until_settled(state, assertion, time.monotonic() + patience_ns / 1e9)
+        yield from _judge(state, assertion)
 
 
 def address_of(state: LabState, node: str, over: Over) -> str:
@@ -67,14 +76,15 @@ def address_of(state: LabState, node: str, over: Over) -> str:
 
 
 def _wait_until_settled(state: LabState, assertion: Assertion, deadline: float) -> None:
-    """Wait until probes are answered, by the path if one is asserted, or until the time to settle is over.
+    """Wait until probes are answered, by the path asserted of a calm lab, or until time is over.
 
     Judgement comes later, whatever was found here.
     """
+    wanted = None if assertion.during else assertion.path
     while time.monotonic() < deadline:
         try:
-            answered = not _measure(state, assertion, _SETTLE_PROBES, None).loss_ratio
-            if answered and assertion.path in (None, _path(state, assertion)):
+            answered = not assertion.wants_answers or not _probe(state, assertion, _SETTLE_PROBES).loss_ratio
+            if answered and wanted in (None, _path(state, assertion)):
                 return
         except LabError:
             pass  # no overlay address yet, or no agent
@@ -86,44 +96,58 @@ def _path(state: LabState, assertion: Assertion) -> tuple[str, ...]:
 
 
 def _judge(state: LabState, assertion: Assertion) -> list[Finding]:
-    findings: list[Finding] = []
+    found: list[Finding] = []
 
     def add(figure: str, bounds: Bounds | None, value: float | None, text: Callable[[float], str]) -> None:
         if bounds:
             measured = "no answer" if value is None else text(value)
-            findings.append(Finding(assertion.name, figure, bounds.text, measured, bounds.hold(value)))
+            found.append(Finding(assertion.name, figure, bounds.text, measured, bounds.hold(value)))
 
-    if assertion.rtt or assertion.loss or assertion.outage:
-        try:
-            met = _measure(state, assertion, assertion.probes, assertion.during)
-        except LabError as error:
-            return [Finding(assertion.name, "address", "one", str(error), ok=False)]
-        add("rtt", assertion.rtt, met.rtt_ns(0.5), lambda ns: f"{ns / 1e6:.2f}ms")
-        add("loss", assertion.loss, met.loss_ratio, lambda ratio: f"{ratio * 100:.2f}%")
-        add("outage", assertion.outage, met.outage_ns, lambda ns: f"{ns / 1e6:.0f}ms")
-    if assertion.path:
-        wanted = " > ".join(assertion.path)
-        try:
-            taken = " > ".join(_path(state, assertion))
-        except LabError as error:
-            taken = str(error)
-        findings.append(Finding(assertion.name, "path", wanted, taken, wanted == taken))
-    return findings
+    disturbance = Disturbance(state.name, assertion.during)
+    try:
+        if assertion.rtt or assertion.loss or assertion.outage or assertion.path:
+            met = _probe(state, assertion, assertion.probes, disturbance)
+            add("rtt", assertion.rtt, met.rtt_ns(0.5), lambda ns: f"{ns / 1e6:.2f}ms")
+            add("loss", assertion.loss, met.loss_ratio, lambda ratio: f"{ratio * 100:.2f}%")
+            add("outage", assertion.outage, met.outage_ns, lambda ns: f"{ns / 1e6:.0f}ms")
+        else:
+            disturbance.begin()
+        if assertion.goodput:
+            disturbance.wait()
+            ends = state.namespaces[assertion.source], state.namespaces[assertion.target]
+            rate = goodput_bps(*ends, _address(state, assertion), assertion.seconds)
+            add("goodput", assertion.goodput, rate, lambda bps: f"{bps / 1e6:.1f}mbit")
+        if assertion.path:
+            taken = _path(state, assertion)
+            wanted = " > ".join(assertion.path)
+            found.append(Finding(assertion.name, "path", wanted, " > ".join(taken), taken == assertion.path))
+    except LabError as error:
+        found.append(Finding(assertion.name, "answer", "one", str(error), ok=False))
+    try:
+        disturbance.end()
+    except LabError as error:
+        found.append(Finding(assertion.name, "during", "done and undone", str(error), ok=False))
+    return found
 
 
-def _measure(state: LabState, assertion: Assertion, probes: int, during: During | None) -> Measurement:
-    source, target = state.namespaces[assertion.source], state.namespaces[assertion.target]
-    address = address_of(state, assertion.target, assertion.over)
-    if during is None:
-        return measure(source, target, address, count=probes, interval_ns=assertion.every_ns)
-    before = runner.find_link(state, during.link)
+def _address(state: LabState, assertion: Assertion) -> str:
+    return address_of(state, assertion.target, assertion.over)
 
-    def act() -> None:
-        runner.impair(state.name, during.link, during.words)
 
+def _probe(
+    state: LabState, assertion: Assertion, probes: int, disturbance: Disturbance | None = None
+) -> Measurement:
+    """Raises :class:`LabError` where a node has no address, or no route to the other's."""
+    address = _address(state, assertion)
     try:
         return measure(
-            source, target, address, count=probes, interval_ns=assertion.every_ns, at=(probes // 3, act)
+            state.namespaces[assertion.source],
+            state.namespaces[assertion.target],
+            address,
+            count=probes,
+            interval_ns=assertion.every_ns,
+            size=assertion.size_bytes - (_IPV6_UDP if ":" in address else _IPV4_UDP),
+            at=(probes // 3, disturbance.begin) if disturbance else None,
         )
-    finally:
-        runner.put_link(state.name, before)
+    except OSError as error:
+        raise LabError(f"{assertion.source} to {address}: {error.strerror}") from error

@@ -1,4 +1,4 @@
-"""``overlayctl lab up|impair|check|down|list --runner netns``: arguments in, exit code out.
+"""``overlayctl lab up|impair|check|down|list --runner netns|clab``: arguments in, exit code out.
 
 Called by `overlayd.cli`, which imports it only when a lab is asked for. Exit codes: 0 ok, 1 failed, 2
 usage, 4 not found, 7 conflict.
@@ -6,9 +6,10 @@ usage, 4 not found, 7 conflict.
 
 import argparse
 import sys
+from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 from rich.console import Console
 from rich.table import Table
@@ -18,6 +19,7 @@ from sim.lab import runner, state
 from sim.lab.check import Finding, check
 from sim.lab.errors import LabError, LabIsDown, LabIsUp
 from sim.lab.impair import parse_words
+from sim.lab.nodes import Runner
 
 OK, FAILED, USAGE, NOT_FOUND, CONFLICT = 0, 1, 2, 4, 7
 
@@ -26,7 +28,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the verbs of ``lab``."""
     verbs = parser.add_subparsers(dest="lab_verb", required=True, metavar="VERB")
     common = argparse.ArgumentParser(add_help=False)
-    common.add_argument("--runner", choices=["netns"], default="netns", help="what nodes are made of")
+    common.add_argument(
+        "--runner",
+        choices=get_args(Runner),
+        help="what nodes are made of: network namespaces (default of `up`), or containers of containerlab's",
+    )
     common.add_argument(
         "-o", "--output", choices=["table", "json", "jsonl"], default="table", help="form of the answer"
     )
@@ -56,6 +62,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Carry out the verb; answers the exit code."""
     try:
+        if arguments.lab_verb in ("impair", "check", "down"):
+            _same_runner(arguments)
         return _VERBS[arguments.lab_verb](arguments)
     except LabIsDown as error:
         return _complain(error, NOT_FOUND)
@@ -67,12 +75,32 @@ def run(arguments: argparse.Namespace) -> int:
         return _complain(error, FAILED)
 
 
+def _same_runner(arguments: argparse.Namespace) -> None:
+    """A lab knows its runner; another one named is a mistake. Raises ValueError."""
+    with suppress(LabIsDown):
+        built = state.folder(arguments.lab).read().runner
+        if arguments.runner not in (None, built):
+            raise ValueError(f"lab {arguments.lab} was brought up by the runner {built}")
+
+
 def _up(arguments: argparse.Namespace) -> int:
     file: Path = arguments.topology
     if file.is_dir():
         file = file / "topo.clab.yml"
-    built = runner.up(file, name=arguments.name, prefix=arguments.prefix, seed=arguments.seed, tell=_tell)
-    document = {"schema": "overlayd.lab/1", "lab": built.name, "namespaces": built.namespaces}
+    built = runner.up(
+        file,
+        name=arguments.name,
+        prefix=arguments.prefix,
+        seed=arguments.seed,
+        runner=arguments.runner or "netns",
+        tell=_tell,
+    )
+    document = {
+        "schema": "overlayd.lab/1",
+        "lab": built.name,
+        "runner": built.runner,
+        "namespaces": built.namespaces,
+    }
     return _answer(arguments, document, f"lab {built.name} is up")
 
 

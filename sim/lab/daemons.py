@@ -5,7 +5,6 @@ Every node's state, sockets and configuration lie in a folder of its own under t
 """
 
 import socket
-import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -22,6 +21,7 @@ from sim.lab import netns, process, toml
 from sim.lab.errors import LabError, NoAgent
 from sim.lab.overlay import Controller, Edge, Overlay
 from sim.lab.process import Process, Tell
+from sim.lab.runners import nodes_of
 from sim.lab.state import Folder, LabState
 
 INTERFACE = "overlay0"
@@ -37,26 +37,46 @@ def start(place: Folder, state: LabState, overlay: Overlay, tell: Tell) -> Itera
     if controller is None:
         return
     tell(f"controller on {controller.node}")
-    served = place.node(controller.node) / "controller"
+    nodes = nodes_of(state.runner)
+    served = _served(place, controller)
     served.parent.mkdir(parents=True, exist_ok=True)
-    namespace = state.namespaces[controller.node]
-    init = [_program("overlayd-controller"), "init", "--state", str(served)]
-    process.run(namespace, [*init, "--network", state.name, "--listen", controller.listen])
-    command = [_program("overlayd-controller"), "serve", "--state", str(served)]
-    running = process.start("controller", namespace, command, place.log("controller"))
+    init = [nodes.program("overlayd-controller"), "init", "--state", str(served)]
+    nodes.run(state, controller.node, [*init, "--network", state.name, "--listen", controller.listen])
+    running = start_controller(place, state, controller)
     yield running
-    _wait_listening(place, namespace, running, controller)
+    wait_listening(place, state, running, controller)
     edges: list[tuple[Edge, Process]] = []
     for edge in overlay.edges:
-        running = _start_edge(place, state, edge)
+        _write_configuration(place, edge)
+        running = start_edge(place, state, edge.node)
         yield running
         edges.append((edge, running))
     for edge, running in edges:
         tell(f"{edge.node} joins")
-        token = _token(namespace, served, edge)
-        socket_file = agent_socket(place, edge.node)
-        _wait_ready(place, running, socket_file)
-        _join(place, running, socket_file, token)
+        token = _token(place, state, controller, edge)
+        wait_ready(place, running)
+        _join(place, running, token)
+
+
+def start_controller(place: Folder, state: LabState, controller: Controller) -> Process:
+    """Start a controller that has its state."""
+    nodes = nodes_of(state.runner)
+    command = [nodes.program("overlayd-controller"), "serve", "--state", str(_served(place, controller))]
+    return nodes.start(place, state, "controller", controller.node, command)
+
+
+def start_edge(place: Folder, state: LabState, node: str) -> Process:
+    """Start engine and agent of a node that has its configuration."""
+    run = agent_socket(place, node).parent
+    run.mkdir(parents=True, exist_ok=True)
+    nodes = nodes_of(state.runner)
+    command = [nodes.program("overlayd"), "run", "--config", str(configuration(place, node))]
+    return nodes.start(place, state, node, node, command)
+
+
+def configuration(place: Folder, node: str) -> Path:
+    """The configuration file of a node's daemons."""
+    return place.node(node) / "overlayd.toml"
 
 
 def agent_socket(place: Folder, node: str) -> Path:
@@ -84,33 +104,12 @@ def ask(file: Path, verb: str, arguments: dict[str, Any]) -> dict[str, Any]:
         raise fault(f"{verb}: {failure}") from failure
 
 
-def _start_edge(place: Folder, state: LabState, edge: Edge) -> Process:
-    home = place.node(edge.node)
-    run = agent_socket(place, edge.node).parent
-    run.mkdir(parents=True, exist_ok=True)
-    node = {"name": edge.node, "state_dir": str(home / "state"), "runtime_dir": str(run)}
-    file = home / "overlayd.toml"
-    file.write_text(toml.encode({"node": node, **edge.tables}), encoding="utf-8")
-    try:
-        load(file)
-    except ConfigurationError as error:
-        raise LabError(f"overlay.yml: edges.{edge.node}: {error}") from error
-    command = [_program("overlayd"), "run", "--config", str(file)]
-    return process.start(edge.node, state.namespaces[edge.node], command, place.log(edge.node))
-
-
-def _token(namespace: str, served: Path, edge: Edge) -> str:
-    create = [_program("overlayd-controller"), "token", "create", "--state", str(served), "--name", edge.node]
-    relay = ["--relay"] if edge.relay else []
-    prefixes = [f"--prefix={prefix}" for prefix in edge.prefixes]
-    return process.run(namespace, [*create, *relay, *prefixes]).strip()
-
-
-def _wait_listening(place: Folder, namespace: str, running: Process, controller: Controller) -> None:
+def wait_listening(place: Folder, state: LabState, running: Process, controller: Controller) -> None:
+    """Wait until a controller takes connections. Raises :class:`LabError`."""
     host, _, port = controller.listen.rpartition(":")
     deadline = time.monotonic() + _READY_S
     while time.monotonic() < deadline and process.alive(running):
-        with netns.inside(namespace):
+        with netns.inside(state.namespaces[controller.node]):
             try:
                 socket.create_connection((host.strip("[]"), int(port)), timeout=1.0).close()
                 return
@@ -120,8 +119,9 @@ def _wait_listening(place: Folder, namespace: str, running: Process, controller:
     raise LabError(f"the controller does not listen at {controller.listen}{_last_words(place, running)}")
 
 
-def _wait_ready(place: Folder, running: Process, file: Path) -> None:
-    """Wait until an agent answers and has its engine."""
+def wait_ready(place: Folder, running: Process) -> None:
+    """Wait until the agent of a node's daemons answers and has its engine. Raises :class:`LabError`."""
+    file = agent_socket(place, running.name)
     deadline = time.monotonic() + _READY_S
     missing = "its agent does not answer"
     while time.monotonic() < deadline and process.alive(running):
@@ -135,9 +135,35 @@ def _wait_ready(place: Folder, running: Process, file: Path) -> None:
     raise LabError(f"{running.name}: {missing}{_last_words(place, running)}")
 
 
-def _join(place: Folder, running: Process, file: Path, token: str) -> None:
+def _served(place: Folder, controller: Controller) -> Path:
+    return place.node(controller.node) / "controller"
+
+
+def _write_configuration(place: Folder, edge: Edge) -> None:
+    home = place.node(edge.node)
+    home.mkdir(parents=True, exist_ok=True)
+    run = agent_socket(place, edge.node).parent
+    node = {"name": edge.node, "state_dir": str(home / "state"), "runtime_dir": str(run)}
+    file = configuration(place, edge.node)
+    file.write_text(toml.encode({"node": node, **edge.tables}), encoding="utf-8")
     try:
-        ask(file, "join", {"token": token})
+        load(file)
+    except ConfigurationError as error:
+        raise LabError(f"overlay.yml: edges.{edge.node}: {error}") from error
+
+
+def _token(place: Folder, state: LabState, controller: Controller, edge: Edge) -> str:
+    nodes = nodes_of(state.runner)
+    served = str(_served(place, controller))
+    create = [nodes.program("overlayd-controller"), "token", "create", "--state", served, "--name", edge.node]
+    relay = ["--relay"] if edge.relay else []
+    prefixes = [f"--prefix={prefix}" for prefix in edge.prefixes]
+    return nodes.run(state, controller.node, [*create, *relay, *prefixes]).strip()
+
+
+def _join(place: Folder, running: Process, token: str) -> None:
+    try:
+        ask(agent_socket(place, running.name), "join", {"token": token})
     except LabError as error:
         raise LabError(f"{running.name}: {error}{_last_words(place, running)}") from error
 
@@ -146,11 +172,3 @@ def _last_words(place: Folder, running: Process) -> str:
     """The end of a process's log, which goes when the lab is taken down."""
     lines = place.log(running.name).read_text(errors="replace").strip().splitlines()
     return "".join(f"\n  {line}" for line in lines[-_LAST_LINES:])
-
-
-def _program(name: str) -> str:
-    """A command of this distribution, beside the Python that runs."""
-    file = Path(sys.executable).with_name(name)
-    if not file.exists():
-        raise LabError(f"there is no {file}; labs with daemons need the distribution installed")
-    return str(file)

@@ -1,7 +1,7 @@
 """What a lab promises, read from ``expect.yml``: assertions with bounds, and their judgement. Pure but for
 reading.
 
-    settle: 30s                       # how long the mesh may take before the first assertion; default 0s
+    settle: 30s                       # how long the mesh may take to come to what is asserted; default 0s
     expect:
       - name: the short way is taken
         from: paris
@@ -10,12 +10,19 @@ reading.
         rtt: 20ms..26ms               # median of the probes; either end of a range may be left out
         loss: ..1%
         outage: ..150ms               # longest time without an answer
+        goodput: 40mbit..             # of one TCP stream
         path: [paris, madrid]
         probes: 200                   # default 100
         every: 10ms                   # default 10ms
-        during: {link: "paris:madrid", impair: {loss: 8%}}    # from the first third of the probes on
+        size: 1380                    # bytes of a probe's IP packet; default 92
+        seconds: 4                    # of the TCP stream; default 3
+        during:                       # from the first third of the probes on; undone afterwards
+          - {link: "paris:madrid", impair: {loss: 8%}}
+          - {kill: rome}              # a node's daemons, or the controller: at once; back afterwards
+          - {restart: rome}           # told to end, and started anew
+          - {restart: rome/agent}     # one of its two processes
 
-Called by `check`.
+Rates and paths of an assertion with ``during`` are those while the disturbance lasts. Called by `check`.
 """
 
 from collections.abc import Callable, Mapping
@@ -24,15 +31,21 @@ from pathlib import Path
 from typing import Literal, TypeVar, cast, get_args
 
 from sim.lab.document import Cursor, read
-from sim.lab.units import parse_count, parse_ratio, parse_time_ns
+from sim.lab.units import parse_count, parse_rate_bps, parse_ratio, parse_time_ns
 
 _T = TypeVar("_T")
 Over = Literal["underlay", "underlay6", "overlay", "overlay6"]
 
+Role = Literal["all", "agent", "engine"]
+
+CONTROLLER = "controller"
 _FILE_KEYS = ("settle", "expect")
-_DURING_KEYS = ("link", "impair")
+_ACT_KEYS = ("link", "impair", "kill", "restart")
+_FIGURES = ("rtt", "loss", "outage", "goodput", "path")
 _PROBES = 100
 _EVERY_NS = 10_000_000
+_SIZE_BYTES = 92
+_SECONDS = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,16 +64,34 @@ class Bounds:
 
 
 @dataclass(frozen=True, slots=True)
-class During:
-    """A change of a link's impairments while the probes run; undone afterwards."""
+class Impaired:
+    """A link whose impairments change."""
 
     link: str
     words: Mapping[str, object]
 
 
 @dataclass(frozen=True, slots=True)
+class Killed:
+    """Daemons that end at once and stay away: those of a node, or the controller."""
+
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class Restarted:
+    """Daemons that are told to end and come back: those of a node, one of them, or the controller."""
+
+    name: str
+    role: Role = "all"
+
+
+Act = Impaired | Killed | Restarted
+
+
+@dataclass(frozen=True, slots=True)
 class Assertion:
-    """``rtt`` and ``outage`` in ns, ``loss`` as a ratio; None: not asserted."""
+    """``rtt`` and ``outage`` in ns, ``loss`` as a ratio, ``goodput`` in bit/s; None: not asserted."""
 
     name: str
     source: str
@@ -69,10 +100,18 @@ class Assertion:
     rtt: Bounds | None = None
     loss: Bounds | None = None
     outage: Bounds | None = None
+    goodput: Bounds | None = None
     path: tuple[str, ...] | None = None
     probes: int = _PROBES
     every_ns: int = _EVERY_NS
-    during: During | None = None
+    size_bytes: int = _SIZE_BYTES
+    seconds: int = _SECONDS
+    during: tuple[Act, ...] = ()
+
+    @property
+    def wants_answers(self) -> bool:
+        """Whether probes have to be answered: not where loss is what is wanted."""
+        return self.loss is None or not self.loss.low
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +134,9 @@ def parse_expectations(document: Cursor, nodes: list[str]) -> Expectations:
     return Expectations(settle_ns, tuple(_assertion(entry, nodes) for entry in entries))
 
 
-_ASSERTION_KEYS = ("name", "from", "to", "over", "rtt", "loss", "outage", "path", "probes", "every", "during")
+_ASSERTION_KEYS = (
+    "name", "from", "to", "over", *_FIGURES, "probes", "every", "size", "seconds", "during",
+)  # fmt: skip
 
 
 def _assertion(entry: Cursor, nodes: list[str]) -> Assertion:
@@ -103,8 +144,8 @@ def _assertion(entry: Cursor, nodes: list[str]) -> Assertion:
     for key in ("name", "from", "to"):
         if key not in keys:
             raise entry.fault(f"the key {key!r} is missing")
-    if not keys.keys() & {"rtt", "loss", "outage", "path"}:
-        raise entry.fault("asserts nothing: give it one of rtt, loss, outage, path")
+    if not keys.keys() & set(_FIGURES):
+        raise entry.fault(f"asserts nothing: give it one of {', '.join(_FIGURES)}")
     over = keys["over"].text() if "over" in keys else "overlay"
     if over not in get_args(Over):
         raise keys["over"].fault(f"{over!r} is none of {', '.join(get_args(Over))}")
@@ -117,10 +158,13 @@ def _assertion(entry: Cursor, nodes: list[str]) -> Assertion:
         rtt=_bounds(keys.get("rtt"), parse_time_ns),
         loss=_bounds(keys.get("loss"), parse_ratio),
         outage=_bounds(keys.get("outage"), parse_time_ns),
+        goodput=_bounds(keys.get("goodput"), parse_rate_bps),
         path=tuple(_node(hop, nodes) for hop in path.items()) if path else None,
         probes=_parsed(keys["probes"], parse_count) if "probes" in keys else _PROBES,
         every_ns=max(1, _parsed(keys["every"], parse_time_ns)) if "every" in keys else _EVERY_NS,
-        during=_during(keys["during"]) if "during" in keys else None,
+        size_bytes=_parsed(keys["size"], parse_count) if "size" in keys else _SIZE_BYTES,
+        seconds=_parsed(keys["seconds"], parse_count) if "seconds" in keys else _SECONDS,
+        during=tuple(_act(act, nodes) for act in keys["during"].items()) if "during" in keys else (),
     )
 
 
@@ -142,13 +186,27 @@ def _bounds(cursor: Cursor | None, parse: Callable[[object], float]) -> Bounds |
         raise cursor.fault(str(error)) from None
 
 
-def _during(cursor: Cursor) -> During:
-    keys = cursor.mapping(_DURING_KEYS)
-    for key in _DURING_KEYS:
-        if key not in keys:
-            raise cursor.fault(f"the key {key!r} is missing")
-    words = {key: inner.value for key, inner in keys["impair"].mapping().items()}
-    return During(keys["link"].text(), words)
+def _act(cursor: Cursor, nodes: list[str]) -> Act:
+    keys = cursor.mapping(_ACT_KEYS)
+    match sorted(keys):
+        case ["impair", "link"]:
+            words = {key: inner.value for key, inner in keys["impair"].mapping().items()}
+            return Impaired(keys["link"].text(), words)
+        case ["kill"]:
+            return Killed(_process(keys["kill"], keys["kill"].text(), nodes))
+        case ["restart"]:
+            name, _, role = keys["restart"].text().partition("/")
+            if role not in ("", "agent", "engine"):
+                raise keys["restart"].fault(f"{role!r} is none of agent, engine")
+            return Restarted(_process(keys["restart"], name, nodes), role or "all")
+        case _:
+            raise cursor.fault("has to be {link: …, impair: …}, {kill: …} or {restart: …}")
+
+
+def _process(cursor: Cursor, name: str, nodes: list[str]) -> str:
+    if name not in (*nodes, CONTROLLER):
+        raise cursor.fault(f"there is no node {name!r}; nodes: {', '.join(nodes)}, or {CONTROLLER}")
+    return name
 
 
 def _parsed(cursor: Cursor, parse: Callable[[object], _T]) -> _T:

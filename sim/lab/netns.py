@@ -97,6 +97,20 @@ def add_veth(a: tuple[str, str], b: tuple[str, str], mtu: int) -> None:
             ip.link("set", index=index, state="up")
 
 
+def move(interface: str, name: str, fresh: str) -> None:
+    """Move an interface of the calling thread's namespace into another, under a fresh name, and set it up."""
+    with _IPRoute() as ip:
+        found = ip.link_lookup(ifname=interface)
+        if not found:
+            raise LabError(f"there is no interface {interface}")
+        ip.link("set", index=found[0], state="down")
+        ip.link("set", index=found[0], ifname=fresh)
+        ip.link("set", index=found[0], net_ns_fd=name)
+    with inside(name), _IPRoute() as ip:
+        (index,) = ip.link_lookup(ifname=fresh)
+        ip.link("set", index=index, state="up")
+
+
 def wait_for_carrier(name: str, timeout_s: float) -> None:
     """Wait until every interface of a namespace that is up can carry packets: veth ends see each other a
     moment late.

@@ -57,6 +57,11 @@ class Overlay:
     edges: tuple[Edge, ...] = ()
 
 
+def overlay_beside(topology_file: Path, topology: Topology) -> Overlay:
+    """What ``overlay.yml`` beside a topology file says. Raises :class:`sim.lab.errors.FileFault`."""
+    return read_overlay(topology_file.with_name("overlay.yml"), topology)
+
+
 def read_overlay(file: Path, topology: Topology) -> Overlay:
     """Read and check ``overlay.yml``; none there: no daemons. Raises :class:`sim.lab.errors.FileFault`."""
     return parse_overlay(read(file), topology) if file.exists() else Overlay()

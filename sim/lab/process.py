@@ -41,10 +41,16 @@ def start(name: str, namespace: str, command: Sequence[str], log: Path) -> Proce
             raise LabError(f"{name}: cannot start {command[0]}: {error.strerror}") from error
     # Whether it lives is asked of the kernel, here and in later calls of the command line alike.
     child.returncode = 0
-    started = _started(child.pid)
+    started = known(name, child.pid)
     if started is None:
         raise LabError(f"{name}: ended at once; see {log}")
-    return Process(name, child.pid, started)
+    return started
+
+
+def known(name: str, pid: int) -> Process | None:
+    """A process that runs, by its number; None where there is none."""
+    started = _started(pid)
+    return None if started is None else Process(name, pid, started)
 
 
 def run(namespace: str, command: Sequence[str], timeout_s: float = 60.0) -> str:

@@ -1,12 +1,11 @@
-"""Labs in network namespaces: up, down, impair. I/O, needs root; called by `cli`, the demo and tests.
+"""Labs: up, down, impair. I/O, needs root; called by `cli`, the demo and tests.
 
-Each node is a namespace, each link two veth pairs whose far ends lie in one more namespace, the wire, where
-the link emulator joins them. The daemons of a lab are started by `sim.lab.daemons`.
+Each node is a network namespace, a bare one or a container's (`sim.lab.nodes`); each link two veth pairs
+whose far ends lie in one more namespace, the wire, where the link emulator joins them. The daemons of a lab
+are started by `sim.lab.daemons`.
 """
 
 import os
-import platform
-import shlex
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -16,37 +15,38 @@ import msgspec
 from sim.lab import daemons, netns, process, wire
 from sim.lab.errors import LabError, LabIsDown, LabIsUp
 from sim.lab.impair import Settings
-from sim.lab.overlay import Overlay, read_overlay
+from sim.lab.nodes import Runner, wire_ends
+from sim.lab.overlay import Overlay, overlay_beside
 from sim.lab.process import Process, Tell
+from sim.lab.runners import nodes_of
 from sim.lab.state import Folder, LabState, LinkState, folder
 from sim.lab.topology import Topology, read_topology
 
 _READY_S = 20.0
-# Addresses answer at once, and replies may take another link than requests.
-_NODE_SYSCTLS = {
-    "net.ipv6.conf.all.accept_dad": "0",
-    "net.ipv6.conf.default.accept_dad": "0",
-    "net.ipv6.conf.default.accept_ra": "0",
-    "net.ipv4.conf.all.rp_filter": "0",
-    "net.ipv4.conf.default.rp_filter": "0",
-}
 # The wire only passes frames on: it has no addresses and says nothing itself.
 _WIRE_SYSCTLS = {"net.ipv6.conf.all.disable_ipv6": "1", "net.ipv6.conf.default.disable_ipv6": "1"}
 
 
 def up(
-    file: Path, *, name: str | None = None, prefix: str = "", seed: int = 1, tell: Tell = lambda _: None
+    file: Path,
+    *,
+    name: str | None = None,
+    prefix: str = "",
+    seed: int = 1,
+    runner: Runner = "netns",
+    tell: Tell = lambda _: None,
 ) -> LabState:
     """Build a lab from its topology file and start its daemons; on any failure take down what was made.
 
-    ``name`` overrides the file's; namespaces are called ``<prefix><name>-<node>``. Daemons are those of
-    ``overlay.yml`` beside the file, if there is one. Raises :class:`LabError`, with nothing left behind.
+    ``name`` overrides the file's; namespaces are called ``<prefix><name>-<node>``, containers as
+    containerlab calls them. Daemons are those of ``overlay.yml`` beside the file, if there is one. Raises
+    :class:`LabError`, with nothing left behind.
     """
     if os.geteuid() != 0:
         raise LabError("a lab needs root: it makes network namespaces")
     topology = read_topology(file)
-    overlay = read_overlay(file.parent / "overlay.yml", topology)
-    state = _planned(topology, name or topology.name, file, prefix, seed)
+    overlay = overlay_beside(file, topology)
+    state = _planned(topology, name or topology.name, file, prefix, seed, runner)
     place = folder(state.name)
     if place.path.exists():
         raise LabIsUp(f"lab {state.name} is up already; take it down first")
@@ -96,6 +96,15 @@ def put_link(name: str, link: LinkState) -> None:
         _put(place, place.read(), link)
 
 
+def replace_process(name: str, fresh: Process) -> None:
+    """Remember a process of a running lab in place of the one of its name. Raises :class:`LabError`."""
+    place = folder(name)
+    with place.locked():
+        state = place.read()
+        processes = tuple(fresh if known.name == fresh.name else known for known in state.processes)
+        place.write(msgspec.structs.replace(state, processes=processes))
+
+
 def _put(place: Folder, state: LabState, link: LinkState) -> None:
     wire.set_way(place.control, link.there, link.impairments.there)
     wire.set_way(place.control, link.back, link.impairments.back)
@@ -122,12 +131,14 @@ def find_link(state: LabState, link: str) -> LinkState:
             raise ValueError(f"several links are named {link!r}; name one by an interface: {names}")
 
 
-def _planned(topology: Topology, name: str, file: Path, prefix: str, seed: int) -> LabState:
+def _planned(topology: Topology, name: str, file: Path, prefix: str, seed: int, runner: Runner) -> LabState:
+    nodes = nodes_of(runner)
     return LabState(
         name=name,
         topology=str(file.resolve()),
         seed=seed,
-        namespaces={node.name: f"{prefix}{name}-{node.name}" for node in topology.nodes},
+        runner=runner,
+        namespaces={node.name: nodes.namespace(prefix, name, node.name) for node in topology.nodes},
         wire=f"{prefix}{name}-wire",
         links=tuple(
             LinkState(str(link.a), str(link.b), *link.ways, impairments=link.impairments)
@@ -141,34 +152,21 @@ def _build(place: Folder, state: LabState, topology: Topology, overlay: Overlay,
     netns.create(state.wire)
     with netns.inside(state.wire):
         netns.set_sysctls(_WIRE_SYSCTLS)
-    for node in topology.nodes:
-        netns.create(state.namespaces[node.name])
-        with netns.inside(state.namespaces[node.name]):
-            netns.set_sysctls(_NODE_SYSCTLS | dict(node.sysctls))
+    nodes = nodes_of(state.runner)
+    nodes.make(place, state, topology)
     ways: list[tuple[str, str, str, Settings]] = []
-    for index, (link, known) in enumerate(zip(topology.links, state.links, strict=True)):
-        a, b = f"l{index}a", f"l{index}b"
-        for end, inner in ((link.a, a), (link.b, b)):
-            netns.add_veth((state.namespaces[end.node], end.interface), (state.wire, inner), link.mtu)
-            _cut_udp_where_needed(state.namespaces[end.node], end.interface)
-        ways += [(known.there, a, b, link.impairments.there), (known.back, b, a, link.impairments.back)]
+    for index, known in enumerate(state.links):
+        (a, b), pair = wire_ends(index), known.impairments
+        ways += [(known.there, a, b, pair.there), (known.back, b, a, pair.back)]
     state = _remember(place, state, _start_emulator(place, state, ways))
-    for node in topology.nodes:
-        netns.wait_for_carrier(state.namespaces[node.name], _READY_S)
-        for line in node.exec:
-            process.run(state.namespaces[node.name], shlex.split(line))
+    for namespace in state.namespaces.values():
+        netns.wait_for_carrier(namespace, _READY_S)
+    nodes.configure(state, topology)
     for started in daemons.start(place, state, overlay, tell):
         state = _remember(place, state, started)
     state = msgspec.structs.replace(state, complete=True)
     place.write(state)
     return state
-
-
-def _cut_udp_where_needed(namespace: str, interface: str) -> None:
-    """Before Linux 6.2 the emulator cannot be told of UDP super-frames: there the sender cuts them."""
-    major, minor = map(int, platform.release().split(".")[:2])
-    if (major, minor) < (6, 2):
-        process.run(namespace, ["ethtool", "-K", interface, "tx-udp-segmentation", "off"])
 
 
 def _remember(place: Folder, state: LabState, started: Process) -> LabState:
@@ -194,7 +192,7 @@ def _take_down(place: Folder, state: LabState) -> None:
     # The emulator, which is the first, last: daemons say farewell to each other.
     process.stop(state.processes[:0:-1])
     process.stop(state.processes[:1])
-    for namespace in (*state.namespaces.values(), state.wire):
-        process.stop_all_in(namespace)
-        netns.remove(namespace)
+    nodes_of(state.runner).remove(place, state)
+    process.stop_all_in(state.wire)
+    netns.remove(state.wire)
     place.remove()

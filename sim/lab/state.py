@@ -12,6 +12,7 @@ from collections.abc import Generator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import msgspec
 
@@ -37,7 +38,7 @@ class LinkState(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 class LabState(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """``namespaces`` maps nodes to namespaces; ``wire`` is the emulator's. ``topology``: the file it was
-    built from.
+    built from. ``runner``: what its nodes are made of.
     """
 
     name: str
@@ -48,6 +49,7 @@ class LabState(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     links: tuple[LinkState, ...]
     processes: tuple[Process, ...] = ()
     complete: bool = False
+    runner: Literal["netns", "clab"] = "netns"
     schema: int = SCHEMA
 
 

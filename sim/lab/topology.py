@@ -26,6 +26,17 @@ _NODE_KEYS = (
 _LINK_KEYS = ("endpoints", "type", "mtu", "labels", "vars")
 _ENDPOINT_KEYS = ("node", "interface", "mac", "ipv4", "ipv6", "vars")
 
+# Addresses answer at once, and replies may take another link than requests.
+NODE_SYSCTLS = {
+    "net.ipv6.conf.all.disable_ipv6": "0",
+    "net.ipv6.conf.all.accept_dad": "0",
+    "net.ipv6.conf.default.accept_dad": "0",
+    "net.ipv6.conf.default.accept_ra": "0",
+    "net.ipv4.conf.all.rp_filter": "0",
+    "net.ipv4.conf.default.rp_filter": "0",
+}
+"""Kernel settings of every node, by whatever runner, before those of the file."""
+
 _MTU = 9500  # containerlab's default
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 _INTERFACE = re.compile(r"[^\s/:]{1,15}")

@@ -235,8 +235,13 @@ def test_expectations_are_judged_and_their_disturbance_is_undone(lab: LabState, 
             over: underlay
             probes: 90
             outage: 250ms..400ms
-            during: {link: "a:b", impair: {blackhole: true}}
+            during: [{link: "a:b", impair: {blackhole: true}}]
+          - {name: too large, from: a, to: b, over: underlay, size: 1501, loss: ..0%, probes: 5,
+             during: [{link: "a:b", impair: {mtu: 1500}}]}
+          - {name: narrow, from: a, to: b, over: underlay6, goodput: 1mbit..9mbit, seconds: 1,
+             during: [{link: "a:b", impair: {rate: 10mbit}}]}
           - {name: no overlay here, from: a, to: b, loss: ..0%}
+          - {name: nobody to kill, from: a, to: b, over: underlay, loss: ..0%, probes: 5, during: [{kill: a}]}
         """)
     )
     verdicts = [(finding.assertion, finding.figure, finding.ok) for finding in check(lab.name)]
@@ -245,7 +250,11 @@ def test_expectations_are_judged_and_their_disturbance_is_undone(lab: LabState, 
         ("holds", "loss", True),
         ("too strict", "rtt", False),
         ("disturbed", "outage", False),
-        ("no overlay here", "address", False),
+        ("too large", "loss", True),
+        ("narrow", "goodput", True),
+        ("no overlay here", "answer", False),
+        ("nobody to kill", "loss", True),
+        ("nobody to kill", "during", False),
     ]
     assert probe(lab, count=10).loss_ratio == 0
 

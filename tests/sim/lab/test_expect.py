@@ -6,7 +6,7 @@ import pytest
 
 from sim.lab.document import parse
 from sim.lab.errors import FileFault
-from sim.lab.expect import Bounds, During, Expectations, parse_expectations
+from sim.lab.expect import Bounds, Expectations, Impaired, Killed, Restarted, parse_expectations
 
 SOUND = """
     settle: 30s
@@ -18,7 +18,8 @@ SOUND = """
         loss: ..1%
         path: [paris, madrid]
       - {name: quick, from: paris, to: madrid, over: underlay6, outage: ..150ms, probes: 600, every: 5ms,
-         during: {link: "paris:madrid", impair: {loss: 8%}}}
+         size: 1280, goodput: 40mbit.., seconds: 4,
+         during: [{link: "paris:madrid", impair: {loss: 8%}}, {kill: controller}, {restart: madrid/agent}]}
     """
 
 
@@ -37,7 +38,18 @@ def test_assertions_are_read() -> None:
         "overlay",
     )
     assert (second.over, second.probes, second.every_ns) == ("underlay6", 600, 5_000_000)
-    assert second.during == During("paris:madrid", {"loss": "8%"})
+    assert (second.size_bytes, second.seconds) == (1280, 4)
+    assert second.goodput == Bounds(40_000_000, None, "40mbit..")
+    assert second.during == (
+        Impaired("paris:madrid", {"loss": "8%"}),
+        Killed("controller"),
+        Restarted("madrid", "agent"),
+    )
+
+
+def test_an_assertion_of_loss_alone_wants_no_answers() -> None:
+    lossy = {loss: expectations(SOUND.replace("..1%", loss)).assertions[0] for loss in ("..1%", "100%..")}
+    assert {loss: one.wants_answers for loss, one in lossy.items()} == {"..1%": True, "100%..": False}
 
 
 @pytest.mark.parametrize(
@@ -68,8 +80,16 @@ def test_bounds_include_their_ends_and_want_a_measurement(
         ("rtt:", "rtd:", "did you mean 'rtt'"),
         ("underlay6", "sneakernet", "none of underlay, underlay6"),
         ("settle: 30s", "settle: soon", "settle: 'soon' is not a time"),
-        ("outage: ..150ms, ", "", "asserts nothing"),
+        (
+            "rtt: 20ms..26ms\n        loss: ..1%\n        path: [paris, madrid]",
+            "probes: 5",
+            "asserts nothing",
+        ),
         ("link: ", "lnik: ", "did you mean 'link'"),
+        ("link: ", "restart: ", r"during\[0\]: has to be {link: …, impair: …}, {kill: …} or {restart: …}"),
+        ("kill: controller", "kill: rome", r"kill: there is no node 'rome'; nodes: paris, madrid, or contr"),
+        ("madrid/agent", "madrid/dog", "'dog' is none of agent, engine"),
+        ("40mbit..", "40..", "'40' is not a rate"),
     ],
 )
 def test_a_fault_is_told_with_its_place(old: str, new: str, problem: str) -> None:
