@@ -116,6 +116,10 @@ test-prometheus: setup ## alert rules, metrics and dashboards with a real Promet
 	@command -v promtool prometheus > /dev/null || apt-get install --yes --no-install-recommends prometheus
 	$(BIN)/python -m tests.prometheus --hosts $(HOSTS) --minutes $(MINUTES)
 
+.PHONY: test-labs
+test-labs: setup ## nine labs in network namespaces: what each expects holds, and fails once it is broken (10 minutes; root)
+	$(BIN)/python -m tests.labs --output build/labs-netns.json
+
 .PHONY: wheel
 wheel: setup ## the Python package for any Python from 3.11 on, in build/wheel (abi3)
 	rm -rf build/wheel
@@ -131,6 +135,14 @@ test-systemd: deb ## the packages in containers with a real systemd: quick start
 	@for program in docker dockerd debootstrap; do command -v $$program > /dev/null || missing=1; done; [ -z "$${missing:-}" ] || \
 	    apt-get install --yes --no-install-recommends docker.io debootstrap
 	$(BIN)/python -m tests.systemd --runs $(RUNS)
+
+.PHONY: test-containerlab
+test-containerlab: deb ## the same labs by containerlab as well, on containers with our packages (needs Go 1.26; 25 minutes; root)
+	@command -v go > /dev/null || { echo "containerlab is built from its Go module: install Go 1.26 or newer" >&2; exit 1; }
+	@for package in docker.io debootstrap python3-jsonschema; do \
+	    dpkg-query -W -f '$${db:Status-Status}' $$package 2> /dev/null | grep -qx installed || echo $$package; \
+	done | xargs --no-run-if-empty apt-get install --yes --no-install-recommends
+	$(BIN)/python -m tests.labs --runner netns clab
 
 .PHONY: lock
 lock: setup ## renew the exact versions in tools/constraints.txt

@@ -19,7 +19,7 @@ FOLDER = Path("/var/tmp/overlayd-systemd")
 IMAGE = "overlayd-test-systemd:bookworm"
 NETWORK = "overlayd-test-systemd"
 SUITE = "bookworm"
-INCLUDED = "systemd,systemd-sysv,dbus,python3,iproute2,iputils-ping,procps,ca-certificates"
+INCLUDED = "systemd,systemd-sysv,dbus,python3,iproute2,nftables,iputils-ping,procps,ca-certificates"
 """What a Debian 12 server has anyway; the packages find all they depend on in it."""
 BOOT_S = 60.0
 
@@ -33,17 +33,17 @@ def run(*command: str, timeout_s: float = 300, quiet: bool = False) -> str:
 
 
 @contextlib.contextmanager
-def daemon() -> Generator[None]:
-    """A Docker daemon, ours if there is none; what this run made is removed at its end."""
+def daemon(folder: Path = FOLDER) -> Generator[None]:
+    """A Docker daemon, ours, in ``folder``, if there is none; what this run made is removed at its end."""
     own: subprocess.Popen[bytes] | None = None
-    FOLDER.mkdir(exist_ok=True)
+    folder.mkdir(exist_ok=True)
     if subprocess.run(["docker", "info"], capture_output=True, check=False).returncode:
-        socket = f"unix://{FOLDER}/docker.sock"
-        with (FOLDER / "dockerd.log").open("wb") as log:
+        socket = f"unix://{folder}/docker.sock"
+        with (folder / "dockerd.log").open("wb") as log:
             own = subprocess.Popen(
                 [
-                    *("dockerd", "--host", socket, "--data-root", str(FOLDER / "data")),
-                    *("--exec-root", str(FOLDER / "exec"), "--pidfile", str(FOLDER / "pid")),
+                    *("dockerd", "--host", socket, "--data-root", str(folder / "data")),
+                    *("--exec-root", str(folder / "exec"), "--pidfile", str(folder / "pid")),
                     *("--iptables=false", "--ip6tables=false", "--bridge=none"),
                 ],
                 stdout=log,
@@ -53,7 +53,7 @@ def daemon() -> Generator[None]:
         deadline = time.monotonic() + 30
         while subprocess.run(["docker", "info"], capture_output=True, check=False).returncode:
             if time.monotonic() > deadline or own.poll() is not None:
-                raise SystemExit(f"dockerd did not start: {FOLDER}/dockerd.log")
+                raise SystemExit(f"dockerd did not start: {folder}/dockerd.log")
             time.sleep(0.5)
     try:
         yield
@@ -65,14 +65,14 @@ def daemon() -> Generator[None]:
             own.terminate()
             own.wait(30)
             if "OVERLAYD_SYSTEMD_KEEP" not in os.environ:
-                shutil.rmtree(FOLDER, ignore_errors=True)
+                shutil.rmtree(folder, ignore_errors=True)
 
 
-def make_image() -> None:
-    """A minimal Debian with systemd, unless it is there from a run that kept it."""
+def make_image(folder: Path = FOLDER) -> None:
+    """A minimal Debian with systemd, made in ``folder``, unless it is there from a run that kept it."""
     if run("docker", "image", "ls", "--quiet", IMAGE).strip():
         return
-    root = FOLDER / "root"
+    root = folder / "root"
     shutil.rmtree(root, ignore_errors=True)
     run(
         "debootstrap", "--variant=minbase", f"--include={INCLUDED}", SUITE, str(root), mirror(), timeout_s=900
