@@ -16,6 +16,7 @@ from overlayd._engine import version
 from overlayd.cli.ctl import parser as ctl_parser
 from overlayd.cli.daemon import parser as daemon_parser
 from overlayd.daemon.config import Configuration
+from overlayd.daemon.config_changes import RELOADABLE
 from tools.commands import Command, Option, read
 
 FILES = {
@@ -39,7 +40,9 @@ forwards and is the only one with a capability (CAP_NET_ADMIN);
 measures, chooses and talks to the controller. Either may be started anew at any time: interface and sockets
 wait with systemd meanwhile, and without an agent the engine forwards with its last tables. A reload
 .RB ( "systemctl reload" )
-puts the section [log] of the configuration in force.
+puts in force what of the configuration needs no restart, see overlayd.toml(5);
+.B overlayctl config apply \\-\\-confirm\\-within
+does so until it is not confirmed in time.
 .B overlayd\\-online.target
 is reached when this host is a member and forwards.""",
     "overlayd-controller": """\
@@ -107,7 +110,8 @@ def configuration_page() -> str:
         title = "[[uplink]], at least one" if section.name == "uplink" else f"[{section.name}]"
         out += [f'.SH "{title}"', _roff(" ".join((inspect.getdoc(struct) or "").split()))]
         for field in msgspec.structs.fields(struct):
-            out += [".TP", f".B {_roff(field.name)}", _roff(_kind(field))]
+            live = "; a reload puts it in force" if f"{section.name}.{field.name}" in RELOADABLE else ""
+            out += [".TP", f".B {_roff(field.name)}", _roff(_kind(field) + live)]
     example = (Path(__file__).parent.parent / "packaging/etc/overlayd.toml").read_text("utf-8")
     out += [
         ".SH EXAMPLE",

@@ -19,6 +19,7 @@ from overlayd.agent.mesh import NO_GENERATION, BaseMismatch, MeshView, Neighbour
 from overlayd.agent.messages import (
     Certified,
     Command,
+    Configured,
     ControllerConnected,
     ControllerLost,
     EngineLost,
@@ -158,6 +159,8 @@ class Agent:
                 self._log(Level.ERROR, "controller said no", code=event.code, problem=event.problem)
             case NeighbourSeen():
                 self._neighbour_seen(event, now)
+            case Configured():
+                self._configured(event, now)
             case Tick():
                 self._tick(event, now)
         if isinstance(event, engine.Links | engine.Paths):
@@ -304,7 +307,17 @@ class Agent:
         self._log(level, event, problem=problem)
         self._rebuild(now)
 
-    # Local network and time
+    # Local network, configuration and time
+
+    def _configured(self, event: Configured, now: int) -> None:
+        lanes = max((uplink.lanes for uplink in self.me.uplinks), default=1)
+        uplinks = tuple(msgspec.structs.replace(uplink, lanes=lanes) for uplink in event.uplinks)
+        if (uplinks, event.prefixes) == (self.me.uplinks, self.me.prefixes):
+            return
+        self.me = replace(self.me, uplinks=uplinks, prefixes=event.prefixes)
+        if self.connected:
+            self._out.append(Reconnect("the configuration of this node has changed"))
+        self._rebuild(now)
 
     def _neighbour_seen(self, event: NeighbourSeen, now: int) -> None:
         if event.node not in self.mesh.peers:

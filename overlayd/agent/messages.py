@@ -11,7 +11,7 @@ from typing import TypeAlias
 
 from overlayd.agent.mesh import Saved
 from overlayd.model.ids import NodeId
-from overlayd.model.node import SignedRecord
+from overlayd.model.node import SignedRecord, Uplink
 from overlayd.protocol import controller, engine
 
 # Events
@@ -55,9 +55,18 @@ class Tick:
     unix: float = 0.0
 
 
+@dataclass(frozen=True, slots=True)
+class Configured:
+    """This node's uplinks or what it wants to announce are others from now on."""
+
+    uplinks: tuple[Uplink, ...]
+    prefixes: tuple[str, ...]
+
+
 Event: TypeAlias = (
     engine.FromEngine
     | controller.ToAgent
+    | Configured
     | EngineLost
     | ControllerConnected
     | ControllerLost

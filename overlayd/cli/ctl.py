@@ -17,6 +17,8 @@ from overlayd.cli.ctl_failure import FAILED, OK, Failure
 _Verbs: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"  # pyright: ignore[reportPrivateUsage]
 
 DEFAULT_SOCKET = "/run/overlayd/overlayd.sock"
+CONFIGURATION = "/etc/overlayd/overlayd.toml"
+_FILE_HELP = f"default {CONFIGURATION}; - reads stdin"
 EXIT_CODES = """\
 exit codes: 0 ok, 1 failed, 2 usage, 3 agent or controller unreachable, 4 not found, 5 denied, 6 degraded,
 7 conflict, 124 timeout. The answer goes to stdout, all else to stderr. NO_COLOR is honoured."""
@@ -71,6 +73,7 @@ def parser(words: Sequence[str] = ()) -> argparse.ArgumentParser:
         "link": _link,
         "route": _route,
         "token": _token,
+        "config": _config,
         "lab": _lab,
     }
     verbs = made.add_subparsers(required=True, metavar="VERB", prog="overlayctl")
@@ -310,6 +313,49 @@ def _token(verbs: _Verbs) -> None:
     )
     made.add_argument(
         "--ttl", type=seconds_of, default="15m", metavar="TIME", help="90s, 15m, 2h, 7d; default 15m"
+    )
+
+
+def _config(verbs: _Verbs) -> None:
+    from overlayd.model.duration import seconds_of
+
+    config = _noun(verbs, "config", "configuration of this host")
+    text = "whether a file is a configuration; it needs no agent"
+    made = _verb(config, "check", "ctl_config:check", text, "overlayctl config check new.toml")
+    made.add_argument("file", nargs="?", default=CONFIGURATION, metavar="FILE", help=_FILE_HELP)
+    made.add_argument(
+        "--set", action="append", default=[], metavar="SECTION.KEY=VALUE", help="goes before the file"
+    )
+    text = "what a file would change of what is in force, and what of it needs a restart"
+    made = _verb(config, "diff", "ctl_config:diff", text, "overlayctl config diff new.toml")
+    _asks_agent(made)
+    made.add_argument("file", nargs="?", default=CONFIGURATION, metavar="FILE", help=_FILE_HELP)
+    text = "put a file in force, for good or until it is not confirmed in time"
+    example = "overlayctl config apply new.toml --confirm-within 60s"
+    made = _verb(config, "apply", "ctl_config:apply", text, example)
+    _asks_agent(made)
+    _writes(made)
+    made.add_argument("file", metavar="FILE", help="the wanted configuration; - reads it from stdin")
+    made.add_argument(
+        "--confirm-within",
+        type=seconds_of,
+        metavar="TIME",
+        help="90s, 15m: without `config confirm` by then the last good configuration is in force again",
+    )
+    made.add_argument(
+        "--restart", action="store_true", help="the engine may be started anew: a second without traffic"
+    )
+    text = "keep the configuration that is on trial"
+    made = _verb(config, "confirm", "ctl_config:confirm", text, "overlayctl config confirm")
+    _asks_agent(made)
+    _writes(made)
+    text = "end a trial now: the last good configuration is in force again"
+    _asks_agent(_verb(config, "rollback", "ctl_config:rollback", text, "overlayctl config rollback"))
+
+
+def _writes(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--config", default=CONFIGURATION, metavar="FILE", help=f"written when it is kept: {CONFIGURATION}"
     )
 
 

@@ -7,7 +7,6 @@ import argparse
 import os
 import sys
 from collections.abc import Sequence
-from functools import partial
 from pathlib import Path
 
 ROLES = {
@@ -21,22 +20,22 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run a role until it ends; return its exit code (2: what was asked for is wrong, 1: failed)."""
     words = list(sys.argv[1:] if argv is None else argv)
     arguments = parser().parse_args(words)
-    from overlayd.daemon.config import load
     from overlayd.daemon.errors import StartError
+    from overlayd.daemon.trial import Source
 
     try:
         flags = [*arguments.set, *([f"log.level={arguments.log_level}"] if arguments.log_level else [])]
-        read = partial(load, arguments.config, os.environ, flags)
-        configuration = read()
+        source = Source(arguments.config, os.environ, flags)
+        configuration = source.load()
         match arguments.role:
             case "engine":
                 from overlayd.daemon import engine
 
-                return engine.run(configuration, read)
+                return engine.run(configuration, source)
             case "agent":
                 from overlayd.daemon import agent
 
-                return agent.run(configuration, read)
+                return agent.run(configuration, source)
             case _:
                 from overlayd.daemon import supervise
 

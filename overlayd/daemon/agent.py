@@ -13,7 +13,7 @@ import os
 import random
 import signal
 import time
-from collections.abc import Callable, Coroutine
+from collections.abc import Coroutine
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -25,6 +25,7 @@ from overlayd.agent.machine import Agent, Self
 from overlayd.agent.messages import (
     Certified,
     Command,
+    Configured,
     ControllerLost,
     EngineLost,
     Event,
@@ -38,19 +39,22 @@ from overlayd.agent.messages import (
     Tick,
 )
 from overlayd.agent.view import Outside, View
-from overlayd.daemon.config import Configuration, UplinkSection
+from overlayd.daemon.config import DEFAULT_FILE, Configuration, UplinkSection
+from overlayd.daemon.configuring import CHANGES_CONFIGURATION, Configuring
 from overlayd.daemon.engine_client import EngineClient
 from overlayd.daemon.errors import StartError
 from overlayd.daemon.joining import Renewal, enrol, identify, join_token_file
 from overlayd.daemon.lan import Codec, LanDiscovery, LanUplink
 from overlayd.daemon.local_api import LocalApi, RequestFailed
 from overlayd.daemon.log import fields, set_up
+from overlayd.daemon.metrics_place import MetricsPlace
 from overlayd.daemon.notify import notify
 from overlayd.daemon.questions import Questions, decode
 from overlayd.daemon.reach import NoRoute, endpoint_of, is_routed
-from overlayd.daemon.reload import reload
+from overlayd.daemon.reload import Reloader
 from overlayd.daemon.state import AgentState, Membership
 from overlayd.daemon.trace import TraceService
+from overlayd.daemon.trial import Source
 from overlayd.daemon.uplink import ControllerChannel, JoinError
 from overlayd.model.node import NodeRecord, Uplink
 from overlayd.protocol import controller, engine, local
@@ -60,21 +64,19 @@ from overlayd.protocol.trace import Question, Reply
 if TYPE_CHECKING:
     from prometheus_client.core import Metric
 
-    from overlayd.daemon.metrics_server import MetricsServer
-
 LOG = logging.getLogger(__name__)
 TICK_S = 1.0
 ENGINE_WAIT_S = 5.0
 LEAVE_WAIT_S = 5.0
 
 
-def run(configuration: Configuration, load: Callable[[], Configuration]) -> int:
+def run(configuration: Configuration, source: Source) -> int:
     """Run until told to stop; return the exit code. Raises :class:`StartError`.
 
-    ``load`` reads the configuration anew.
+    ``source`` reads the configuration anew.
     """
     set_up("agent", configuration.log.level, configuration.log.format)
-    uvloop.run(AgentProcess(configuration, load).run())
+    uvloop.run(AgentProcess(configuration, source).run())
     return 0
 
 
@@ -103,9 +105,10 @@ class Member:
 class AgentProcess:
     """One agent; ``run`` until a signal, or until something that cannot be gone on without fails."""
 
-    def __init__(self, configuration: Configuration, load: Callable[[], Configuration] | None = None) -> None:
+    def __init__(self, configuration: Configuration, source: Source | None = None) -> None:
         self._configuration = configuration
-        self._load = load or (lambda: configuration)
+        self._source = source or Source(DEFAULT_FILE)
+        self._metrics_place = MetricsPlace(self._metrics)
         self._state = AgentState(configuration.agent_dir)
         self._rng = random.Random()
         self._engine = EngineClient(configuration.engine_socket, self._from_engine)
@@ -131,14 +134,16 @@ class AgentProcess:
                     f"{self._state.directory}: the stored record is not valid: {error}"
                 ) from error
         questions = Questions(self._view, self._outsider_status, self._trace)
-        handlers = questions.handlers() | {"join": self._join, "leave": self._leave}
-        api = LocalApi(self._configuration.agent_socket, handlers)
+        reloader = Reloader("agent", self._configuration, self._source, self._put)
+        configuring = Configuring(reloader, self._engine.reload)
+        handlers = questions.handlers() | configuring.handlers() | {"join": self._join, "leave": self._leave}
+        api = LocalApi(self._configuration.agent_socket, handlers, of_the_owner=CHANGES_CONFIGURATION)
         await api.start()
-        metrics = await self._serve_metrics()
+        await self._metrics_place.move(self._configuration.metrics.socket)
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._stop.set)
-        loop.add_signal_handler(signal.SIGHUP, self._reload)
+        loop.add_signal_handler(signal.SIGHUP, reloader.on_signal)
         try:
             async with asyncio.TaskGroup() as self._group:
                 self._start("engine", self._engine.run())
@@ -159,13 +164,26 @@ class AgentProcess:
                 case _:
                     raise
         finally:
+            reloader.close()
             self._trace.close()
-            if metrics is not None:
-                await metrics.close()
+            await self._metrics_place.close()
             await api.close()
 
-    def _reload(self) -> None:
-        self._configuration = reload("agent", self._configuration, self._load)
+    async def _put(self, configuration: Configuration) -> None:
+        """Change to another configuration. Raises :class:`StartError`; nothing has changed then."""
+        await self._metrics_place.move(configuration.metrics.socket)  # all that can fail
+        before, self._configuration = self._configuration, configuration
+        member = self._member
+        if member is None:
+            if configuration.agent.join_token_file != before.agent.join_token_file:
+                self._keep_trying_to_join()
+            return
+        member.channel.spread_s = configuration.agent.reconnect_spread
+        self._handle(Configured(self._uplinks(), configuration.agent.announce))
+        if not configuration.agent.lan_discovery:
+            self._cancel("lan")
+            self._lan_of = None
+        self._follow(member)
 
     # Events and commands
 
@@ -257,13 +275,8 @@ class AgentProcess:
     def _become(self, membership: Membership) -> NodeRecord:
         """Go online as a member whose membership was checked; return who we are."""
         authentic, record = identify(membership)
-        self._unrouted.clear()
-        uplinks = tuple(
-            Uplink(one.name, self._endpoint_of(one), one.mtu, one.rate_bps)
-            for one in self._configuration.uplink
-        )
         now = time.monotonic_ns()
-        me = Self(record, uplinks, self._configuration.agent.announce, version())
+        me = Self(record, self._uplinks(), self._configuration.agent.announce, version())
         machine = Agent(me, authentic, self._state.load_mesh(), now)
         spread_s = self._configuration.agent.reconnect_spread
         channel = ControllerChannel(membership.url, self._state, self._from_controller, spread_s, self._rng)
@@ -275,6 +288,13 @@ class AgentProcess:
             self._handle(self._welcome)
         self._follow(member)
         return record
+
+    def _uplinks(self) -> tuple[Uplink, ...]:
+        self._unrouted.clear()
+        return tuple(
+            Uplink(one.name, self._endpoint_of(one), one.mtu, one.rate_bps)
+            for one in self._configuration.uplink
+        )
 
     def _endpoint_of(self, uplink: UplinkSection) -> str | None:
         """How peers reach ``uplink``; None as well while no route leads there."""
@@ -392,17 +412,6 @@ class AgentProcess:
             return None
         renewal = member.renewal
         return Outside(member.membership.url, renewal.not_before, renewal.not_after, time.time())
-
-    async def _serve_metrics(self) -> "MetricsServer | None":
-        """Listen for Prometheus where the configuration says so. Raises :class:`StartError`."""
-        socket = self._configuration.metrics.socket
-        if socket is None:
-            return None
-        from overlayd.daemon.metrics_server import MetricsServer  # costs nothing where it is not wanted
-
-        server = MetricsServer(*socket, self._metrics)
-        await server.start()
-        return server
 
     def _metrics(self) -> "list[Metric]":
         from overlayd.daemon import metrics

@@ -253,9 +253,16 @@ def load(
 
     Raises :class:`ConfigurationError`, which names the source and the key.
     """
-    tables = _read(file)
-    _check_keys(tables, str(file))
-    configuration = _convert(tables, str(file))
+    return parse(_read(file), str(file), environment, flags)
+
+
+def parse(
+    text: str, name: str, environment: Mapping[str, str] | None = None, flags: Sequence[str] = ()
+) -> Configuration:
+    """As :func:`load`, of a file's ``text``; ``name`` is what errors call it."""
+    tables = _tables(text, name)
+    _check_keys(tables, name)
+    configuration = _convert(tables, name)
     for source, section, key, text in _overrides(environment or {}, flags):
         table: dict[str, Any] = tables.setdefault(section, {})
         _check_keys({section: {key: text}}, source)
@@ -291,15 +298,22 @@ def check_endpoint(text: str, key: str = "endpoint") -> None:
         ) from None
 
 
-def _read(file: Path) -> dict[str, Any]:
+def _read(file: Path) -> str:
     try:
-        return tomllib.loads(file.read_text(encoding="utf-8"))
+        return file.read_text(encoding="utf-8")
     except FileNotFoundError:
         raise ConfigurationError(str(file), "", "there is no such file; name one with --config") from None
     except OSError as error:
         raise ConfigurationError(str(file), "", f"cannot be read: {error.strerror}") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except UnicodeDecodeError as error:
         raise ConfigurationError(str(file), "", f"is not TOML: {error}") from error
+
+
+def _tables(text: str, name: str) -> dict[str, Any]:
+    try:
+        return tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigurationError(name, "", f"is not TOML: {error}") from error
 
 
 def _convert(tables: dict[str, Any], source: str) -> Configuration:

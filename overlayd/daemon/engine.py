@@ -13,7 +13,6 @@ import logging
 import os
 import signal
 import socket
-from collections.abc import Callable
 from typing import TYPE_CHECKING, TypeAlias
 
 import msgspec
@@ -28,7 +27,8 @@ from overlayd.daemon.fd_store import FdStore
 from overlayd.daemon.log import fields, set_up
 from overlayd.daemon.notify import notify
 from overlayd.daemon.reach import NoRoute, endpoint_of
-from overlayd.daemon.reload import reload
+from overlayd.daemon.reload import Reloader
+from overlayd.daemon.trial import Source
 from overlayd.protocol import engine
 
 if TYPE_CHECKING:
@@ -42,40 +42,43 @@ _KEY_LOG = b'{"type":"key_log"'
 _CHANGES = (b'{"type":"link_state"', b'{"type":"switch"')
 
 
-def run(configuration: Configuration, load: Callable[[], Configuration]) -> int:
+def run(configuration: Configuration, source: Source) -> int:
     """Run until told to stop; return the exit code. Raises :class:`StartError`.
 
-    ``load`` reads the configuration anew.
+    ``source`` reads the configuration anew.
     """
     set_up("engine", configuration.log.level, configuration.log.format)
     # Not uvloop: it knows no netlink sockets, and this loop turns a few times a second.
-    asyncio.run(EngineProcess(configuration, load).run())
+    asyncio.run(EngineProcess(configuration, source).run())
     return 0
 
 
 class EngineProcess:
     """One engine from start to stop."""
 
-    def __init__(self, configuration: Configuration, load: Callable[[], Configuration]) -> None:
+    def __init__(self, configuration: Configuration, source: Source) -> None:
         self._configuration = configuration
-        self._load = load
+        self._source = source
         self._kept = FdStore.inherit(os.environ)
         self._snapshot: engine.Snapshot | None = None
+        self._stopped = asyncio.Event()
 
     async def run(self) -> None:
         """Start, serve until SIGTERM or SIGINT, and leave the host as it was. Raises :class:`StartError`."""
-        stopped = asyncio.Event()
+        loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
-            asyncio.get_running_loop().add_signal_handler(number, stopped.set)
-        asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, self._reload)
+            loop.add_signal_handler(number, self._stopped.set)
+        loop.add_signal_handler(signal.SIGHUP, lambda: None)  # until there is something to reload
         async with contextlib.AsyncExitStack() as stack:
             await self._start(stack)
             notify("READY=1\nSTATUS=forwarding")
-            await stopped.wait()
+            await self._stopped.wait()
             notify("STOPPING=1")
 
-    def _reload(self) -> None:
-        self._configuration = reload("engine", self._configuration, self._load)
+    async def _put(self, configuration: Configuration) -> None:
+        """Change what can be while packets flow. Raises :class:`StartError`; nothing has changed then."""
+        await self._host.change(configuration.engine.mtu, _underlay(configuration))
+        self._configuration = configuration
 
     async def _start(self, stack: contextlib.AsyncExitStack) -> None:
         """Acquire in this order; ``stack`` releases in the opposite one, also when a step fails."""
@@ -110,8 +113,13 @@ class EngineProcess:
         # What systemd keeps for the next life keeps addresses and routes; without a next one they go with it.
         stack.push_async_callback(self._host.hand_over if self._kept.keeps else self._host.close)
         await self._host.open()
-        self._server = EngineServer(configuration.engine_socket, self._welcome, self._apply)
+        self._reloader = Reloader("engine", configuration, self._source, self._put, self._stopped.set)
+        stack.callback(self._reloader.close)
         loop = asyncio.get_running_loop()
+        loop.add_signal_handler(signal.SIGHUP, self._reloader.on_signal)
+        self._server = EngineServer(
+            configuration.engine_socket, self._welcome, self._apply, self._reloader.on_signal
+        )
         loop.add_reader(self._engine.event_fd(), self._report)
         stack.callback(loop.remove_reader, self._engine.event_fd())
         await self._resume(snapshot)

@@ -61,6 +61,11 @@ class EngineClient:
         if self._writer is not None:
             self._writer.write(encode_frame(msgspec.json.encode(engine.Apply(snapshot))))
 
+    def reload(self) -> None:
+        """Have the engine read its configuration anew; one that is not there reads it when it starts."""
+        if self._writer is not None:
+            self._writer.write(encode_frame(msgspec.json.encode(engine.Reload())))
+
     async def _talk(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> str:
         """Handle what comes until the connection ends; return why it did."""
         writer.write(encode_frame(msgspec.json.encode(engine.Hello())))

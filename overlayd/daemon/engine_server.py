@@ -38,12 +38,21 @@ class _Message(msgspec.Struct):
 
 
 class EngineServer:
-    """``welcome`` answers a hello, ``apply`` a snapshot; applications never overlap."""
+    """``welcome`` answers a hello, ``apply`` a snapshot; applications never overlap. ``reload`` reads the
+    configuration anew.
+    """
 
-    def __init__(self, socket: Path, welcome: Callable[[], engine.Welcome], apply: Apply) -> None:
+    def __init__(
+        self,
+        socket: Path,
+        welcome: Callable[[], engine.Welcome],
+        apply: Apply,
+        reload: Callable[[], None],
+    ) -> None:
         self._socket = socket
         self._welcome = welcome
         self._apply = apply
+        self._reload = reload
         self._applying = asyncio.Lock()
         self._agent: asyncio.StreamWriter | None = None
         self._server: asyncio.Server | None = None
@@ -114,6 +123,9 @@ class EngineServer:
 
     async def _handle(self, frame: bytes, writer: asyncio.StreamWriter) -> None:
         message = msgspec.json.decode(frame, type=_Message)
+        if message.type == "reload":
+            self._reload()
+            return
         if message.type != "apply":
             LOG.warning("message of the agent ignored", extra=fields(type=message.type))
             return

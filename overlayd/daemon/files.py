@@ -65,15 +65,15 @@ def read_checked(file: Path, schema: int) -> bytes | None:
     return None
 
 
-def write_atomic(file: Path, data: bytes) -> None:
-    """Replace ``file`` (0600): after a crash it holds the old bytes or the new."""
-    os.replace(_write_aside(file, data), file)
+def write_atomic(file: Path, data: bytes, mode: int = 0o600) -> None:
+    """Replace ``file``: after a crash it holds the old bytes or the new."""
+    os.replace(_write_aside(file, data, mode), file)
     _sync_directory(file.parent)
 
 
-def _write_aside(file: Path, data: bytes) -> Path:
+def _write_aside(file: Path, data: bytes, mode: int = 0o600) -> Path:
     aside = file.with_name(f".{file.name}.new")
-    descriptor = os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+    descriptor = os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, mode)
     with os.fdopen(descriptor, "wb") as stream:
         stream.write(data)
         stream.flush()

@@ -110,6 +110,18 @@ class Host:
         await self._change(wanted)
         self._forward(wanted)
 
+    async def change(self, mtu: int, underlay: Iterable[Address]) -> None:
+        """Take another MTU and other underlay addresses; these count from the next snapshot on.
+
+        Raises :class:`HostError`, and then nothing has changed.
+        """
+        if mtu != self._mtu and self._netlink is not None:
+            try:
+                await self._netlink.set_mtu(mtu)
+            except NetlinkFailure as error:
+                raise HostError(f"engine.mtu: {self._interface} does not take {mtu}: {error}") from error
+        self._mtu, self._underlay = mtu, tuple(underlay)
+
     async def clear(self) -> None:
         """Take routes, addresses and forwarding away."""
         await self._change(NOTHING)

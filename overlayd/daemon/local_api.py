@@ -41,11 +41,17 @@ class RequestFailed(Exception):
 
 
 class LocalApi:
-    """Serves ``handlers`` by verb. One connection may ask many times, one question after the other."""
+    """Serves ``handlers`` by verb. One connection may ask many times, one question after the other.
 
-    def __init__(self, path: Path, handlers: Mapping[str, Handler]) -> None:
+    Verbs ``of_the_owner`` are for root and the agent's own user alone.
+    """
+
+    def __init__(
+        self, path: Path, handlers: Mapping[str, Handler], of_the_owner: frozenset[str] = frozenset()
+    ) -> None:
         self._path = path
         self._handlers = handlers
+        self._of_the_owner = of_the_owner
         self._server: asyncio.Server | None = None
 
     async def start(self) -> None:
@@ -72,12 +78,13 @@ class LocalApi:
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         frames = FrameReader(MAX_REQUEST_BYTES)
         try:
-            if not allowed(writer.get_extra_info("socket")):
+            connection = writer.get_extra_info("socket")
+            if not allowed(connection):
                 _send(writer, Answer(problem=Problem("denied", f"only root and the group {GROUP!r} may ask")))
                 return
             while data := await reader.read(65536):
                 for frame in frames.feed(data):
-                    _send(writer, await self._answer(frame))
+                    _send(writer, await self._answer(frame, connection))
                     await writer.drain()
         except FrameTooLarge as error:
             _send(writer, Answer(problem=Problem("usage", str(error))))
@@ -86,7 +93,7 @@ class LocalApi:
         finally:
             writer.close()
 
-    async def _answer(self, frame: bytes) -> Answer:
+    async def _answer(self, frame: bytes, connection: socket.socket) -> Answer:
         try:
             request = msgspec.json.decode(frame, type=Request)
         except msgspec.DecodeError as error:
@@ -98,6 +105,8 @@ class LocalApi:
         handler = self._handlers.get(request.verb)
         if handler is None:
             return Answer(problem=Problem("usage", f"there is no verb {request.verb!r}"))
+        if request.verb in self._of_the_owner and not is_owner(connection):
+            return Answer(problem=Problem("denied", "only root may change the configuration"))
         try:
             return Answer(result=msgspec.to_builtins(await handler(request.arguments)))
         except RequestFailed as error:
@@ -111,15 +120,26 @@ class LocalApi:
 
 def allowed(connection: socket.socket) -> bool:
     """Tell whether the process at the other end may ask."""
-    raw = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size)
-    _, uid, gid = _CREDENTIALS.unpack(raw)
-    if uid in (0, os.geteuid()):
+    if is_owner(connection):
         return True
+    uid, gid = _who(connection)
     try:
         group = grp.getgrnam(GROUP)
         return gid == group.gr_gid or pwd.getpwuid(uid).pw_name in group.gr_mem
     except KeyError:
         return False
+
+
+def is_owner(connection: socket.socket) -> bool:
+    """Tell whether the process at the other end is root's, or of the agent's own user."""
+    uid, _ = _who(connection)
+    return uid in (0, os.geteuid())
+
+
+def _who(connection: socket.socket) -> tuple[int, int]:
+    raw = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size)
+    _, uid, gid = _CREDENTIALS.unpack(raw)
+    return uid, gid
 
 
 def _send(writer: asyncio.StreamWriter, answer: Answer) -> None:

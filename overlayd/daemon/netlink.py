@@ -73,6 +73,10 @@ class Netlink:
             )
         await _ask(self._socket.link("set", index=self._index, mtu=mtu, txqlen=TX_QUEUE_PACKETS, state="up"))
 
+    async def set_mtu(self, mtu: int) -> None:
+        """Set ``mtu`` (bytes)."""
+        await _ask(self._socket.link("set", index=self._index, mtu=mtu))
+
     async def addresses(self) -> set[Address]:
         """Return the addresses that the interface has."""
         found: set[Address] = set()

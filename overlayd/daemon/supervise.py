@@ -75,8 +75,14 @@ class Child:
                 process.kill()
                 await process.wait()
 
+    def reload(self) -> None:
+        """Have the process read its configuration anew."""
+        if self._process is not None and self._process.returncode is None:
+            with contextlib.suppress(ProcessLookupError):
+                self._process.send_signal(signal.SIGHUP)
+
     async def _run_once(self) -> int:
-        self._process = await asyncio.create_subprocess_exec(*self._command, preexec_fn=_die_with_parent)
+        self._process = await asyncio.create_subprocess_exec(*self._command, preexec_fn=_prepare)
         LOG.info(f"{self.name} started", extra=fields(pid=self._process.pid))
         return await self._process.wait()
 
@@ -86,6 +92,7 @@ async def supervise(children: Sequence[Child]) -> int:
     stopped = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stopped.set)
+    asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, _reload, children)
     kept = [asyncio.create_task(child.keep_running()) for child in children]
     told = asyncio.create_task(stopped.wait())
     done, _ = await asyncio.wait([*kept, told], return_when=asyncio.FIRST_COMPLETED)
@@ -97,6 +104,15 @@ async def supervise(children: Sequence[Child]) -> int:
     return 0 if told in done else _USAGE
 
 
-def _die_with_parent() -> None:
-    """Else a supervisor that is killed would leave an engine behind that the next one cannot replace."""
+def _reload(children: Sequence[Child]) -> None:
+    for child in children:
+        child.reload()
+
+
+def _prepare() -> None:
+    """Have the child die with its parent, and a reload pass by before it listens to one.
+
+    Else a supervisor that is killed would leave an engine behind that the next one cannot replace.
+    """
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)

@@ -62,7 +62,7 @@ class ControllerChannel:
         self._url = url.rstrip("/") + AGENT_PATH
         self._state = state
         self._handle = handle
-        self._spread_s = spread_s
+        self.spread_s = spread_s
         self._rng = rng
         self._queue: asyncio.Queue[controller.FromAgent] = asyncio.Queue(_QUEUE)
         self._connection: ClientConnection | None = None
@@ -81,7 +81,7 @@ class ControllerChannel:
             problem = await self._hold_open()
             failures = 0 if loop.time() - started >= STABLE_S else failures + 1
             self._handle(ControllerLost(problem))
-            longest_s = min(self._spread_s * 2 ** min(failures, 16), LONGEST_RETRY_S)
+            longest_s = min(self.spread_s * 2 ** min(failures, 16), LONGEST_RETRY_S)
             await asyncio.sleep(self._rng.uniform(0, longest_s))
 
     def send(self, message: controller.FromAgent) -> None:

@@ -106,7 +106,11 @@ class Apply(msgspec.Struct, frozen=True, tag_field="type", tag="apply"):
     snapshot: Snapshot
 
 
-ToEngine: TypeAlias = Hello | Apply
+class Reload(msgspec.Struct, frozen=True, tag_field="type", tag="reload"):
+    """The configuration is to be read anew: a trial has begun or ended."""
+
+
+ToEngine: TypeAlias = Hello | Apply | Reload
 
 
 # Engine to agent

@@ -18,7 +18,8 @@ MAX_REQUEST_BYTES = 64 * 1024
 
 class Request(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """``verb`` names the question (``status``, ``links``, ``routes``, ``explain``, ``trace``, ``nodes``,
-    ``join``, ``leave``), ``arguments`` its parameters.
+    ``config-diff``, ``config-trial``) or what is to be done (``join``, ``leave``, ``config-try``,
+    ``config-end``), ``arguments`` its parameters.
     """
 
     verb: str
@@ -251,6 +252,37 @@ class Trace(msgspec.Struct, frozen=True):
     schema: str = "overlayd.trace/1"
 
 
+class ConfigChange(msgspec.Struct, frozen=True):
+    """A key (``uplink[0].rate``), its values as in the file (None: not set). ``live``: needs no restart."""
+
+    key: str
+    before: Any
+    after: Any
+    live: bool
+
+
+class ConfigDiff(msgspec.Struct, frozen=True):
+    """What a configuration would change of what is in force; ``file`` is the one that the agent reads."""
+
+    file: str
+    changes: tuple[ConfigChange, ...]
+    schema: str = "overlayd.config-diff/1"
+
+
+class ConfigTrial(msgspec.Struct, frozen=True):
+    """Whether a configuration is on trial, for how long still, and the SHA-256 of its text; what has changed.
+
+    ``file`` is the last good one, which is in force again when the trial ends.
+    """
+
+    file: str
+    on_trial: bool
+    left_s: float
+    sha256: str | None
+    changes: tuple[ConfigChange, ...] = ()
+    schema: str = "overlayd.config-trial/1"
+
+
 class Done(msgspec.Struct, frozen=True):
     """A change that was made."""
 
@@ -258,4 +290,6 @@ class Done(msgspec.Struct, frozen=True):
     schema: str = "overlayd.done/1"
 
 
-Result: TypeAlias = Status | LinkList | NodeList | RouteList | Explanation | Trace | Done
+Result: TypeAlias = (
+    Status | LinkList | NodeList | RouteList | Explanation | Trace | ConfigDiff | ConfigTrial | Done
+)

@@ -5,6 +5,7 @@ import pytest
 
 from overlayd.agent.mesh import Saved
 from overlayd.agent.messages import (
+    Configured,
     ControllerConnected,
     ControllerLost,
     Left,
@@ -316,6 +317,31 @@ def test_peers_learn_how_many_shards_the_engine_has() -> None:
     assert not any(isinstance(command, Reconnect) for command in talk.drain())
     talk >> msgspec.structs.replace(welcome(), shards=2, boot=3)
     assert any(isinstance(command, Reconnect) for command in talk.drain())
+
+
+def test_a_changed_configuration_is_told_and_keeps_what_was_measured() -> None:
+    talk = Dialogue(agent())
+    for event in (
+        welcome(),
+        mesh(5, route(BERLIN, DIRECT)),
+        ControllerConnected(),
+        engine.Links(talk.now, 1, (link_report(1, BERLIN, 20.0),)),
+    ):
+        talk >> event
+        talk.drain()
+    me = talk.agent.me
+    slower = tuple(msgspec.structs.replace(uplink, lanes=1, rate_bps=10_000_000) for uplink in me.uplinks)
+    talk >> Configured(slower, ("192.168.7.0/24",))
+    out = talk.drain()
+    (snapshot,) = snapshots(out)
+    assert {link.rate_bps for link in snapshot.links} == {10_000_000}
+    assert any(isinstance(command, Reconnect) for command in out)
+    assert talk.agent.estimator.link(LinkId(1), talk.now) is not None
+    talk >> ControllerConnected()
+    hello = next(message for message in told(talk.drain()) if isinstance(message, controller.Hello))
+    assert (hello.uplinks, hello.prefixes) == (slower, ("192.168.7.0/24",))
+    talk >> Configured(slower, ("192.168.7.0/24",))
+    talk.silent()
 
 
 def test_a_lane_that_fails_where_the_hop_lives_is_a_warning_and_nothing_more() -> None:

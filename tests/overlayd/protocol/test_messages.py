@@ -22,6 +22,7 @@ CODECS = {
 
 EXAMPLES: list[tuple[str, Any]] = [
     ("to the engine", engine.Hello()),
+    ("to the engine", engine.Reload()),
     ("from the engine", engine.Applied(7)),
     ("from the engine", engine.Refused(7, "links[3].peer", "9 is not the id of a peer")),
     ("from the engine", engine.LinkState(1, 2, 3, 4, "down")),

@@ -1,0 +1,51 @@
+"""Documents that ``overlayctl`` makes itself, without an agent's or a controller's answer: what ``-o json``
+prints of them. Pure.
+
+Each carries ``schema``, its name and version, as those of `overlayd.protocol.local` do; a program that only
+passes an agent's answer on does not load this.
+"""
+
+from typing import Any
+
+import msgspec
+
+
+class Version(msgspec.Struct, frozen=True):
+    """The version of this program."""
+
+    version: str
+    schema: str = "overlayd.version/1"
+
+
+class Ping(msgspec.Struct, frozen=True):
+    """Echoes over the overlay. RTTs in milliseconds, in the order of sending; None: no answer."""
+
+    node: str
+    address: str
+    sent: int
+    received: int
+    loss_ratio: float | None
+    rtt_min_ms: float | None
+    rtt_mean_ms: float | None
+    rtt_max_ms: float | None
+    rtts_ms: tuple[float | None, ...]
+    schema: str = "overlayd.ping/1"
+
+
+class ConfigCheck(msgspec.Struct, frozen=True):
+    """Whether ``file`` is a configuration; if not, what is wrong where.
+
+    ``source`` is the file, an environment variable or a flag.
+    """
+
+    file: str
+    ok: bool
+    source: str | None = None
+    key: str | None = None
+    problem: str | None = None
+    schema: str = "overlayd.config-check/1"
+
+
+def document(made: msgspec.Struct) -> dict[str, Any]:
+    """Return what is printed of it."""
+    return msgspec.to_builtins(made)

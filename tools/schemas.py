@@ -1,0 +1,81 @@
+"""Writes the JSON Schemas of docs/schemas from the types that read the configuration and make the answers.
+
+``python -m tools.schemas`` writes them anew; a test fails while they differ. Each key of the file has
+``x-reloadable``: whether it changes while packets flow. I/O: writes files.
+"""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from overlayd.daemon.config import Configuration
+from overlayd.daemon.config_changes import RELOADABLE
+
+FOLDER = Path(__file__).parent.parent / "docs/schemas"
+DIALECT = "https://json-schema.org/draft/2020-12/schema"
+CONFIGURATION = "overlayd.toml.json"
+
+Schema = dict[str, Any]
+
+
+def main() -> None:
+    """Write all, and remove what is none of them."""
+    FOLDER.mkdir(exist_ok=True)
+    wanted = all_schemas()
+    for file in FOLDER.glob("*.json"):
+        if file.name not in wanted:
+            file.unlink()
+    for name, text in wanted.items():
+        (FOLDER / name).write_text(text, "utf-8")
+
+
+def all_schemas() -> dict[str, str]:
+    """Return the text of each file, by name."""
+    return {CONFIGURATION: _text(configuration())}
+
+
+def configuration() -> Schema:
+    """Return the schema of ``overlayd.toml``."""
+    _, components = msgspec.json.schema_components((Configuration,), ref_template="#/$defs/{name}")
+    root = components.pop(Configuration.__name__)
+    for field in msgspec.structs.fields(Configuration):
+        struct = components[_struct_of(root["properties"][field.name])]
+        for key, schema in struct["properties"].items():
+            schema["x-reloadable"] = f"{field.name}.{key}" in RELOADABLE
+    return _whole(CONFIGURATION, "Configuration of an overlayd host", root, components)
+
+
+def _struct_of(schema: Schema) -> str:
+    """The name of the struct that a section is, or is a list of."""
+    found = schema.get("items", schema)
+    reference: str = found["$ref"] if "$ref" in found else found["allOf"][0]["$ref"]
+    return reference.rpartition("/")[2]
+
+
+def _whole(name: str, title: str, root: Schema, components: dict[str, Schema]) -> Schema:
+    head: Schema = {"$schema": DIALECT, "$id": name, **root, "title": title}
+    return {**head, "$defs": components} if components else head
+
+
+def _text(schema: Schema) -> str:
+    return json.dumps(_in_one_line(schema), indent=2, ensure_ascii=False) + "\n"
+
+
+def _in_one_line(schema: Any) -> Any:
+    """Descriptions are docstrings, with their line breaks."""
+    if isinstance(schema, list):
+        return [_in_one_line(item) for item in schema]  # pyright: ignore[reportUnknownVariableType]
+    if not isinstance(schema, dict):
+        return schema
+    return {
+        key: " ".join(value.split())
+        if key == "description" and isinstance(value, str)
+        else _in_one_line(value)
+        for key, value in schema.items()  # pyright: ignore[reportUnknownVariableType]
+    }
+
+
+if __name__ == "__main__":
+    main()
