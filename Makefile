@@ -120,8 +120,12 @@ test-prometheus: setup ## alert rules, metrics and dashboards with a real Promet
 test-labs: setup ## nine labs in network namespaces: what each expects holds, and fails once it is broken (10 minutes; root)
 	$(BIN)/python -m tests.labs --output build/labs-netns.json
 
+.PHONY: dashboard
+dashboard: ## the controller's dashboard, of which wheel and packages take what is built (Node 18 or newer)
+	@tools/dashboard
+
 .PHONY: wheel
-wheel: setup ## the Python package for any Python from 3.11 on, in build/wheel (abi3)
+wheel: setup dashboard ## the Python package for any Python from 3.11 on, in build/wheel (abi3)
 	rm -rf build/wheel
 	$(BIN)/maturin build --quiet --release --locked --out build/wheel
 
@@ -150,5 +154,5 @@ lock: setup ## renew the exact versions in tools/constraints.txt
 
 .PHONY: clean
 clean: ## remove whatever the other targets made
-	rm -rf .venv build engine/target overlayd/_engine.abi3.so .ruff_cache .pytest_cache .hypothesis .mypy_cache .import_linter_cache
+	rm -rf .venv build engine/target controller/dashboard/built controller/dashboard/web/node_modules overlayd/_engine.abi3.so .ruff_cache .pytest_cache .hypothesis .mypy_cache .import_linter_cache
 	find $(PACKAGES) tests tools containerlab -name __pycache__ -type d -prune -exec rm -rf {} +

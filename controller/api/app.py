@@ -1,17 +1,18 @@
 """The HTTP API: nodes, links, routes, explanations, tokens. I/O by FastAPI; runs on the service's loop.
 
-Everything asks for the admin token as a bearer; ``/healthz`` alone is open. Handlers are
-coroutines, so each sees the service between two events and never half-way through one.
+Everything asks for the admin token as a bearer, or, if it changes nothing, for a session
+(`controller.api.access`); ``/healthz`` and the files of the dashboard are open. Handlers are coroutines, so
+each sees the service between two events and never half-way through one.
 """
 
-import hmac
-from typing import Annotated, Any
+from pathlib import Path
+from typing import Any
 
 from fastapi import APIRouter, Depends, FastAPI, HTTPException, Request
 from fastapi.responses import JSONResponse, PlainTextResponse, Response
-from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
 
+from controller.api.access import DENIED, Access, add_sessions
 from controller.api.asking import (
     MISSING,
     MOST,
@@ -24,6 +25,7 @@ from controller.api.asking import (
     find_node,
     page_of,
 )
+from controller.api.events import add_events
 from controller.api.metrics import exposition
 from controller.api.models import (
     Health,
@@ -39,27 +41,23 @@ from controller.api.models import (
 from controller.api.past import add_past
 from controller.api.pins import add_pins
 from controller.api.plan import add_plan
+from controller.api.series import add_series
+from controller.api.stream import add_stream
 from controller.api.views import View, node_model, token_models
+from controller.dashboard.serving import BUILT, add_dashboard
 from controller.enrolment.errors import BadRequest, EnrolmentError, NotAMember, Unavailable
 from controller.registry import timestamp
 from controller.server import membership
 from controller.server.service import Service, now
 
 API_VERSION = "1"
-_BEARER = HTTPBearer(auto_error=False, description="The admin token of the controller's state directory.")
 _REASON = "removed through the API"
-_DENIED: dict[int | str, dict[str, Any]] = {401: {"model": Problem}}
 _WRONG: dict[int | str, dict[str, Any]] = {400: {"model": Problem}}
 
 
-def create_app(service: Service) -> FastAPI:
-    """Return the application over a running service."""
-
-    def require_admin(given: Annotated[HTTPAuthorizationCredentials | None, Depends(_BEARER)]) -> None:
-        expected = service.state.admin_token.encode()
-        if given is None or not hmac.compare_digest(given.credentials.encode(), expected):
-            raise HTTPException(401, "the admin token is needed", {"WWW-Authenticate": "Bearer"})
-
+def create_app(service: Service, built: Path = BUILT) -> FastAPI:
+    """Return the application over a running service; ``built`` has the files of the dashboard."""
+    access = Access(service)
     app = FastAPI(
         title="overlayd controller",
         version=API_VERSION,
@@ -68,27 +66,37 @@ def create_app(service: Service) -> FastAPI:
         openapi_url=None,
         separate_input_output_schemas=False,
     )
-    router = APIRouter(prefix="/v1", dependencies=[Depends(require_admin)], responses=_DENIED)
+    sessions = APIRouter(prefix="/v1")
+    router = APIRouter(prefix="/v1", dependencies=[Depends(access.require)], responses=DENIED)
+    add_sessions(sessions, service, access)
     _add_nodes(router, service)
     _add_mesh(router, service)
     _add_tokens(router, service)
     add_past(router, service)
     add_plan(router, service)
     add_pins(router, service)
+    add_events(router, service)
+    add_series(router, service)
+    add_stream(router, service, access)
 
     @app.get("/healthz")
     async def healthz() -> Health:
         """Tell that the process answers."""
         return Health()
 
-    admin = [Depends(require_admin)]
-
-    @app.get("/metrics", response_class=PlainTextResponse, dependencies=admin, responses=_DENIED)
+    @app.get(
+        "/metrics",
+        response_class=PlainTextResponse,
+        dependencies=[Depends(access.require_admin)],
+        responses=DENIED,
+    )
     async def metrics() -> Response:
         """The mesh as Prometheus reads it."""
         return Response(exposition(service), media_type=CONTENT_TYPE_PLAIN_0_0_4)
 
+    app.include_router(sessions)
     app.include_router(router)
+    add_dashboard(app, built)
     app.add_exception_handler(EnrolmentError, _on_enrolment_error)
     app.add_exception_handler(HTTPException, _on_http_error)
     return app

@@ -224,6 +224,56 @@ class LinkMatrix(Model):
     values: list[list[float | None]]
 
 
+class LinkHistory(Model):
+    """One figure over time: of one link its ``value``; of all links the ``median`` and the ``high`` one that
+    nineteen of twenty do not exceed, and how many links are ``known``.
+
+    ``times`` are Unix seconds, null stands where nothing was known; ``spanSeconds`` is what each time stands
+    for. Units and meaning as in `LinkMatrix`.
+    """
+
+    schema_: Literal["overlayd.link-history/1"] = "overlayd.link-history/1"
+    metric: Literal["rtt", "loss", "residual"]
+    source: str | None
+    destination: str | None
+    span_seconds: float
+    times: list[float]
+    lines: dict[Literal["value", "median", "high", "known"], list[float | None]]
+
+
+class EventModel(Model):
+    """What happened: to a node, a link, or a route (then of ``class``, by ``decider``, from the primary
+    ``before`` to the one ``after``). ``nodes`` are the ends.
+    """
+
+    at: str
+    kind: Literal["node", "link", "route"]
+    nodes: list[str]
+    class_: str | None = None
+    decider: str | None = None
+    before: list[str] | None = None
+    after: list[str] | None = None
+    reason: str
+
+
+class EventList(Model):
+    """The newest first."""
+
+    schema_: Literal["overlayd.events/1"] = "overlayd.events/1"
+    items: list[EventModel]
+
+
+class SessionModel(Model):
+    """``ends`` is null for who came with the admin token; ``intervalSeconds`` is how often agents report."""
+
+    schema_: Literal["overlayd.session/1"] = "overlayd.session/1"
+    network: str
+    version: str
+    ends: str | None
+    classes: list[str]
+    interval_seconds: float
+
+
 class TokenModel(Model):
     """A token without its secret."""
 

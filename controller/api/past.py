@@ -43,8 +43,7 @@ def add_past(router: APIRouter, service: Service) -> None:
     async def link_matrix(metric: Metric = "rtt", at: MomentText = None) -> Response:
         """One figure of all links, now or at any time that history reaches back to."""
         moment = await _moment(service, at)
-        names = {node: member.node.metadata.name for node, member in service.members.items()}
-        body = await asyncio.to_thread(_matrix, moment, metric, names)
+        body = await asyncio.to_thread(matrix, moment, metric, service.names)
         return Response(body, media_type="application/json")
 
     @router.get("/routes/history", responses=MISSING)
@@ -117,7 +116,7 @@ async def _moment(service: Service, at: str | None) -> Moment:
     return moment
 
 
-def _matrix(moment: Moment, metric: Metric, names: dict[NodeId, str]) -> bytes:
+def matrix(moment: Moment, metric: Metric, names: dict[NodeId, str]) -> bytes:
     """Return a `models.LinkMatrix` as JSON: a million figures would take pydantic seconds."""
     document = {
         "schema": LinkMatrix.model_fields["schema_"].default,
@@ -125,12 +124,12 @@ def _matrix(moment: Moment, metric: Metric, names: dict[NodeId, str]) -> bytes:
         "at": timestamp(moment.at),
         "spanSeconds": moment.span_s,
         "nodes": [names.get(node, f"#{node}") for node in moment.frame.ids],
-        "values": _rounded(_values(moment.frame, metric)).tolist(),
+        "values": rounded(values_of(moment.frame, metric)).tolist(),
     }
     return msgspec.json.encode(document)  # NaN becomes null
 
 
-def _values(frame: LinkFrame, metric: Metric) -> F32:
+def values_of(frame: LinkFrame, metric: Metric) -> F32:
     match metric:
         case "rtt":
             return frame.rtt_ms()
@@ -140,7 +139,7 @@ def _values(frame: LinkFrame, metric: Metric) -> F32:
             return frame.residual()
 
 
-def _rounded(values: F32) -> np.ndarray:
+def rounded(values: F32) -> np.ndarray:
     """Return float64 with so many digits as the codes of history tell apart."""
     wide = values.astype(np.float64)
     with np.errstate(divide="ignore", invalid="ignore"):

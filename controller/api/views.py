@@ -66,7 +66,7 @@ class View:
     def __init__(self, service: Service, now: Instant) -> None:
         self._service = service
         self._now = now
-        self._names = {node: member.node.metadata.name for node, member in service.members.items()}
+        self._names = service.names
 
     def link_keys(self) -> tuple[Keys, Shape]:
         """Return which links were ever spoken of, as places in [from, to] laid flat."""

@@ -9,7 +9,7 @@ one before. Everything here takes up to a second for a thousand nodes and is cal
 import logging
 import math
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -134,6 +134,32 @@ class Archive:
         """Return the newest changes of a route, newest first."""
         with self._reading:
             return self._reader.history(source, destination, class_id, limit, until)
+
+    def newest_changes(self, limit: int, until: float | None) -> Sequence[RouteEvent]:
+        """Return the newest changes of all routes, newest first."""
+        with self._reading:
+            return self._reader.newest_changes(limit, until)
+
+    def between(self, after: float, until: float, most: int) -> Iterator[Moment]:
+        """Yield the links later than ``after``, up to ``until``, oldest first, by the finest level that has
+        at most so many frames in that time, or by the coarsest.
+        """
+        finest = (level for level in self._levels if (until - after) / level.span_s <= most)
+        level = next(finest, self._levels[-1])
+        with self._reading:
+            rows = self._reader.frames(level.number, after - level.chain_s, until)
+        last: LinkFrame | None = None
+        for at, complete, blob in rows:
+            if last is None and not complete:
+                continue
+            try:
+                last = unpack_frame(blob, None if complete else last)
+            except BadFrame as error:
+                LOG.error("history of links at %d cannot be read: %s", at, error)
+                last = None
+                continue
+            if at > after:
+                yield Moment(at, level.span_s, last)
 
     def _append(self, level: Level, at: float, frame: LinkFrame) -> None:
         known = self._last.get(level.number)

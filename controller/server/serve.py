@@ -124,6 +124,7 @@ class Running:
             task.result()
 
     async def __aexit__(self, *_: object) -> None:
+        self.service.news.close()  # streams end, or the server would wait for them
         self._http.should_exit = True
         self._websocket.close()
         await self._websocket.wait_closed()

@@ -40,6 +40,7 @@ from controller.server import membership
 from controller.server.archive import Archive
 from controller.server.channel import Session
 from controller.server.meters import Meters
+from controller.server.news import News
 from controller.server.outgoing import Outgoing
 from controller.server.systemd import notify
 from controller.state import DATABASE, State
@@ -82,6 +83,7 @@ class Service:
         self.members: dict[NodeId, Member] = {}
         self.sessions: dict[NodeId, Session] = {}
         self.meters = Meters()
+        self.news = News()
         self._writer = Store.open(state.directory / DATABASE)
         self.archive = Archive(
             state.directory / DATABASE, state.config.store, state.config.decisions.telemetry_interval
@@ -148,6 +150,7 @@ class Service:
 
     def _carry_out(self, commands: list[Command]) -> None:
         self.meters.note(commands)
+        self.news.carried_out(commands)
         self._outgoing.put(commands)
         self._wake.set()
 
@@ -156,6 +159,7 @@ class Service:
             await asyncio.sleep(WATCH_S)
             notify("WATCHDOG=1")
             self._catch_up()
+            self.news.compare_links(self.core.topology, time.monotonic_ns(), self.names)
 
     async def _keep_house(self) -> None:
         while True:
@@ -208,6 +212,7 @@ class Service:
             member, joined = membership.join(self.state, request)
         LOG.info("node %s joined as %d", member.node.metadata.name, member.node.spec.id)
         self._admit(member)
+        self.news.node(member.node.metadata.name, "joined")
         return joined
 
     def opened(self, session: Session, hello: Hello) -> None:
@@ -225,6 +230,7 @@ class Service:
         self._save([registry.connected(known, hello.uplinks, hello.version, time.time())])
         self.dispatch(Connected(node, hello))
         LOG.info("agent of %s connected (%s)", known.metadata.name, hello.version)
+        self.news.node(known.metadata.name, f"its agent connected ({hello.version})")
 
     def received(self, session: Session, message: Telemetry | Report | Switched) -> None:
         if self.sessions.get(session.node) is not session:
@@ -232,6 +238,7 @@ class Service:
         member = self.members[session.node]
         self.members[session.node] = Member(registry.seen(member.node, time.time()), member.record)
         self.dispatch(Received(session.node, message))
+        self.news.links_reported()
 
     def renew(self, session: Session, request: RenewRequest) -> Renewed:
         with _needing_store():
@@ -251,6 +258,7 @@ class Service:
         if (member := self.members.get(session.node)) is not None:
             LOG.info("agent of %s disconnected: %s", member.node.metadata.name, problem)
             self._save([registry.disconnected(member.node, problem, time.time())])
+            self.news.node(member.node.metadata.name, f"its agent disconnected: {problem}")
         self.dispatch(Disconnected(session.node))
 
     # Pins
@@ -272,6 +280,11 @@ class Service:
         self.dispatch(Pinned(tuple(pin for pin, _ in self.state.store.pins())))
 
     # Members
+
+    @property
+    def names(self) -> dict[NodeId, str]:
+        """The names of all members."""
+        return {node: member.node.metadata.name for node, member in self.members.items()}
 
     def remove(self, node: NodeId, reason: str) -> None:
         """Revoke a node at once."""
@@ -298,6 +311,7 @@ class Service:
     def _admit(self, member: Member) -> None:
         node = member.node
         self.members[node.spec.id] = member
+        self.news.nodes_changed()
         known = self.core.publication.peer(node.spec.id)
         if known is None or known.record != member.record:
             record = msgspec.json.decode(member.record.record, type=NodeRecord)
@@ -305,7 +319,8 @@ class Service:
             self.dispatch(Enrolled(record, member.record, node.status.uplinks, node.spec.price_per_gb, place))
 
     def _dismiss(self, node: NodeId, problem: str) -> None:
-        self.members.pop(node, None)
+        if (gone := self.members.pop(node, None)) is not None:
+            self.news.node(gone.node.metadata.name, problem)
         if (session := self.sessions.pop(node, None)) is not None:
             session.send(Revoked(problem))
             session.close(4403, "revoked")
@@ -339,6 +354,7 @@ class Service:
             changed = [self.state.store.save_node(node) for node in changed]
         for node in changed:
             self.members[node.spec.id] = Member(node, self.members[node.spec.id].record)
+        self.news.nodes_changed()
 
 
 @contextmanager

@@ -314,6 +314,30 @@ class Store:
         both = heapq.merge(by_nodes, by_controller, key=lambda event: -event.at)
         return list(itertools.islice(both, limit))
 
+    def newest_changes(self, limit: int, until: float | None) -> Sequence[RouteEvent]:
+        """Return the newest changes of all routes, newest first; with ``until`` none that came later."""
+        rows = self._sql.execute(
+            "SELECT at, source, destination, class, decider, before, after, reason FROM route_history"
+            " WHERE ?1 IS NULL OR at <= ?1 ORDER BY at DESC, id DESC LIMIT ?2",
+            (until, limit),
+        )
+        by_nodes = [
+            RouteEvent(at, s, d, c, decider, _path(before), _path(after), reason)
+            for at, s, d, c, decider, before, after, reason in rows
+        ]
+        decided = self._sql.execute(
+            "SELECT at, source, changes FROM route_changes WHERE ?1 IS NULL OR at <= ?1"
+            " ORDER BY at DESC, id DESC",
+            (until,),
+        )
+        by_controller = (
+            event
+            for at, source, blob in decided
+            for event in events_of(at, source, _unpack(blob, PackedChanges))
+        )
+        both = heapq.merge(by_nodes, by_controller, key=lambda event: -event.at)
+        return list(itertools.islice(both, limit))
+
     # Pins
 
     def pins(self) -> list[tuple[Pin, float]]:

@@ -11,7 +11,7 @@ import pytest
 ROOT = Path(__file__).parents[2]
 CODE_FOLDERS = ("overlayd", "controller", "fec", "sim", "engine", "tests", "tools", "containerlab")
 PACKAGES = ("overlayd", "controller", "fec", "sim")
-GENERATED_FOLDERS = {"target", "build", "__pycache__"}
+GENERATED_FOLDERS = {"target", "build", "built", "node_modules", "__pycache__"}
 LONGEST_FILE = 600
 UNSAFE_FOLDERS = ("engine/io/", "engine/fec/src/kernel/", "engine/paths/src/kernel/")
 # These count what is allocated, for which an allocator is wrapped.
@@ -38,7 +38,8 @@ def relative(path: Path) -> str:
 
 def test_no_source_file_is_longer_than_600_lines() -> None:
     lengths = {
-        relative(path): len(path.read_text("utf-8").splitlines()) for path in sources(".py", ".pyi", ".rs")
+        relative(path): len(path.read_text("utf-8").splitlines())
+        for path in sources(".py", ".pyi", ".rs", ".ts", ".tsx", ".css")
     }
     assert {name: length for name, length in lengths.items() if length > LONGEST_FILE} == {}
 
@@ -46,7 +47,7 @@ def test_no_source_file_is_longer_than_600_lines() -> None:
 def test_no_work_is_left_unfinished_in_sources() -> None:
     found = [
         f"{relative(path)}:{number}: {line.strip()}"
-        for path in sources(".py", ".pyi", ".rs")
+        for path in sources(".py", ".pyi", ".rs", ".ts", ".tsx", ".css")
         if path != Path(__file__)
         for number, line in enumerate(path.read_text("utf-8").splitlines(), start=1)
         if UNFINISHED.search(line)
