@@ -43,6 +43,7 @@ from controller.api.pins import add_pins
 from controller.api.plan import add_plan
 from controller.api.series import add_series
 from controller.api.stream import add_stream
+from controller.api.targets import add_targets
 from controller.api.views import View, node_model, token_models
 from controller.dashboard.serving import BUILT, add_dashboard
 from controller.enrolment.errors import BadRequest, EnrolmentError, NotAMember, Unavailable
@@ -78,6 +79,7 @@ def create_app(service: Service, built: Path = BUILT) -> FastAPI:
     add_events(router, service)
     add_series(router, service)
     add_stream(router, service, access)
+    add_targets(router, service)
 
     @app.get("/healthz")
     async def healthz() -> Health:

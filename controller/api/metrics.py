@@ -10,7 +10,7 @@ from datetime import datetime
 
 import numpy as np
 from prometheus_client import CollectorRegistry
-from prometheus_client.core import GaugeMetricFamily, Metric
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.exposition import generate_latest
 
 from controller.core.messages import Instant
@@ -25,7 +25,7 @@ FAMILIES: tuple[tuple[str, str, str, tuple[str, ...]], ...] = (
     ("overlayd_controller_links", "gauge", "Measured links, each direction apart.", ("state",)),
     ("overlayd_controller_routes", "gauge", "Routes in force.", ()),
     ("overlayd_controller_mesh_generation", "gauge", "Generation of the mesh.", ()),
-    ("overlayd_controller_refused_samples", "gauge", "Samples refused since the start.", ()),
+    ("overlayd_controller_refused_samples_total", "counter", "Samples that were not believed.", ()),
     ("overlayd_controller_decision_seconds", "histogram", "Time to forecast and plan all routes.", ()),
     ("overlayd_controller_decisions_failed_total", "counter", "Decisions that ended in an error.", ()),
     ("overlayd_controller_route_changes_total", "counter", "Changes of a primary path.", ("decider",)),
@@ -43,7 +43,7 @@ def exposition(service: Service) -> bytes:
 
 
 class _Moment:
-    """The gauges of one moment."""
+    """What there is at one moment."""
 
     def __init__(self, service: Service, at: Instant) -> None:
         self._service = service
@@ -70,7 +70,8 @@ class _Moment:
         yield _gauge("overlayd_controller_links", *self._links())
         yield _gauge("overlayd_controller_routes", ((), service.core.book.number))
         yield _gauge("overlayd_controller_mesh_generation", ((), service.core.publication.generation))
-        yield _gauge("overlayd_controller_refused_samples", ((), service.core.refused_samples))
+        name = "overlayd_controller_refused_samples_total"
+        yield CounterMetricFamily(name, _HELP[name][0], service.core.refused_samples)
 
     def _links(self) -> Iterator[tuple[tuple[str, ...], float]]:
         core = self._service.core

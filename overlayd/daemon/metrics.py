@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 
 from overlayd.agent.machine import Agent
 from overlayd.agent.view import Outside
@@ -18,6 +18,11 @@ from overlayd.protocol import engine
 
 _NS_PER_S = 1e9
 _BITS = 8
+_ADDED_MS = (5, 10, 20, 40, 60, 100, 200, 400)
+"""Some of the engine's bounds, those of the classes' deadlines among them: each costs a series."""
+_MOVES = (("agent", "bound"), ("agent", "recovered"), ("engine", "dead"), ("engine", "recovered"))
+_WATCHED_DROPS = ("queue_full", "queue_late")
+"""Told from the first scrape on: a counter that begins above 0 hides its first step from `rate()`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +30,7 @@ class Family:
     """One metric: its name (a counter's ends in ``_total``), kind, meaning and labels."""
 
     name: str
-    kind: Literal["gauge", "counter"]
+    kind: Literal["gauge", "counter", "histogram"]
     help: str
     labels: tuple[str, ...] = ()
 
@@ -37,6 +42,7 @@ FAMILIES: tuple[Family, ...] = (
     Family("overlayd_build_info", "gauge", "1; the versions are labels.", ("version", "engine_version")),
     Family("overlayd_member", "gauge", "Whether this node is a member of a network."),
     Family("overlayd_engine_connected", "gauge", "Whether the engine answers the agent."),
+    Family("overlayd_engine_starts_total", "counter", "Starts of the engine since the host was set up."),
     Family("overlayd_controller_connected", "gauge", "Whether the agent has its channel to the controller."),
     Family("overlayd_cert_expiry_timestamp_seconds", "gauge", "When the node's certificate ends, Unix time."),
     Family("overlayd_mesh_generation", "gauge", "Generation of the mesh that is held; 0: none."),
@@ -50,9 +56,9 @@ FAMILIES: tuple[Family, ...] = (
     Family("overlayd_link_burst_packets", "gauge", "Mean run of packets missed, incoming.", _LINK_CLASS),
     Family(
         "overlayd_link_added_delay_seconds",
-        "gauge",
-        "Delay that repair added, incoming.",
-        (*_LINK_CLASS, "quantile"),
+        "histogram",
+        "How long repair let frames wait, incoming; 0: came by themselves.",
+        _LINK_CLASS,
     ),
     Family("overlayd_link_delivered_bytes_per_second", "gauge", "What the peer received lately.", _LINK),
     Family("overlayd_link_budget_bytes_per_second", "gauge", "What the link is held to be able to.", _LINK),
@@ -93,8 +99,11 @@ FAMILIES: tuple[Family, ...] = (
     Family("overlayd_dropped_packets_total", "counter", "Packets dropped, by reason.", ("reason",)),
 )
 _BY_NAME = {family.name: family for family in FAMILIES}
+_KINDS = {"counter": CounterMetricFamily, "gauge": GaugeMetricFamily, "histogram": HistogramMetricFamily}
 
-Sample: TypeAlias = tuple[str, tuple[str, ...], float | None]
+Buckets: TypeAlias = tuple[tuple[str, float], ...]
+"""Of a histogram: upper bounds and how many were up to each, the last bound being +Inf."""
+Sample: TypeAlias = tuple[str, tuple[str, ...], float | Buckets | None]
 """Name, values of the labels in the family's order, value; None: not measured, so not told."""
 
 
@@ -111,6 +120,7 @@ def member_samples(agent: Agent, outside: Outside, now: int) -> Iterator[Sample]
     yield "overlayd_build_info", (agent.me.version, found.version if found else ""), 1
     yield "overlayd_member", (), agent.revoked is None
     yield "overlayd_engine_connected", (), found is not None
+    yield "overlayd_engine_starts_total", (), found.boot if found else None
     yield "overlayd_controller_connected", (), agent.connected
     yield "overlayd_cert_expiry_timestamp_seconds", (), outside.certificate_not_after
     yield "overlayd_mesh_generation", (), agent.mesh.generation
@@ -120,22 +130,28 @@ def member_samples(agent: Agent, outside: Outside, now: int) -> Iterator[Sample]
             yield from _link(agent, number, report, now)
     for destination, class_id in agent.estimator.in_use(now):
         yield from _path(agent, destination, class_id, now)
-    for key, count in sorted(agent.moves.items()):
-        yield "overlayd_route_changes_total", key, count
+    for key in _MOVES:
+        yield "overlayd_route_changes_total", key, agent.moves[key]
     yield from _counters(agent)
 
 
 def families(samples: Iterable[Sample]) -> list[Metric]:
     """Return ``samples`` as the library's families, in the order of :data:`FAMILIES`."""
-    made: dict[str, CounterMetricFamily | GaugeMetricFamily] = {}
+    made: dict[str, CounterMetricFamily | GaugeMetricFamily | HistogramMetricFamily] = {}
     for name, labels, value in samples:
         if value is None:
             continue
         if name not in made:
             family = _BY_NAME[name]
-            kind = CounterMetricFamily if family.kind == "counter" else GaugeMetricFamily
-            made[name] = kind(name, family.help, labels=family.labels)
-        made[name].add_metric(labels, value)
+            made[name] = _KINDS[family.kind](name, family.help, labels=family.labels)
+        match made[name], value:
+            case HistogramMetricFamily() as histogram, tuple():
+                # The engine counts by bounds only: a sum would be a guess, and +Inf is the count.
+                histogram.add_metric(labels, value, sum_value=None)
+            case CounterMetricFamily() | GaugeMetricFamily() as family, int() | float():
+                family.add_metric(labels, value)
+            case _:
+                raise TypeError(f"{name}: {value!r} is no value of a {_BY_NAME[name].kind}")
     return [made[family.name] for family in FAMILIES if family.name in made]
 
 
@@ -167,8 +183,7 @@ def _link(agent: Agent, number: LinkId, report: engine.LinkReport, now: int) -> 
             yield "overlayd_link_residual_loss_ratio", service, figures.lost_ratio
             yield "overlayd_link_raw_loss_ratio", service, figures.raw_loss_ratio
             yield "overlayd_link_burst_packets", service, figures.burst_length
-            yield "overlayd_link_added_delay_seconds", (*service, "0.5"), _from_ms(figures.added_p50_ms)
-            yield "overlayd_link_added_delay_seconds", (*service, "0.99"), _from_ms(figures.added_p99_ms)
+        yield "overlayd_link_added_delay_seconds", service, _added_delay(repair)
         yield "overlayd_link_source_packets_total", service, repair.sent
         yield "overlayd_link_retransmitted_packets_total", service, repair.retransmitted
         yield "overlayd_fec_repair_packets_total", service, repair.repair_sent
@@ -190,8 +205,11 @@ def _path(agent: Agent, destination: NodeId, class_id: int, now: int) -> Iterato
     estimate = agent.estimator.path(destination, class_id, path, now)
     if estimate is not None:
         rtt_ms = estimate.rtt_short_ms
-        yield "overlayd_path_rtt_seconds", labels, None if rtt_ms is None else rtt_ms / 1e3
         yield "overlayd_path_loss_ratio", labels, estimate.loss_long_ratio
+    else:  # a direct path is known by its link, but for what repair leaves
+        figures = agent.tables.figures(class_id, path, now)
+        rtt_ms = figures.rtt_ms if figures else None
+    yield "overlayd_path_rtt_seconds", labels, None if rtt_ms is None else rtt_ms / 1e3
 
 
 def _counters(agent: Agent) -> Iterator[Sample]:
@@ -207,7 +225,7 @@ def _counters(agent: Agent) -> Iterator[Sample]:
     yield "overlayd_stranded_packets_total", (), total.stranded
     yield "overlayd_congestion_marks_total", (), total.congestion_marks
     yield "overlayd_advised_senders_total", (), total.advised
-    for reason, count in sorted(total.drops.items()):
+    for reason, count in sorted((dict.fromkeys(_WATCHED_DROPS, 0) | total.drops).items()):
         yield "overlayd_dropped_packets_total", (reason,), count
 
 
@@ -216,8 +234,16 @@ def _class_name(agent: Agent, class_id: int) -> str:
     return classes[class_id].name if class_id < len(classes) else str(class_id)
 
 
-def _from_ms(milliseconds: float | None) -> float | None:
-    return None if milliseconds is None else milliseconds / 1e3
+def _added_delay(repair: engine.RepairReport) -> Buckets:
+    """Return how many of the frames that came waited up to each bound."""
+    came = repair.received + repair.recovered_by_code + repair.recovered_by_retransmission
+    below = came - sum(repair.waits)
+    buckets: list[tuple[str, float]] = [("0.0", below)]
+    for bound, count in zip(engine.WAITS_MS, repair.waits, strict=False):
+        below += count
+        if bound in _ADDED_MS:
+            buckets.append((str(bound / 1e3), below))
+    return (*buckets, ("+Inf", came))
 
 
 def _seconds(nanoseconds: int | None) -> float | None:

@@ -6,6 +6,7 @@ bind it to loopback or to an address that only the collector reaches. Called by 
 
 import asyncio
 import logging
+import socket
 from collections.abc import Callable, Iterable
 from http import HTTPStatus
 
@@ -16,6 +17,8 @@ from websockets.datastructures import Headers
 from websockets.http11 import Request, Response
 
 from overlayd.daemon.errors import StartError
+
+IP_FREEBIND = 15  # Linux; Python has no name for it
 
 _QUIET = logging.getLogger("overlayd.metrics.http")
 _QUIET.setLevel(logging.CRITICAL)  # each answer that is no WebSocket would be a line of log
@@ -32,10 +35,16 @@ class MetricsServer:
         self._server: Server | None = None
 
     async def start(self) -> int:
-        """Listen; return the port. Raises :class:`StartError` if the address is taken or not ours."""
+        """Listen; return the port. Raises :class:`StartError` if the port is taken.
+
+        The address may come later: that of the overlay is there only once the host is a member.
+        """
         try:
             self._server = await serve(
-                _no_websocket, self._host, self._port, process_request=self._answer, logger=_QUIET
+                _no_websocket,
+                sock=_bound(self._host, self._port),
+                process_request=self._answer,
+                logger=_QUIET,
             )
         except OSError as error:
             raise StartError(f"metrics.listen: {self._host} port {self._port}: {error.strerror}") from error
@@ -51,6 +60,20 @@ class MetricsServer:
         if request.path.partition("?")[0] != "/metrics":
             return _response(HTTPStatus.NOT_FOUND, "text/plain; charset=utf-8", b"try /metrics\n")
         return _response(HTTPStatus.OK, CONTENT_TYPE_PLAIN_0_0_4, generate_latest(self._registry))
+
+
+def _bound(host: str, port: int) -> socket.socket:
+    listener = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_STREAM)
+    try:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.setsockopt(socket.SOL_IP, IP_FREEBIND, 1)
+        if listener.family == socket.AF_INET6:
+            listener.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+        listener.bind((host, port))
+    except OSError:
+        listener.close()
+        raise
+    return listener
 
 
 class _Collector:

@@ -1,6 +1,8 @@
-"""A real Prometheus in a namespace: started with the shipped rules, asked over its own HTTP API. I/O."""
+"""A real Prometheus in a namespace: set up by the words of docs/guides/monitoring.md, asked by HTTP. I/O."""
 
+import http.client
 import json
+import shutil
 import subprocess
 import time
 import urllib.parse
@@ -12,10 +14,13 @@ from typing import Any
 import yaml
 
 from sim.lab import netns, process
+from tests.prometheus.pages import ROOT
+from tests.systemd.quickstart import commands
 
 _LISTEN = "127.0.0.1:9090"
 _READY_S = 30.0
 SCRAPE_S = 5
+_GUIDE = "docs/guides/monitoring.md"
 
 
 class Prometheus:
@@ -26,26 +31,12 @@ class Prometheus:
         self._namespace = namespace
         self._process: process.Process | None = None
 
-    def start(self, hosts: Mapping[str, str], controller: str, token: str, rules: str) -> None:
-        """Scrape ``hosts`` (instance → address:port) and the controller's API; alert by ``rules``."""
-        self._folder.mkdir(parents=True)
-        (self._folder / "overlayd.rules.yml").write_text(rules)
-        (self._folder / "admin.token").write_text(token)
-        by_host = [{"targets": [target], "labels": {"instance": name}} for name, target in hosts.items()]
-        document = {
-            "global": {"scrape_interval": f"{SCRAPE_S}s", "evaluation_interval": f"{SCRAPE_S}s"},
-            "rule_files": ["overlayd.rules.yml"],
-            "scrape_configs": [
-                {"job_name": "overlayd", "static_configs": by_host},
-                {
-                    "job_name": "overlayd-controller",
-                    "authorization": {"credentials_file": "admin.token"},
-                    "static_configs": [{"targets": [controller]}],
-                },
-            ],
-        }
-        file = self._folder / "prometheus.yml"
-        file.write_text(yaml.safe_dump(document))
+    def start(self) -> None:
+        """Start it as a package leaves it: with a configuration that asks nobody."""
+        etc = self._folder / "etc" / "prometheus"
+        etc.mkdir(parents=True)
+        file = etc / "prometheus.yml"
+        file.write_text("{}\n")
         command = [
             "prometheus",
             f"--config.file={file}",
@@ -59,11 +50,54 @@ class Prometheus:
                 if self._get("/api/v1/status/runtimeinfo", {})["status"] == "success":
                     return
             time.sleep(0.2)
-        raise RuntimeError(f"Prometheus does not answer: {(self._folder / 'log').read_text()[-2000:]}")
+        raise RuntimeError(f"Prometheus does not answer: {self._log()}")
+
+    def set_up(self, controller_state: Path, rules: str) -> None:
+        """Run the guide's commands, in a root of its own: what is packaged comes with ``rules`` and is asked
+        every :data:`SCRAPE_S` seconds.
+        """
+        share = self._folder / "share"
+        shutil.copytree(ROOT / "packaging" / "prometheus", share / "prometheus")
+        shutil.copytree(ROOT / "packaging" / "grafana", share / "grafana")
+        (share / "prometheus" / "overlayd.rules.yml").write_text(rules)
+        file = share / "prometheus" / "prometheus.yml"
+        document = yaml.safe_load(file.read_text())
+        document["global"] = {"scrape_interval": f"{SCRAPE_S}s", "evaluation_interval": f"{SCRAPE_S}s"}
+        for job in document["scrape_configs"]:
+            for discovery in job.get("http_sd_configs", ()):
+                discovery["refresh_interval"] = f"{SCRAPE_S}s"
+        file.write_text(yaml.safe_dump(document))
+        assert self._process is not None
+        places = {
+            "/usr/share/overlayd/": f"{share}/",
+            "/etc/": f"{self._folder}/etc/",
+            "/var/lib/grafana/": f"{self._folder}/grafana/",
+            "/var/lib/overlayd-controller/": f"{controller_state}/",
+        }
+        # What `systemctl reload prometheus` does on Debian; no Grafana is there to be started anew.
+        units = f'systemctl() {{ case "$*" in "reload prometheus") kill -HUP {self._process.pid};; esac; }}'
+        for line in commands((ROOT / _GUIDE).read_text("utf-8"))["paris"]:
+            for theirs, ours in places.items():
+                line = line.replace(theirs, ours)
+            process.run(self._namespace, ["bash", "-euc", f"{units}\n{line}"])
+        deadline = time.monotonic() + _READY_S
+        while not self.query('up{job="overlayd"}'):
+            if time.monotonic() > deadline:
+                raise RuntimeError(f"Prometheus finds no host: {self._log()}")
+            time.sleep(0.5)
+        provisioned = list((self._folder / "grafana" / "dashboards" / "overlayd").glob("*.json"))
+        if len(provisioned) != len(list((share / "grafana").glob("*.json"))):
+            raise RuntimeError("the guide does not bring all dashboards to Grafana")
 
     def stop(self) -> None:
         if self._process is not None:
             process.stop([self._process])
+
+    def memory(self) -> int:
+        """Bytes that it has in memory."""
+        assert self._process is not None
+        status = Path(f"/proc/{self._process.pid}/status").read_text()
+        return 1024 * int(status.partition("VmRSS:")[2].split()[0])
 
     def query(self, expression: str) -> Sequence[Mapping[str, Any]]:
         """The vector that ``expression`` is now. Raises RuntimeError with Prometheus's own words."""
@@ -85,13 +119,17 @@ class Prometheus:
         return found
 
     def _get(self, path: str, words: Mapping[str, str]) -> Any:
-        import http.client
-
         with netns.inside(self._namespace):
             connection = http.client.HTTPConnection(_LISTEN, timeout=10)
             connection.connect()
-        connection.request("GET", f"{path}?{urllib.parse.urlencode(words)}")
-        return json.loads(connection.getresponse().read())
+        try:
+            connection.request("GET", f"{path}?{urllib.parse.urlencode(words)}")
+            return json.loads(connection.getresponse().read())
+        finally:
+            connection.close()
+
+    def _log(self) -> str:
+        return (self._folder / "log").read_text()[-2000:]
 
 
 def promtool(*words: str, cwd: Path) -> None:

@@ -1,7 +1,7 @@
 """What Prometheus would read from a running controller, parsed again by Prometheus's own client."""
 
 import asyncio
-import re
+from collections import Counter
 from pathlib import Path
 
 import httpx
@@ -12,6 +12,7 @@ from overlayd.model.ids import ClassId, NodeId
 from overlayd.protocol.controller import Switched
 from tests.controller.client import agent, sample
 from tests.controller.running import RunningController, controller
+from tests.prometheus import pages
 
 Samples = dict[tuple[str, frozenset[tuple[str, str]]], float]
 
@@ -56,8 +57,40 @@ def test_members_channels_links_and_routes_are_counted(tmp_path: Path) -> None:
 
 
 def test_the_documentation_names_each_metric_with_its_labels() -> None:
-    text = (Path(__file__).parents[3] / "docs/metrics.md").read_text()
-    part = text.split("## The controller")[1].split("\n## ")[0]
-    rows = re.findall(r"^\| `(\w+)` \| (\w+) \| ([^|]*) \|", part, re.MULTILINE)
-    documented = [(name, kind, tuple(re.findall(r"`(\w+)`", labels))) for name, kind, labels in rows]
+    documented = [
+        (one.name, one.kind, one.labels) for one in pages.metrics().values() if one.teller == "controller"
+    ]
     assert documented == [(name, kind, labels) for name, kind, _, labels in FAMILIES]
+
+
+def test_no_more_series_are_told_than_are_documented(tmp_path: Path) -> None:
+    async def story() -> Samples:
+        async with controller(tmp_path) as mesh:
+            await mesh.join("paris")
+            await mesh.join("rome")
+            return await read(mesh)
+
+    documented = pages.metrics()
+    counted = Counter(pages.family(name, documented) for name, _ in asyncio.run(story()))
+    for metric, count in counted.items():
+        assert metric is not None and count <= metric.most({"N": 2}), metric
+
+
+def test_prometheus_finds_members_by_their_overlay_address(tmp_path: Path) -> None:
+    async def story() -> tuple[object, object, int]:
+        async with controller(tmp_path) as mesh:
+            await mesh.join("paris")
+            await mesh.join("rome")
+            bearer = {"Authorization": f"Bearer {mesh.state.admin_token}"}
+            async with httpx.AsyncClient(base_url=mesh.api, headers=bearer, trust_env=False) as client:
+                as_it_is = await client.get("/v1/prometheus/targets")
+                elsewhere = await client.get("/v1/prometheus/targets", params={"port": 9999})
+                nowhere = await client.get("/v1/prometheus/targets", params={"port": 0})
+                return as_it_is.json(), elsewhere.json()[1]["targets"], nowhere.status_code
+
+    as_it_is, elsewhere, nowhere = asyncio.run(story())
+    assert as_it_is == [
+        {"targets": ["100.64.0.1:9460"], "labels": {"instance": "paris"}},
+        {"targets": ["100.64.0.2:9460"], "labels": {"instance": "rome"}},
+    ]
+    assert (elsewhere, nowhere) == (["100.64.0.2:9999"], 422)

@@ -1,16 +1,18 @@
 """What Prometheus would read from an agent, parsed again by Prometheus's own client."""
 
 import asyncio
-import re
 import urllib.error
 import urllib.request
+from collections import Counter
 from pathlib import Path
 
+import msgspec
 import pytest
 from prometheus_client.exposition import generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 from prometheus_client.registry import CollectorRegistry
 
+from overlayd.agent.messages import EngineLost
 from overlayd.agent.view import Outside
 from overlayd.daemon.config import MetricsSection, load
 from overlayd.daemon.errors import ConfigurationError, StartError
@@ -26,6 +28,7 @@ from tests.overlayd.agent.dialogue import (
     route,
     started,
 )
+from tests.prometheus import pages
 
 OUTSIDE = Outside("wss://192.0.2.1:7443", 1_700_000_000.0, 1_800_000_000.0, 1_750_000_000.0)
 DIRECT = (BERLIN,)
@@ -90,8 +93,27 @@ def test_repair_is_told_by_class():
     assert of(found, "overlayd_link_residual_loss_ratio", **labels) == pytest.approx(0.02)
     assert of(found, "overlayd_link_raw_loss_ratio", **labels) == pytest.approx(0.1)
     assert of(found, "overlayd_link_burst_packets", **labels) == pytest.approx(2.5)
-    assert of(found, "overlayd_link_added_delay_seconds", **labels, quantile="0.5") == 0
-    assert 0.03 < of(found, "overlayd_link_added_delay_seconds", **labels, quantile="0.99") <= 0.04
+
+
+def test_the_delay_that_repair_adds_is_a_histogram_of_all_frames_that_came():
+    waits = (0,) * 4 + (3, 0, 4) + (0,) * 8 + (1,)
+    found = told(measured((engine.RepairReport(0, 100, 3, 10, 90, 6, 2, 2, 4, 10, waits),)))
+    name, labels = "overlayd_link_added_delay_seconds_bucket", LINK | {"class": "interactive"}
+    buckets = {dict(key)["le"]: value for (told_of, key), value in found.items() if told_of == name}
+    assert buckets.pop("0.02") == 93  # 90 by themselves, 3 after 10 to 20 ms
+    assert of(found, name, **labels, le="0.0") == buckets.pop("0.0") == 90
+    assert buckets.pop("0.4") == 97
+    assert buckets.pop("+Inf") == 98
+    assert buckets == {"0.005": 90, "0.01": 90, "0.04": 97, "0.06": 97, "0.1": 97, "0.2": 97}
+
+
+def test_a_host_tells_no_more_series_than_are_documented():
+    found = told(measured((engine.RepairReport(0, 100, 3, 10, 90, 6, 2, 2, 4, 10),)))
+    documented = pages.metrics()
+    counted = Counter(pages.family(name, documented) for name, _ in found)
+    letters = {"N": 3, "L": 2, "C": 1, "S": 1, "R": 2}
+    for metric, count in counted.items():
+        assert metric is not None and count <= metric.most(letters), metric
 
 
 def test_what_was_not_measured_lately_is_not_told():
@@ -109,11 +131,36 @@ def test_the_path_in_use_is_told():
     assert of(found, "overlayd_path_rtt_seconds", **labels) == pytest.approx(0.021)
 
 
+def test_a_direct_path_that_nobody_probes_is_told_by_its_link():
+    talk = measured()
+    talk.pass_time(8)
+    number = links_of(talk)[BERLIN]
+    silent = msgspec.structs.replace(path_report(DIRECT, 21.0, active=True), samples=0)
+    talk.second(link_report(number, BERLIN, 30.0, 0.0), paths=(silent,))
+    found = told(talk)
+    labels = {"destination": "berlin", "class": "interactive"}
+    assert of(found, "overlayd_path_rtt_seconds", **labels) == pytest.approx(0.030)
+    assert ("overlayd_path_loss_ratio", frozenset(labels.items())) not in found
+
+
 def test_moves_are_counted_by_who_decided():
     talk = measured()
     talk >> engine.Switch(talk.now, 1, BERLIN, 0, DIRECT, DETOUR, "dead")
     talk.drain()
-    assert of(told(talk), "overlayd_route_changes_total", decider="engine", reason="dead") == 1
+    found = told(talk)
+    assert of(found, "overlayd_route_changes_total", decider="engine", reason="dead") == 1
+    assert of(found, "overlayd_route_changes_total", decider="agent", reason="bound") == 0
+
+
+def test_starts_of_the_engine_are_counted_across_lives():
+    talk = measured()
+    assert talk.agent.engine is not None
+    talk >> msgspec.structs.replace(talk.agent.engine, boot=8)
+    talk.drain()
+    assert of(told(talk), "overlayd_engine_starts_total") == 8
+    talk >> EngineLost("killed")
+    talk.drain()
+    assert ("overlayd_engine_starts_total", frozenset[tuple[str, str]]()) not in told(talk)
 
 
 def test_counters_and_drops_are_told():
@@ -123,6 +170,7 @@ def test_counters_and_drops_are_told():
     found = told(talk)
     assert of(found, "overlayd_packets_total", shard="0", direction="out") == 2
     assert of(found, "overlayd_dropped_packets_total", reason="bad_tag") == 7
+    assert of(found, "overlayd_dropped_packets_total", reason="queue_full") == 0
     assert of(found, "overlayd_stranded_packets_total") == 8
 
 
@@ -133,10 +181,9 @@ def test_a_host_that_has_not_joined_says_so():
 
 
 def test_the_documentation_names_each_metric_with_its_labels():
-    text = (Path(__file__).parents[3] / "docs/metrics.md").read_text()
-    agent = text.split("## An edge host")[1].split("\n## ")[0]
-    rows = re.findall(r"^\| `(\w+)` \| (\w+) \| ([^|]*) \|", agent, re.MULTILINE)
-    documented = [(name, kind, tuple(re.findall(r"`(\w+)`", labels))) for name, kind, labels in rows]
+    documented = [
+        (one.name, one.kind, one.labels) for one in pages.metrics().values() if one.teller == "host"
+    ]
     assert documented == [(one.name, one.kind, one.labels) for one in FAMILIES]
 
 
@@ -172,6 +219,17 @@ def test_an_address_that_is_taken_is_named():
             await first.close()
 
     asyncio.run(scenario())
+
+
+def test_an_address_may_come_after_the_agent_listens_there():
+    async def scenario() -> int:
+        server = MetricsServer("192.0.2.77", 0, list)
+        try:
+            return await server.start()
+        finally:
+            await server.close()
+
+    assert asyncio.run(scenario()) > 0
 
 
 def test_a_wrong_address_names_its_key(tmp_path: Path):
