@@ -3,10 +3,10 @@
 import asyncio
 import threading
 import time
-from collections.abc import Sequence
-from contextlib import AsyncExitStack
+from collections.abc import AsyncIterator, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import httpx
 import numpy as np
@@ -19,9 +19,10 @@ from controller.store.store import Store
 from controller.topology.frames import LinkFrame
 from overlayd.model.ids import ClassId, NodeId
 from overlayd.protocol.controller import Switched
-from tests.controller.client import agent, join, sample, silent
+from tests.controller.client import Agent, Identity, agent, join, sample, silent
 from tests.controller.running import RunningController, controller
 
+Reporting: TypeAlias = tuple[Identity, Agent]
 COMMITTED = Path(__file__).parents[3] / "docs" / "openapi.json"
 
 
@@ -115,16 +116,25 @@ def test_the_api_is_served_on_a_unix_socket_for_its_owner(tmp_path: Path) -> Non
     asyncio.run(story())
 
 
+@asynccontextmanager
+async def lossy_direct(
+    mesh: RunningController, loss_seen_by_b: float = 0.08
+) -> AsyncIterator[tuple[Reporting, ...]]:
+    """Run a, b and k, each of which has reported: 100 ms and loss between a and b, k 15 ms away from both."""
+    a, b, k = [await mesh.join(name, relay=True) for name in ("a", "b", "k")]
+    async with agent(mesh.url, a) as at_a, agent(mesh.url, b) as at_b, agent(mesh.url, k) as at_k:
+        for one in (at_a, at_b, at_k):
+            await one.hello()
+        await at_a.report(sample(b.id, 100, loss=0.08), sample(k.id, 15))
+        await at_b.report(sample(a.id, 100, loss=loss_seen_by_b), sample(k.id, 15))
+        await at_k.report(sample(a.id, 15), sample(b.id, 15))
+        yield (a, at_a), (b, at_b), (k, at_k)
+
+
 def test_links_routes_and_explanations_show_forecast_beside_measurement(tmp_path: Path) -> None:
     async def story() -> None:
         async with controller(tmp_path) as mesh, client(mesh) as api:
-            a, b, k = [await mesh.join(name, relay=True) for name in ("a", "b", "k")]
-            async with agent(mesh.url, a) as at_a, agent(mesh.url, b) as at_b, agent(mesh.url, k) as at_k:
-                for one in (at_a, at_b, at_k):
-                    await one.hello()
-                await at_a.report(sample(b.id, 100, loss=0.08), sample(k.id, 15))
-                await at_b.report(sample(a.id, 100, loss=0.08), sample(k.id, 15))
-                await at_k.report(sample(a.id, 15), sample(b.id, 15))
+            async with lossy_direct(mesh):
                 explanation = await explained(api, "a", "b", wanted=["k", "b"])
                 assert explanation["class"] == "interactive" and explanation["objective"] == "latency"
                 chosen, direct = explanation["candidates"][:2]
@@ -212,13 +222,7 @@ async def explained(api: httpx.AsyncClient, src: str, dst: str, wanted: list[str
 def test_the_matrix_shows_both_directions_and_history_who_changed_a_route(tmp_path: Path) -> None:
     async def story() -> None:
         async with controller(tmp_path) as mesh, client(mesh) as api:
-            a, b, k = [await mesh.join(name, relay=True) for name in ("a", "b", "k")]
-            async with agent(mesh.url, a) as at_a, agent(mesh.url, b) as at_b, agent(mesh.url, k) as at_k:
-                for one in (at_a, at_b, at_k):
-                    await one.hello()
-                await at_a.report(sample(b.id, 100, loss=0.08), sample(k.id, 15))
-                await at_b.report(sample(a.id, 100, loss=0.0), sample(k.id, 15))
-                await at_k.report(sample(a.id, 15), sample(b.id, 15))
+            async with lossy_direct(mesh, loss_seen_by_b=0.0) as ((_, at_a), (b, _), (k, _)):
                 await explained(api, "a", "b", wanted=["k", "b"])
                 node = (await api.get("/v1/nodes/a")).json()
                 assert node["status"]["uplinks"][0]["endpoint"] == "192.0.2.1:51900"
@@ -302,13 +306,7 @@ def test_the_past_is_asked_for_by_a_time_and_told_by_the_frame_before_it(tmp_pat
 def test_a_choice_of_the_past_is_explained_with_the_figures_it_was_made_with(tmp_path: Path) -> None:
     async def story() -> None:
         async with controller(tmp_path) as mesh, client(mesh) as api:
-            a, b, k = [await mesh.join(name, relay=True) for name in ("a", "b", "k")]
-            async with agent(mesh.url, a) as at_a, agent(mesh.url, b) as at_b, agent(mesh.url, k) as at_k:
-                for one in (at_a, at_b, at_k):
-                    await one.hello()
-                await at_a.report(sample(b.id, 100, loss=0.08), sample(k.id, 15))
-                await at_b.report(sample(a.id, 100, loss=0.08), sample(k.id, 15))
-                await at_k.report(sample(a.id, 15), sample(b.id, 15))
+            async with lossy_direct(mesh) as ((a, at_a), _, (k, at_k)):
                 before = await explained(api, "a", "b", wanted=["k", "b"])
                 asked = {"src": "a", "dst": "b", "at": str(time.time())}
                 await asyncio.sleep(1.1)
