@@ -13,6 +13,7 @@ from controller.planner.pins import Standing
 from controller.planner.plan import Plan
 from controller.planner.search import ABSENT, NONE, ROUNDING
 from controller.planner.table import PATHS
+from controller.planner.worth import LEAST_TRUST, WORTH_MS
 from controller.policy.costs import RELAY_MS
 from controller.topology.links import Vertex
 from overlayd.model.ids import ClassId, Path
@@ -203,7 +204,8 @@ class _Weighing:
         if path.problem is not None:
             return f"{self._named(path)}: nothing better is left, although {path.problem}"
         if len(path.course.indices) == 1:
-            return f"direct, {self._value(path.bare)}: no relayed path is better by {self._worth()}"
+            why = self._doubt() or f"no relayed path is better by {self._worth()}"
+            return f"direct, {self._value(path.bare)}: {why}"
         said = f"{self._named(path)}, {self._value(path.bare)}"
         if not beside_direct:
             return said
@@ -231,7 +233,8 @@ class _Weighing:
             return f"{self._difference(path, primary)}, but the route changed less than a minute ago{held}"
         if self._chosen.resting[self._source, self._destination] and len(path.course.indices) > 1:
             return f"{self._difference(path, primary)}, but the route changed less than ten minutes ago{held}"
-        return f"{self._difference(path, primary)}: a change has to be worth {self._worth()}{held}"
+        why = self._doubt() or f"a change has to be worth {self._worth()}"
+        return f"{self._difference(path, primary)}: {why}{held}"
 
     def _problem(self, path: _Course) -> str | None:
         if (excluded := self._excluded(path)) is not None:
@@ -308,9 +311,30 @@ class _Weighing:
     def _held_s(self, path: _Path) -> float:
         return max(float(self._forecast.held_ns[link]) for link in path.course.links) / 1e9
 
+    def _doubt(self) -> str | None:
+        """Return why no gain, however large, would be taken; None if one would be."""
+        if self._by_what_lasts and self._forecast.trust < LEAST_TRUST:
+            return f"only {100 * self._forecast.trust:.0f} % of what relayed paths promised came true lately"
+        return None
+
     def _worth(self) -> str:
-        gain = self._chosen.costs.gain
-        return f"{100 * gain.share:g} % and {self._value(gain.least)}"
+        """Return what a change has to be worth, as `controller.planner.plan` has it."""
+        if self._by_what_lasts:
+            said = f"{self._value(WORTH_MS)}, its lasting part counted twice"
+        else:
+            gain = self._chosen.costs.gain
+            said = f"{100 * gain.share:g} % and {self._value(gain.least)}"
+            if math.isfinite(gain.plenty):
+                said += f", or {self._value(gain.plenty)}"
+        trust = self._forecast.trust
+        if self._service.objective is Objective.LATENCY and trust < 0.995:
+            said += f"; {100 * trust:.0f} % of a promise is believed"
+        return said
+
+    @property
+    def _by_what_lasts(self) -> bool:
+        """Whether gains are weighed by `controller.planner.worth`."""
+        return self._forecast.base_ms is not None and self._service.objective is Objective.LATENCY
 
     def _named(self, path: _Path) -> str:
         *relays, _ = path.course.indices
