@@ -17,7 +17,7 @@ from typing import Final
 from controller.config import StoreSection
 from controller.core.decision import Decision
 from controller.core.messages import RouteEvent
-from controller.core.record import BadRecord, pack_decision, unpack_decision
+from controller.core.record import BadRecord, pack_decision, pack_difference, unpack_decision
 from controller.store.store import Store
 from controller.topology.frames import BadFrame, LinkFrame, pack_frame, roll_up, unpack_frame
 from overlayd.model.ids import NodeId
@@ -25,6 +25,11 @@ from overlayd.model.ids import NodeId
 LOG = logging.getLogger(__name__)
 
 DAY_S = 86400.0
+WHOLE_EVERY_S = 3600.0
+WHOLE_EVERY_SHARE = 1 / 8
+"""A record of a decision is whole after an hour, or when differences to the last one take this share of the
+bytes for all: a whole one goes with its differences.
+"""
 STALE_SPANS = 3.0
 """A moment is told by a frame that is at most so many of its level's spans older."""
 
@@ -57,6 +62,15 @@ class Moment:
     frame: LinkFrame
 
 
+@dataclass(slots=True)
+class _Whole:
+    """The record that differences are made to, and how many bytes it and they are."""
+
+    at: float
+    inputs: bytes
+    held: int
+
+
 class Archive:
     """``interval_s`` is the telemetry interval. One thread may record while others ask."""
 
@@ -66,7 +80,8 @@ class Archive:
         self._days = (keep.frames_days, keep.retention_days, keep.hourly_days)
         self._most_bytes = keep.decisions_gb * 1e9
         self._writer, self._reader = Store.open(database), Store.open(database)
-        self._writing, self._reading = threading.Lock(), threading.Lock()
+        self._writing, self._reading, self._packing = threading.Lock(), threading.Lock(), threading.Lock()
+        self._whole: _Whole | None = None
         self._last: dict[int, tuple[float, float, LinkFrame]] = {}
         self._rolled_up_to = {level.number: self._writer.newest_frame(level.number) for level in self._levels}
 
@@ -88,7 +103,11 @@ class Archive:
         with self._writing, self._writer.transaction():
             for level, days in zip(self._levels, self._days, strict=True):
                 self._writer.prune_frames(level.number, unix_s - days * DAY_S)
-            self._writer.prune_decisions(unix_s - self._days[0] * DAY_S, self._most_bytes)
+        with self._packing, self._writing:
+            with self._writer.transaction():
+                self._writer.prune_decisions(unix_s - self._days[0] * DAY_S, self._most_bytes)
+            if self._whole is not None and not self._writer.has_decision(self._whole.at):
+                self._whole = None
 
     def at(self, unix_s: float) -> Moment | None:
         """Return the links as they were, by the finest level that still knows; None if none does."""
@@ -110,20 +129,30 @@ class Archive:
 
     def keep_decision(self, decision: Decision) -> None:
         """Keep what a decision was made from. Raises ``sqlite3.Error``."""
-        inputs = pack_decision(decision)
-        with self._writing, self._writer.transaction():
-            self._writer.append_decision(decision.now.unix_s, inputs)
+        at = decision.now.unix_s
+        with self._packing:
+            whole, inputs = self._whole, None
+            if whole is not None and whole.at < at < whole.at + WHOLE_EVERY_S:
+                if whole.held <= WHOLE_EVERY_SHARE * self._most_bytes:
+                    inputs = pack_difference(decision, whole.inputs)
+            if whole is None or inputs is None:
+                inputs = pack_decision(decision)
+                whole = _Whole(at, inputs, 0)
+            with self._writing, self._writer.transaction():
+                self._writer.append_decision(at, whole.at, inputs)
+            whole.held += len(inputs)
+            self._whole = whole
 
     def decision(self, unix_s: float) -> Decision | None:
         """Return the newest decision that was made until then; None if it is not kept, or not readable any
         more.
         """
         with self._reading:
-            inputs = self._reader.decision(unix_s)
-        if inputs is None:
+            record = self._reader.decision(unix_s)
+        if record is None:
             return None
         try:
-            return unpack_decision(inputs)
+            return unpack_decision(*record)
         except BadRecord as error:
             LOG.warning("the decision in force at %d cannot be read: %s", unix_s, error)
             return None

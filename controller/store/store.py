@@ -367,23 +367,35 @@ class Store:
 
     # Decisions
 
-    def append_decision(self, unix_s: float, inputs: bytes) -> None:
-        self._sql.execute("INSERT OR REPLACE INTO decisions VALUES (?,?,?)", (unix_s, len(inputs), inputs))
+    def append_decision(self, unix_s: float, base: float, inputs: bytes) -> None:
+        """Keep what a decision was made from, as the difference to that of ``base``; of itself: whole."""
+        row = (unix_s, base, len(inputs), inputs)
+        self._sql.execute("INSERT OR REPLACE INTO decisions VALUES (?,?,?,?)", row)
 
-    def decision(self, until: float) -> bytes | None:
-        """Return what the newest decision not later than ``until`` was made from."""
-        row = self._sql.execute(
-            "SELECT inputs FROM decisions WHERE at <= ? ORDER BY at DESC LIMIT 1", (until,)
+    def decision(self, until: float) -> tuple[bytes, bytes | None] | None:
+        """Return what the newest decision not later than ``until`` was made from, and the record that it is
+        the difference to; None where it is whole.
+        """
+        return self._sql.execute(
+            "SELECT one.inputs, whole.inputs FROM decisions one LEFT JOIN decisions whole"
+            " ON whole.at = one.base AND one.base <> one.at WHERE one.at <= ? ORDER BY one.at DESC LIMIT 1",
+            (until,),
         ).fetchone()
-        return None if row is None else row[0]
 
     def prune_decisions(self, before: float, most_bytes: float) -> None:
-        """Forget decisions older than ``before``, and the oldest ones above so many bytes in all."""
+        """Forget decisions older than ``before``, and the oldest ones above so many bytes in all: each whole
+        record with all its differences, or none of them.
+        """
         self._sql.execute(
-            "DELETE FROM decisions WHERE at < ? OR at IN (SELECT at FROM"
-            " (SELECT at, sum(size) OVER (ORDER BY at DESC) AS held FROM decisions) WHERE held > ?)",
+            "DELETE FROM decisions WHERE base IN (SELECT base FROM (SELECT base, max(at) AS newest,"
+            " sum(sum(size)) OVER (ORDER BY base DESC) AS held FROM decisions GROUP BY base)"
+            " WHERE newest < ? OR held > ?)",
             (before, most_bytes),
         )
+
+    def has_decision(self, unix_s: float) -> bool:
+        """Tell whether there is a record of that very moment."""
+        return self._sql.execute("SELECT 1 FROM decisions WHERE at = ?", (unix_s,)).fetchone() is not None
 
     # Link frames
 
