@@ -45,13 +45,14 @@ class ContainerNodes:
             shared = (place.node(node.name), place.log("x").parent)
             binds[node.name] = [f"{folder}:{folder}" for folder in shared]
         document = yaml.safe_load(Path(state.topology).read_text(encoding="utf-8"))
-        rendered = render(document, topology, state.name, binds)
+        by_emulator = state.links_by == "emulator"
+        rendered = render(document, topology, state.name, binds, by_emulator=by_emulator)
         _file(place).write_text(yaml.safe_dump(rendered, sort_keys=False), encoding="utf-8")
         told = _containerlab("deploy", "--topo", str(_file(place)))
         # It goes on after a line of ``exec`` that failed; a lab that is half configured is no lab.
         if failed := [line for line in told.splitlines() if "Failed to execute command" in line]:
             raise LabError("\n  ".join(["containerlab:", *failed]))
-        for index in range(len(topology.links)):
+        for index in range(len(topology.links) if by_emulator else 0):
             for outer, inner in zip(host_ends(state.name, index), wire_ends(index), strict=True):
                 netns.move(outer, state.wire, inner)
 

@@ -1,7 +1,7 @@
 """A lab's topology as containerlab is given it: the file's own, with our link emulator on every link.
 
-Pure; called by `containers`. Links between nodes become two links to the host each, whose host ends are
-moved to the namespace of wires afterwards: impairments are then the same whatever the kernel has.
+Pure; called by `containers`. For the emulator, a link between nodes becomes two links to the host, whose
+host ends are moved to the namespace of wires afterwards.
 """
 
 import zlib
@@ -21,9 +21,17 @@ def host_ends(lab: str, index: int) -> tuple[str, str]:
 
 
 def render(
-    document: Mapping[str, Any], topology: Topology, lab: str, binds: Mapping[str, list[str]]
+    document: Mapping[str, Any],
+    topology: Topology,
+    lab: str,
+    binds: Mapping[str, list[str]],
+    *,
+    by_emulator: bool = True,
 ) -> dict[str, Any]:
-    """The file's ``document`` for containerlab; ``binds``: folders that each node has from the host."""
+    """The file's ``document`` for containerlab; ``binds``: folders that each node has from the host.
+
+    ``by_emulator``: else links stay what the file says, between nodes.
+    """
     body: dict[str, Any] = dict(document["topology"])
     defaults: dict[str, Any] = dict(body.get("defaults") or {})
     # No network but the lab's: over one of management, nodes would find each other beside the links.
@@ -32,7 +40,16 @@ def render(
         node: _bound(cast("dict[str, Any]", entry or {}), binds[node])
         for node, entry in body["nodes"].items()
     }
-    links = [
+    links = _to_the_host(topology, lab) if by_emulator else body.get("links", [])
+    return {
+        **document,
+        "name": lab,
+        "topology": {**body, "defaults": defaults, "nodes": nodes, "links": links},
+    }
+
+
+def _to_the_host(topology: Topology, lab: str) -> list[dict[str, Any]]:
+    return [
         {
             "type": "host",
             "endpoint": {"node": end.node, "interface": end.interface},
@@ -42,11 +59,6 @@ def render(
         for index, link in enumerate(topology.links)
         for end, outer in zip((link.a, link.b), host_ends(lab, index), strict=True)
     ]
-    return {
-        **document,
-        "name": lab,
-        "topology": {**body, "defaults": defaults, "nodes": nodes, "links": links},
-    }
 
 
 def _bound(entry: dict[str, Any], binds: list[str]) -> dict[str, Any]:

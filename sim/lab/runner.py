@@ -1,8 +1,8 @@
 """Labs: up, down, impair. I/O, needs root; called by `cli`, the demo and tests.
 
 Each node is a network namespace, a bare one or a container's (`sim.lab.nodes`); each link two veth pairs
-whose far ends lie in one more namespace, the wire, where the link emulator joins them. The daemons of a lab
-are started by `sim.lab.daemons`.
+whose far ends lie in one more namespace, the wire, where the link emulator joins them; or, between containers
+on a kernel that has netem, one veth pair. The daemons of a lab are started by `sim.lab.daemons`.
 """
 
 import os
@@ -12,7 +12,7 @@ from pathlib import Path
 
 import msgspec
 
-from sim.lab import daemons, netns, process, wire
+from sim.lab import daemons, netem, netns, process, wire
 from sim.lab.errors import LabError, LabIsDown, LabIsUp
 from sim.lab.impair import Settings
 from sim.lab.nodes import Runner, wire_ends
@@ -23,6 +23,7 @@ from sim.lab.state import Folder, LabState, LinkState, folder
 from sim.lab.topology import Topology, read_topology
 
 _READY_S = 20.0
+_EMULATOR = "emulator"
 # The wire only passes frames on: it has no addresses and says nothing itself.
 _WIRE_SYSCTLS = {"net.ipv6.conf.all.disable_ipv6": "1", "net.ipv6.conf.default.disable_ipv6": "1"}
 
@@ -106,8 +107,11 @@ def replace_process(name: str, fresh: Process) -> None:
 
 
 def _put(place: Folder, state: LabState, link: LinkState) -> None:
-    wire.set_way(place.control, link.there, link.impairments.there)
-    wire.set_way(place.control, link.back, link.impairments.back)
+    if state.links_by == "netem":
+        netem.put(state, link)
+    else:
+        wire.set_way(place.control, link.there, link.impairments.there)
+        wire.set_way(place.control, link.back, link.impairments.back)
     links = tuple(link if known.there == link.there else known for known in state.links)
     place.write(msgspec.structs.replace(state, links=links))
 
@@ -133,11 +137,15 @@ def find_link(state: LabState, link: str) -> LinkState:
 
 def _planned(topology: Topology, name: str, file: Path, prefix: str, seed: int, runner: Runner) -> LabState:
     nodes = nodes_of(runner)
+    pairs = [link.impairments for link in topology.links]
+    # In namespaces always the emulator: tests count on its seed.
+    by_netem = runner == "clab" and netem.serves(way for pair in pairs for way in (pair.there, pair.back))
     return LabState(
         name=name,
         topology=str(file.resolve()),
         seed=seed,
         runner=runner,
+        links_by="netem" if by_netem else "emulator",
         namespaces={node.name: nodes.namespace(prefix, name, node.name) for node in topology.nodes},
         wire=f"{prefix}{name}-wire",
         links=tuple(
@@ -154,11 +162,10 @@ def _build(place: Folder, state: LabState, topology: Topology, overlay: Overlay,
         netns.set_sysctls(_WIRE_SYSCTLS)
     nodes = nodes_of(state.runner)
     nodes.make(place, state, topology)
-    ways: list[tuple[str, str, str, Settings]] = []
-    for index, known in enumerate(state.links):
-        (a, b), pair = wire_ends(index), known.impairments
-        ways += [(known.there, a, b, pair.there), (known.back, b, a, pair.back)]
-    state = _remember(place, state, _start_emulator(place, state, ways))
+    if state.links_by == "netem":
+        netem.lay(state)
+    else:
+        state = _remember(place, state, _start_emulator(place, state))
     for namespace in state.namespaces.values():
         netns.wait_for_carrier(namespace, _READY_S)
     nodes.configure(state, topology)
@@ -175,12 +182,16 @@ def _remember(place: Folder, state: LabState, started: Process) -> LabState:
     return state
 
 
-def _start_emulator(place: Folder, state: LabState, ways: list[tuple[str, str, str, Settings]]) -> Process:
+def _start_emulator(place: Folder, state: LabState) -> Process:
+    ways: list[tuple[str, str, str, Settings]] = []
+    for index, known in enumerate(state.links):
+        (a, b), pair = wire_ends(index), known.impairments
+        ways += [(known.there, a, b, pair.there), (known.back, b, a, pair.back)]
     config = place.path / "emulator.json"
     config.write_text(wire.configuration(state.seed, ways), encoding="utf-8")
-    log = place.log("emulator")
+    log = place.log(_EMULATOR)
     command = [sys.executable, "-m", "sim.emulator", "--config", str(config), "--control", str(place.control)]
-    emulator = process.start("emulator", state.wire, command, log)
+    emulator = process.start(_EMULATOR, state.wire, command, log)
     if not wire.wait_ready(place.control, _READY_S):
         process.stop([emulator])
         raise LabError(f"the link emulator did not start: {log.read_text().strip() or f'see {log}'}")
@@ -189,9 +200,9 @@ def _start_emulator(place: Folder, state: LabState, ways: list[tuple[str, str, s
 
 def _take_down(place: Folder, state: LabState) -> None:
     """In the reverse order of building, and without regard to what is missing."""
-    # The emulator, which is the first, last: daemons say farewell to each other.
-    process.stop(state.processes[:0:-1])
-    process.stop(state.processes[:1])
+    # The emulator last: daemons say farewell to each other.
+    process.stop([known for known in reversed(state.processes) if known.name != _EMULATOR])
+    process.stop(state.processes)
     nodes_of(state.runner).remove(place, state)
     process.stop_all_in(state.wire)
     netns.remove(state.wire)

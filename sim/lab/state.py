@@ -38,7 +38,7 @@ class LinkState(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 class LabState(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """``namespaces`` maps nodes to namespaces; ``wire`` is the emulator's. ``topology``: the file it was
-    built from. ``runner``: what its nodes are made of.
+    built from. ``runner``: what its nodes are made of. ``links_by``: what impairs its links.
     """
 
     name: str
@@ -50,6 +50,7 @@ class LabState(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     processes: tuple[Process, ...] = ()
     complete: bool = False
     runner: Literal["netns", "clab"] = "netns"
+    links_by: Literal["emulator", "netem"] = "emulator"
     schema: int = SCHEMA
 
 

@@ -35,6 +35,11 @@ def test_every_end_of_a_link_leads_to_the_host_where_the_emulator_takes_it() -> 
         assert a["mtu"] == b["mtu"] == link.mtu
 
 
+def test_links_that_the_kernel_impairs_stay_between_nodes() -> None:
+    rendered = render(DOCUMENT, TOPOLOGY, "mine", BINDS, by_emulator=False)
+    assert rendered["topology"]["links"] == DOCUMENT["topology"]["links"]
+
+
 def test_interfaces_of_the_host_have_names_that_the_kernel_takes_and_labs_do_not_share() -> None:
     names = [name for lab in ("mine", "yours") for index in range(100) for name in host_ends(lab, index)]
     assert len(set(names)) == len(names)
