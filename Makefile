@@ -140,12 +140,24 @@ test-systemd: deb ## the packages in containers with a real systemd: quick start
 	    apt-get install --yes --no-install-recommends docker.io debootstrap
 	$(BIN)/python -m tests.systemd --runs $(RUNS)
 
+# What the runner clab needs of this machine.
+CONTAINERLAB_PACKAGES := docker.io debootstrap python3-jsonschema
+define containerlab-packages
+@command -v go > /dev/null || { echo "containerlab is built from its Go module: install Go 1.26 or newer" >&2; exit 1; }
+@for package in $(CONTAINERLAB_PACKAGES); do \
+    dpkg-query -W -f '$${db:Status-Status}' $$package 2> /dev/null | grep -qx installed || echo $$package; \
+done | xargs --no-run-if-empty apt-get install --yes --no-install-recommends
+endef
+
+.PHONY: containerlab
+containerlab: deb ## for labs with `--runner clab`: containerlab, and a node's image in the Docker that runs (needs Go 1.26; root)
+	$(containerlab-packages)
+	@docker info > /dev/null || { echo "start Docker first" >&2; exit 1; }
+	@$(BIN)/python -m tests.labs --prepare
+
 .PHONY: test-containerlab
 test-containerlab: deb ## the same labs by containerlab as well, on containers with our packages (needs Go 1.26; 25 minutes; root)
-	@command -v go > /dev/null || { echo "containerlab is built from its Go module: install Go 1.26 or newer" >&2; exit 1; }
-	@for package in docker.io debootstrap python3-jsonschema; do \
-	    dpkg-query -W -f '$${db:Status-Status}' $$package 2> /dev/null | grep -qx installed || echo $$package; \
-	done | xargs --no-run-if-empty apt-get install --yes --no-install-recommends
+	$(containerlab-packages)
 	$(BIN)/python -m tests.labs --runner netns clab
 
 .PHONY: lock

@@ -6,6 +6,7 @@ The command line of `make test-labs` (namespaces) and `make test-containerlab` (
 import argparse
 import json
 import os
+import shlex
 import signal
 import sys
 import time
@@ -25,6 +26,7 @@ def main() -> int:
     parser.add_argument("--runner", nargs="+", choices=("netns", "clab"), default=["netns"])
     parser.add_argument("--only", nargs="+", choices=NAMES, metavar="LAB", default=NAMES)
     parser.add_argument("--packages", type=Path, default=ROOT / "build" / "deb", help="of the node image")
+    parser.add_argument("--prepare", action="store_true", help="make what the runner clab needs, and no more")
     parser.add_argument("--output", type=Path, default=ROOT / "build" / "labs.json")
     arguments = parser.parse_args()
     if os.geteuid() != 0:
@@ -33,12 +35,15 @@ def main() -> int:
     reports: list[Report] = []
     with ExitStack() as stack:
         state.ROOT = stack.enter_context(containerlab.scratch())
-        runners: list[Runner] = arguments.runner
-        if "clab" in runners:
+        runners: list[Runner] = [] if arguments.prepare else arguments.runner
+        if arguments.prepare or "clab" in runners:
             stack.enter_context(containerlab.ready(arguments.packages, _tell))
             if faults := containerlab.faults():
                 parser.exit(1, "\n".join((*faults, "not what containerlab's schema allows\n")))
             _tell(f"{len(list(containerlab.topologies()))} topology files are valid by containerlab's schema")
+        if arguments.prepare:
+            print(f"export OVERLAYD_CONTAINERLAB={shlex.quote(os.environ['OVERLAYD_CONTAINERLAB'])}")
+            return 0
         for name in arguments.only:
             for by in runners:
                 _tell(f"{name}, {by}")

@@ -24,6 +24,7 @@ MODULE = "github.com/srl-labs/containerlab"
 PROGRAM = ROOT / "containerlab" / "program"
 BUILD = ROOT / "build" / "containerlab"
 IMAGE = "overlayd/edge:local"
+FOLDER = Path("/var/tmp/overlayd-labs")
 _BUILD_S = 1800.0
 # Runs on Debian's own Python, which has the package. The schema names its dialect by an address that is not
 # the registered one, so the dialect is given.
@@ -46,29 +47,25 @@ def scratch() -> Generator[Path]:
 
 @contextlib.contextmanager
 def ready(packages: Path, tell: Tell) -> Generator[None]:
-    """Everything that the runner ``clab`` needs, for as long as this lasts."""
+    """Everything that the runner ``clab`` needs; a Docker daemon of ours only for as long as this lasts."""
     tell("containerlab, of its Go module")
-    program = build()
-    os.environ["OVERLAYD_CONTAINERLAB"] = shlex.join([*with_module_list(), str(program)])
-    with machines.daemon(Path("/var/tmp/overlayd-labs")):
+    os.environ["OVERLAYD_CONTAINERLAB"] = shlex.join(build())
+    with machines.daemon(FOLDER):
         tell("a node's image: a minimal Debian with the packages")
         make_image(packages)
-        try:
-            yield
-        finally:
-            if "OVERLAYD_SYSTEMD_KEEP" not in os.environ:
-                machines.run("docker", "image", "rm", "--force", IMAGE, quiet=True)
+        yield
 
 
-def build() -> Path:
-    """Build containerlab, unless it is there; answers the program."""
+def build() -> list[str]:
+    """Build containerlab, unless it is there; answers the words that it is called by."""
     program = BUILD / "containerlab"
     if not program.exists():
         BUILD.mkdir(parents=True, exist_ok=True)
         for file in PROGRAM.iterdir():
             shutil.copy(file, BUILD)
         _go("build", "-mod=mod", "-o", str(program), MODULE)
-    return program
+    # It reads /proc/modules, and not every kernel has that.
+    return [*([] if Path("/proc/modules").exists() else [str(PROGRAM / "with-module-list")]), str(program)]
 
 
 def faults() -> list[str]:
@@ -91,19 +88,14 @@ def topologies() -> Iterator[Path]:
 
 
 def make_image(packages: Path) -> None:
-    """Build the image of a node from the packages in a folder."""
-    machines.make_image(Path("/var/tmp/overlayd-labs"))
+    """Build the image of a node from the packages in a folder. It stays: it is what users' labs run."""
+    machines.make_image(FOLDER)
     with tempfile.TemporaryDirectory() as folder:
         shutil.copy(ROOT / "containerlab" / "image" / "Dockerfile", folder)
         for package in packages.glob("*.deb"):
             shutil.copy(package, folder)
         words = ("--quiet", "--network", "none", "--build-arg", f"BASE={machines.IMAGE}", "--tag", IMAGE)
         machines.run("docker", "build", *words, folder)
-
-
-def with_module_list() -> list[str]:
-    """What to run containerlab by: it reads ``/proc/modules``, and not every kernel has that."""
-    return [] if Path("/proc/modules").exists() else [str(PROGRAM / "with-module-list")]
 
 
 def _go(*words: str) -> str:
