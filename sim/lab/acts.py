@@ -43,10 +43,13 @@ class Disturbance:
             self._thread.join()
 
     def end(self) -> None:
-        """Undo what was done. Raises :class:`LabError` with what could not be done or undone."""
+        """Undo what was done, all of it. Raises :class:`LabError` with the first that went wrong."""
         self.wait()
         while self._undo:
-            self._undo.pop()()
+            try:
+                self._undo.pop()()
+            except LabError as error:
+                self._problem = self._problem or error
         if self._problem:
             raise self._problem
 
@@ -117,7 +120,8 @@ def _replaced(state: LabState, node: str, role: Role) -> Callable[[], None]:
     """Have one of a node's two processes end, which its supervisor starts again; the undoing waits for it."""
     before = pids(state, node, role)
     for pid in before:
-        os.kill(pid, signal.SIGTERM)
+        with suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGTERM)
 
     def wait() -> None:
         deadline = time.monotonic() + _REPLACED_S

@@ -76,19 +76,27 @@ def address_of(state: LabState, node: str, over: Over) -> str:
 
 
 def _wait_until_settled(state: LabState, assertion: Assertion, deadline: float) -> None:
-    """Wait until probes are answered, by the path asserted of a calm lab, or until time is over.
+    """Wait until probes are answered, and a calm lab has the path and round trip asserted, or time is over.
 
     Judgement comes later, whatever was found here.
     """
-    wanted = None if assertion.during else assertion.path
     while time.monotonic() < deadline:
         try:
-            answered = not assertion.wants_answers or not _probe(state, assertion, _SETTLE_PROBES).loss_ratio
-            if answered and wanted in (None, _path(state, assertion)):
+            if _is_settled(state, assertion):
                 return
         except LabError:
             pass  # no overlay address yet, or no agent
         time.sleep(_SETTLE_PAUSE_S)
+
+
+def _is_settled(state: LabState, assertion: Assertion) -> bool:
+    if not assertion.wants_answers:
+        return True
+    met = _probe(state, assertion, _SETTLE_PROBES)
+    if met.loss_ratio or assertion.during:
+        return not met.loss_ratio
+    near = assertion.rtt is None or assertion.rtt.hold(met.rtt_ns(0.5))
+    return near and assertion.path in (None, _path(state, assertion))
 
 
 def _path(state: LabState, assertion: Assertion) -> tuple[str, ...]:

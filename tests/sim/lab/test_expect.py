@@ -1,5 +1,6 @@
 """What a lab promises, and when a promise is kept."""
 
+from pathlib import Path
 from textwrap import dedent
 
 import pytest
@@ -101,3 +102,10 @@ def test_a_fault_is_told_with_its_place(old: str, new: str, problem: str) -> Non
 def test_a_file_that_expects_nothing_is_refused() -> None:
     with pytest.raises(FileFault, match="nothing is expected"):
         expectations("settle: 1s")
+
+
+def test_the_example_of_the_documentation_is_a_sound_file() -> None:
+    text = (Path(__file__).parents[3] / "docs" / "labs.md").read_text("utf-8")
+    example = text.partition("```yaml\n")[2].partition("```")[0]
+    (assertion,) = parse_expectations(parse(example, "docs/labs.md"), ["paris", "rome", "oslo"]).assertions
+    assert assertion.during == (Killed("controller"), Impaired("paris:oslo", {"blackhole": True}))
