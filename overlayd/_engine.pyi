@@ -77,10 +77,9 @@ class PathSearch:
         Costs [from, to] of float32 and relays [from, to, 2] of int16: −1 no relay, −2 first: no path.
         """
 
-    def disjoint(self, start: int, stop: int, count: int = 3) -> tuple[bytes, bytes]:
-        """The cheapest disjoint paths of each pair from sources `start` to `stop`, by successive removal.
-
-        Costs [from, to, path] and relays [from, to, path, 2].
+    def disjoint(self, start: int, stop: int, costs: _Costs, relays: _Nodes, count: int) -> None:
+        """Put the cheapest disjoint paths of each pair from sources `start` to `stop`, by successive removal,
+        into `costs` [from, to, path] and `relays` [from, to, path, 2].
         """
 
     def paths(self) -> tuple[bytes, bytes]:
@@ -89,7 +88,15 @@ class PathSearch:
     def update(
         self, start: int, end: int, direct: float, link: float, rtt: float = 0.0
     ) -> list[tuple[int, int]]:
-        """Change one link; the pairs whose `paths`, or what these cost, changed. Second relays stay."""
+        """Change one link; the pairs whose `paths`, or what these cost, changed, once these were asked for.
+        Second relays stay.
+        """
+
+    def is_current(self) -> bool:
+        """Whether, after updates, a search made anew would have the same second relays: the same answers."""
+
+    def limit(self, limits: list[tuple[int, int, float]]) -> list[tuple[int, int]]:
+        """Change limits of pairs: from, to, limit; the pairs whose `paths`, or what these cost, changed."""
 
 class SnapshotRefused(ValueError):
     """A snapshot was wrong; `args` are (field, problem). Nothing of it is in force."""

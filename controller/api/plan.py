@@ -72,7 +72,7 @@ def add_plan(router: APIRouter, service: Service) -> None:
         """
         decision = service.core.question(now())
         what = _Reader(service, decision).supposition(without_node, without_link, degrade)
-        outcome = await asyncio.to_thread(suppose, decision, what)
+        outcome = await asyncio.to_thread(suppose, decision, what, service.core.kept)
         return await asyncio.to_thread(_model, decision, what, outcome)
 
 

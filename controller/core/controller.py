@@ -39,6 +39,7 @@ from controller.core.publication import Publication
 from controller.core.rows import RouteRows
 from controller.core.ruling import Ruling
 from controller.planner.explain import REJECTED, Explainer
+from controller.planner.kept import Kept
 from controller.policy.rules import Policy
 from controller.prediction.forecast import Forecast
 from controller.prediction.predictor import Predictor
@@ -93,6 +94,8 @@ class Controller:
         interval_s = network.telemetry_interval
         bins = min(max(math.ceil(WINDOW_S / interval_s), 8), 60)
         self.topology = Topology(bin_ns=int(interval_s * SECOND_NS), bins=bins)
+        self.kept = Kept()
+        """Searches of earlier decisions, for whoever runs the next one."""
         self.refused_samples = 0
         self.unreadable: dict[NodeId, str] = {}
         """Whose routes of the previous run could not be read, and why; they are chosen anew."""
@@ -243,7 +246,7 @@ class Controller:
     def _tick(self, now: Instant) -> list[Command]:
         commands: list[Command] = []
         if (decision := self.begin(now)) is not None:
-            commands += self.complete(decision.run(), now)
+            commands += self.complete(decision.run(self.kept), now)
         if self._publish_at is not None and now.monotonic_ns >= self._publish_at:
             commands += self._publish()
         return commands

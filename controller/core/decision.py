@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from controller.core.changes import ABSENT_ID, Changes
 from controller.core.instant import Instant
 from controller.planner.explain import Explainer
+from controller.planner.kept import Kept, Searches
 from controller.planner.plan import Plan, plan
 from controller.planner.search import ABSENT, NONE, Relays, differ
 from controller.planner.table import RouteTable
@@ -37,9 +38,12 @@ class Decision:
     now: Instant
     rules: Rules = NO_RULES
 
-    def run(self) -> "Decided":
-        """Plan, and put into words why primaries are left. Takes seconds for a thousand nodes."""
-        made = self._plan()
+    def run(self, kept: Kept | None = None) -> "Decided":
+        """Plan, and put into words why primaries are left. Takes seconds for a thousand nodes. The outcome
+        does not depend on the searches that are ``kept`` from earlier decisions.
+        """
+        with (kept or Kept()).borrowed() as searches:
+            made = self._plan(searches)
         before, after = self.table.relays[:, :, :, 0], made.table.relays[:, :, :, 0]
         bereft: Bool = self.table.bereft & (after[..., 0] != ABSENT)
         moved: Bool = (made.changed & differ(before, after)) | bereft
@@ -84,9 +88,17 @@ class Decision:
         explainer = Explainer(self._plan(), self.vertices, self.services)
         return explainer.route(class_id, index[source], index[destination], self.now.unix_s, rejected)
 
-    def _plan(self) -> Plan:
+    def _plan(self, searches: Searches | None = None) -> Plan:
         now_ns = self.now.monotonic_ns
-        return plan(self.vertices, self.services, self.forecast, self.table, now_ns, rules=self.rules)
+        return plan(
+            self.vertices,
+            self.services,
+            self.forecast,
+            self.table,
+            now_ns,
+            rules=self.rules,
+            searches=searches,
+        )
 
 
 @dataclass(frozen=True, slots=True)

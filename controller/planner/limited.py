@@ -20,11 +20,6 @@ PRICES = (0.3, 1.0, 3.0, 10.0, 1000.0)
 """What a path that uses a limit up is charged, in costs of a usual path."""
 
 
-def searching(costs: Costs, relays: NDArray[np.intp], second: int) -> "Searching":
-    """Return the search that a class needs."""
-    return LimitedSearch(costs, relays, second) if costs.limits else Search(costs, relays, second)
-
-
 class LimitedSearch:
     """Answers as :class:`~controller.planner.search.Search` does."""
 

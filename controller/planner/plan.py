@@ -17,7 +17,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from controller.planner.crowd import Crowd
-from controller.planner.limited import Searching, searching
+from controller.planner.kept import Searches
+from controller.planner.limited import Searching
 from controller.planner.pins import Pinned, Standing, padded, put_pins
 from controller.planner.rounds import Wishes, go_home, take_turns
 from controller.planner.search import (
@@ -26,7 +27,6 @@ from controller.planner.search import (
     SECOND_RELAYS,
     Paths,
     Relays,
-    Search,
     barred,
     differ,
     disjoint,
@@ -48,6 +48,9 @@ flows chase each other.
 """
 DWELL_SPREAD_NS = 15_000_000_000
 """Pairs wait up to this much longer, each its own time, so that not all move in one round."""
+
+QUICKEST = -1
+"""Stands for no class, but for what caps are relative to."""
 
 HOME_SHARE = 0.1
 """A relayed path is given up for the direct one when it is not better by this share of a least gain."""
@@ -102,13 +105,15 @@ def plan(
     second_relays: int = SECOND_RELAYS,
     back_up: bool = True,
     rules: Rules = NO_RULES,
+    searches: Searches | None = None,
 ) -> Plan:
     """Decide on the routes of all pairs and classes. ``table`` is left as it is. Without ``back_up``, only
-    on primaries.
+    on primaries. ``searches`` are those of an earlier decision, if there are any.
     """
+    searches = searches or Searches()
     relays = np.array([i for i, vertex in enumerate(vertices) if vertex.relay], np.intp)
     price = np.array([vertex.price_per_gb for vertex in vertices], np.float32)
-    quickest = _quickest(forecast, relays, second_relays)
+    quickest = _quickest(forecast, relays, second_relays, searches)
     crowd = Crowd.of(vertices, forecast, table, now_ns)
     after = table.copy()
     classes: list[ClassPlan] = []
@@ -117,7 +122,7 @@ def plan(
         costs = costs_of(service, forecast, price, quickest, policy)
         costs = _passable(costs, vertices, policy, crowd)
         second = second_relays if policy.relays == MOST_RELAYS else 0
-        search = searching(costs, relays if policy.relays else relays[:0], second)
+        search = searches.search(number, costs, relays if policy.relays else relays[:0], second)
         chosen = _choose(number, service, search, forecast, after, now_ns, crowd, rules)
         if back_up:
             _back_up(number, costs, search, forecast, after)
@@ -131,13 +136,13 @@ def plan(
     return Plan(after, forecast, tuple(classes), changed, news, waiting, crowd)
 
 
-def _quickest(forecast: Forecast, relays: NDArray[np.intp], second_relays: int) -> F32:
+def _quickest(forecast: Forecast, relays: NDArray[np.intp], second_relays: int, searches: Searches) -> F32:
     """Return the RTT of the quickest path of each pair, whatever it loses."""
     direct = np.where(forecast.usable, forecast.rtt_q80_ms, np.inf).astype(np.float32)
     # What only one end vouches for must not set the standard for others.
     link = np.where(forecast.confirmed, direct, np.float32(np.inf))
     costs = Costs(link, link, link, direct, RELAY_MS, direct, None, GAINS[Objective.LATENCY])
-    return Search(costs, relays, second_relays).best().cost
+    return searches.search(QUICKEST, costs, relays, second_relays).best().cost
 
 
 def _passable(costs: Costs, vertices: Sequence[Vertex], policy: Policy, crowd: Crowd | None) -> Costs:

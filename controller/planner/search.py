@@ -40,13 +40,21 @@ class Paths:
 
 
 class Search:
-    """One class's costs, prepared. ``relays`` are the indices of nodes that may be relays."""
+    """One class's costs, prepared. ``relays`` are the indices of nodes that may be relays; an ``engine`` that
+    is given has these costs already.
+    """
 
-    def __init__(self, costs: Costs, relays: NDArray[np.intp], second: int = SECOND_RELAYS) -> None:
+    def __init__(
+        self,
+        costs: Costs,
+        relays: NDArray[np.intp],
+        second: int = SECOND_RELAYS,
+        engine: PathSearch | None = None,
+    ) -> None:
         self.costs = costs
         self._n = len(costs.direct)
         self._relays, self._second = relays, second
-        self._engine = prepared(costs, relays, second)
+        self._engine = engine or prepared(costs, relays, second)
 
     def best(self, avoid: Relays | None = None) -> Paths:
         """Return the cheapest path of every pair that shares nothing with the pair's paths in ``avoid``
@@ -58,6 +66,22 @@ class Search:
             np.frombuffer(cost, np.float32).reshape(n, n),
             np.frombuffer(relays, np.int16).reshape(n, n, 2),
         )
+
+    def renewed(self, costs: Costs, links: Bool, limits: Bool) -> "Search | None":
+        """Return this search with other costs, which differ only in these ``links`` and in the caps of pairs
+        with other ``limits``, each [from, to]; None if one made anew could have other answers. This one is
+        not to be used any more.
+        """
+        for a, b in np.argwhere(links).tolist():
+            direct, link, rtt = float(costs.direct[a, b]), float(costs.link[a, b]), float(costs.rtt_ms[a, b])
+            self._engine.update(a, b, direct, link, rtt)
+        if costs.rtt_cap_ms is not None and limits.any():
+            rows, columns = np.nonzero(limits)
+            caps = costs.rtt_cap_ms[rows, columns]
+            self._engine.limit(list(zip(rows.tolist(), columns.tolist(), caps.tolist(), strict=True)))
+        if not self._engine.is_current():
+            return None
+        return Search(costs, self._relays, self._second, self._engine)
 
     def without(self, nodes: Bool) -> Paths:
         """Return the cheapest path of every pair that passes none of ``nodes`` [node]."""

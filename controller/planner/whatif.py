@@ -12,6 +12,7 @@ import networkx as nx
 import numpy as np
 
 from controller.core.decision import Decision
+from controller.planner.kept import Kept
 from controller.planner.plan import plan
 from controller.planner.search import ABSENT, NONE, Relays, path_sum
 from controller.policy.costs import RELAY_MS
@@ -78,12 +79,22 @@ class Outcome:
     single_points: tuple[int, ...]
 
 
-def suppose(decision: Decision, what: Supposition) -> Outcome:
-    """Return what the decision would be, and what it would mean."""
+def suppose(decision: Decision, what: Supposition, kept: Kept | None = None) -> Outcome:
+    """Return what the decision would be, and what it would mean; from searches ``kept`` from earlier ones."""
     forecast = imagined(decision.forecast, what)
     table, now_ns = decision.table, decision.now.monotonic_ns
     rules = decision.rules
-    made = plan(decision.vertices, decision.services, forecast, table, now_ns, back_up=False, rules=rules)
+    with (kept or Kept()).borrowed() as searches:
+        made = plan(
+            decision.vertices,
+            decision.services,
+            forecast,
+            table,
+            now_ns,
+            back_up=False,
+            rules=rules,
+            searches=searches,
+        )
     before, after = table.relays[..., 0, :], made.table.relays[..., 0, :]
     here = np.ones(len(decision.vertices), np.bool_)
     here[list(what.nodes)] = False

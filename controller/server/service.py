@@ -137,7 +137,7 @@ class Service:
         """Plan in another thread; agents are served meanwhile."""
         try:
             with self.meters.deciding():
-                decided = await asyncio.to_thread(decision.run)
+                decided = await asyncio.to_thread(decision.run, self.core.kept)
         except Exception:
             LOG.exception("no routes could be planned; those in force stay")
             self.core.abandon()

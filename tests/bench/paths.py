@@ -24,6 +24,7 @@ from numpy.typing import NDArray
 from scipy.sparse.csgraph import dijkstra
 
 from controller.planner.search import prepared
+from controller.planner.table import PATHS
 from controller.policy.costs import GAINS, RELAY_MS, Costs, costs_of
 from controller.prediction.forecast import Forecast
 from controller.topology.links import F32
@@ -113,11 +114,13 @@ def ours(classes: list[Costs], relays: int) -> float:
     """A primary and two disjoint back-ups of all pairs and classes, from costs on."""
     n = len(classes[0].direct)
     everyone = np.linspace(0, n, relays, endpoint=False).astype(np.intp)
+    found = np.empty((STRIPE, n, PATHS), np.float32), np.empty((STRIPE, n, PATHS, 2), np.int16)
     started = time.perf_counter()
     for costs in classes:
         search = prepared(costs, everyone)
         for start in range(0, n, STRIPE):
-            search.disjoint(start, min(start + STRIPE, n))
+            stop = min(start + STRIPE, n)
+            search.disjoint(start, stop, found[0][: stop - start], found[1][: stop - start], PATHS)
     return time.perf_counter() - started
 
 

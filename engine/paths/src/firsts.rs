@@ -4,11 +4,12 @@
 //! more *reach*, the RTT up to the second relay and through it: the one that is just above what a destination leaves
 //! holds nearly only what is within the cap.
 
-use crate::kernel::{
-    Entry, GROUP, KEPT, LEVELS, Least, Limited, Reaches, Scratch, least, within_reach,
-};
-use crate::network::Network;
-use crate::rows::{Row, Rows, usable};
+use crate::kernel::{LANES, TILE, within_reach};
+use crate::network::{LaidOutCap, Network};
+use crate::sums::{Pairing, Shortlist, Within};
+
+/// How many lists there are to each second relay, where there is a cap.
+pub(crate) const LEVELS: usize = 7;
 
 /// How far the levels reach, as multiples of the least reach; the last one has no limit.
 const REACH: [f32; LEVELS] = [1.0625, 1.125, 1.25, 1.5, 2.0, 3.0, f32::INFINITY];
@@ -16,92 +17,90 @@ const REACH: [f32; LEVELS] = [1.0625, 1.125, 1.25, 1.5, 2.0, 3.0, f32::INFINITY]
 /// A source's lists; indices of second relays are places among [`Network::second_relays`].
 pub(crate) struct Firsts {
     /// `[level][second]` the cheapest first relays, by position.
-    pub(crate) lists: Vec<Least>,
-    /// `[level]` what the cheapest of them cost.
-    pub(crate) costs: Rows,
-    /// `[level]` of reach that is not exceeded in the lists.
-    pub(crate) limits: Rows,
-    /// `[1]` the least reach of all.
-    pub(crate) nearest: Rows,
-    second: usize,
+    lists: Vec<Shortlist>,
+    /// `[second]`
+    pub(crate) reaches: Vec<Reaches>,
+    seconds: usize,
+}
+
+/// To one second relay: for each level the RTT that it reaches, and what the cheapest first relay within it costs at
+/// least; the least RTT of all.
+#[derive(Clone, Copy)]
+pub(crate) struct Reaches {
+    pub(crate) limits: [f32; LEVELS],
+    pub(crate) costs: [f32; LEVELS],
+    pub(crate) nearest: f32,
 }
 
 impl Firsts {
     /// Empty lists.
     pub(crate) fn new(network: &Network) -> Self {
-        let second = network.seconds.len();
+        let seconds = network.seconds.len();
         let levels = if network.cap.is_some() { LEVELS } else { 1 };
-        let capped = if network.cap.is_some() { second } else { 0 };
+        let never = Reaches {
+            limits: [f32::INFINITY; LEVELS],
+            costs: [f32::INFINITY; LEVELS],
+            nearest: f32::INFINITY,
+        };
         Self {
-            lists: vec![[Entry::NONE; KEPT]; levels * second],
-            costs: Rows::new(levels, second),
-            limits: Rows::new(LEVELS, capped),
-            nearest: Rows::new(1, capped),
-            second,
+            lists: vec![Shortlist::NONE; levels * seconds],
+            reaches: vec![never; if network.cap.is_some() { seconds } else { 0 }],
+            seconds,
         }
     }
 
-    pub(crate) fn list(&self, level: usize, second: usize) -> &Least {
-        &self.lists[level * self.second + second]
+    #[inline]
+    pub(crate) fn list(&self, level: usize, second: usize) -> &Shortlist {
+        &self.lists[level * self.seconds + second]
     }
 
-    /// By second relay the cost of the cheapest first one, of all.
-    pub(crate) fn cheapest(&self) -> Row<'_> {
-        self.costs.row(
-            self.lists
-                .len()
-                .checked_div(self.second)
-                .map_or(0, |levels| levels - 1),
-        )
+    /// By second relay the cheapest first ones, of all.
+    pub(crate) fn of_all(&self) -> &[Shortlist] {
+        &self.lists[self.lists.len() - self.seconds..]
     }
 
     /// Finds all lists of `source` anew.
-    pub(crate) fn find(&mut self, network: &Network, source: usize, scratch: &mut Scratch) {
-        for group in 0..self.second.div_ceil(GROUP) {
-            self.find_group(network, source, group, scratch);
+    pub(crate) fn find(&mut self, network: &Network, source: usize) {
+        for tile in 0..self.seconds.div_ceil(TILE) {
+            self.find_tile(network, source, tile);
         }
     }
 
-    /// Finds the lists to the second relays of one group anew.
-    pub(crate) fn find_group(
-        &mut self,
-        network: &Network,
-        source: usize,
-        group: usize,
-        scratch: &mut Scratch,
-    ) {
-        let base = network.into.row(source);
-        let middle = network.middle.group(group);
+    /// Finds the lists to the second relays of one tile anew.
+    pub(crate) fn find_tile(&mut self, network: &Network, source: usize, tile: usize) {
+        let costs = Pairing {
+            bases: &network.into,
+            targets: &network.middle,
+        };
         let Some(cap) = &network.cap else {
-            let found = least(base, middle, None, scratch);
-            self.put(network, source, 0, group, &found);
+            let found = costs.least(source, tile, None);
+            self.put(network, source, 0, tile, &found);
             return;
         };
-        let (reach, middle_reach) = (cap.to.row(source), cap.middle.group(group));
-        let nearest = least(reach, middle_reach, None, scratch).map(|found| usable(found[0].sum()));
-        for (number, nearest) in nearest.into_iter().enumerate() {
-            let second = group * GROUP + number;
-            if second < self.second {
-                self.nearest.set(0, second, nearest);
-            }
-        }
+        let rtts = Pairing {
+            bases: &cap.to,
+            targets: &cap.middle,
+        };
+        let nearest: [f32; TILE] =
+            std::array::from_fn(|lane| rtts.nearest(source, tile * TILE + lane));
         for (level, factor) in REACH.into_iter().enumerate() {
             let limits = nearest.map(|nearest| nearest * factor);
-            let limited = Limited {
-                base: reach,
-                group: middle_reach,
+            let within = Within {
+                pairing: rtts,
                 limits,
                 penalty: f32::INFINITY,
             };
-            let limited = (level + 1 < LEVELS).then_some(&limited);
-            let found = least(base, middle, limited, scratch);
-            for (number, limit) in limits.into_iter().enumerate() {
-                let second = group * GROUP + number;
-                if second < self.second {
-                    self.limits.set(level, second, limit);
-                }
+            let within = (level + 1 < LEVELS).then_some(&within);
+            let found = costs.least(source, tile, within);
+            self.put(network, source, level, tile, &found);
+            for (lane, reaches) in self.reaches[tile * TILE..]
+                .iter_mut()
+                .take(TILE)
+                .enumerate()
+            {
+                reaches.nearest = nearest[lane];
+                reaches.limits[level] = limits[lane];
             }
-            self.put(network, source, level, group, &found);
         }
     }
 
@@ -110,38 +109,60 @@ impl Firsts {
         network: &Network,
         source: usize,
         level: usize,
-        group: usize,
-        found: &[Least; GROUP],
+        tile: usize,
+        found: &[Shortlist; TILE],
     ) {
-        for (number, &found) in found.iter().enumerate() {
-            let second = group * GROUP + number;
-            if second >= self.second {
-                continue;
-            }
+        for (second, &found) in (tile * TILE..self.seconds).zip(found) {
             // The source is not its own relay.
             let own = usize::from(network.relays[usize::from(network.seconds[second])]) == source;
-            let found = if own { [Entry::NONE; KEPT] } else { found };
-            self.lists[level * self.second + second] = found;
-            self.costs.set(level, second, found[0].sum());
+            let found = if own { Shortlist::NONE } else { found };
+            self.lists[level * self.seconds + second] = found;
+            if let Some(reaches) = self.reaches.get_mut(second) {
+                reaches.costs[level] = found.least();
+            }
         }
     }
 
-    /// What a path through each second relay costs at least, if the relay is `rest` away from the destination in RTT
-    /// and `last` in costs: by the cheapest first relay whose reach may be within `limit`, or by any with the penalty.
-    #[inline]
+    /// Takes over what the way by one first relay to a second one costs from now on. Levels reach as far as before.
+    pub(crate) fn change(&mut self, network: &Network, source: usize, second: usize, first: usize) {
+        if usize::from(network.relays[usize::from(network.seconds[second])]) == source {
+            return;
+        }
+        let sum = network.into.exact.at(source, first) + network.middle.exact.at(second, first);
+        let reach = network
+            .cap
+            .as_ref()
+            .map(|cap| cap.to.exact.at(source, first) + cap.middle.exact.at(second, first));
+        let levels = self
+            .lists
+            .iter_mut()
+            .skip(second)
+            .step_by(self.seconds.max(1));
+        for (level, list) in levels.enumerate() {
+            let reaches = self.reaches.get_mut(second);
+            let within = reaches
+                .as_ref()
+                .zip(reach)
+                .is_none_or(|(reaches, reach)| reach <= reaches.limits[level]);
+            list.change(first, if within { sum } else { f32::INFINITY });
+            if let Some((reaches, reach)) = reaches.zip(reach) {
+                reaches.costs[level] = list.least();
+                reaches.nearest = reaches.nearest.min(reach);
+            }
+        }
+    }
+
+    /// What paths through each second relay to the destinations of a group cost at least: by the cheapest first relay
+    /// whose reach may be within the limits, or by any with the penalty. Returns the least for each destination.
     pub(crate) fn bounds(
         &self,
-        last: &[f32],
-        rest: &[f32],
-        limit: f32,
-        penalty: f32,
-        bounds: &mut [f32],
-    ) {
-        let reaches = Reaches {
-            limits: std::array::from_fn(|level| self.limits.row(level).straight),
-            costs: std::array::from_fn(|level| self.costs.row(level).straight),
-            nearest: self.nearest.row(0).straight,
-        };
-        within_reach(&reaches, last, rest, limit, penalty, bounds);
+        network: &Network,
+        cap: &LaidOutCap,
+        group: usize,
+        limits: &[f32; LANES],
+        bounds: &mut [[f32; LANES]],
+    ) -> [f32; LANES] {
+        let (last, rest) = (network.last.group(group), cap.last.group(group));
+        within_reach(&self.reaches, last, rest, limits, cap.penalty, bounds)
     }
 }

@@ -17,13 +17,16 @@
 
 #![deny(unsafe_code)]
 
+mod choose;
 mod firsts;
 mod kernel;
 mod network;
 mod pick;
 mod rows;
 mod solve;
+mod sums;
 mod tracker;
+mod ways;
 
 pub use network::{Cap, Costs, Malformed, Network};
 pub use solve::Paths;
@@ -43,6 +46,9 @@ pub const NODES_LIMIT: usize = i16::MAX as usize;
 
 /// The most paths that a search can be asked to avoid.
 pub const AVOID_LIMIT: usize = 2;
+
+/// The most second relays.
+pub const SECONDS_LIMIT: usize = 64;
 
 /// "No path" where costs are compared: below infinity, so that a link that cannot be used is never below it.
 const UNREACHABLE: f32 = f32::MAX;

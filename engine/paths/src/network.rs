@@ -3,10 +3,11 @@
 use std::error::Error;
 use std::fmt;
 
-use crate::NODES_LIMIT;
-use crate::kernel::{GROUP, Least, Limited, Scratch, least};
-use crate::rows::Rows;
+use crate::kernel::{LANES, TILE};
+use crate::rows::{Rows, fill, usable};
 use crate::solve::in_parallel;
+use crate::sums::{Bases, Pairing, Scale, Shortlist, Targets, Within};
+use crate::{NODES_LIMIT, NONE, SECONDS_LIMIT};
 
 /// How many sources are asked which relay serves them best, when second relays are chosen.
 const ASKED: usize = 64;
@@ -59,6 +60,8 @@ pub struct Network {
     pub(crate) n: usize,
     /// The nodes of the relays, ascending.
     pub(crate) relays: Vec<u16>,
+    /// The same as they are told, and [`NONE`] behind the last.
+    pub(crate) told: Vec<i16>,
     /// `[n]` the position of a node, or [`NOBODY`].
     pub(crate) position: Vec<u16>,
     /// The positions of those that may be second relays, most useful first.
@@ -67,13 +70,13 @@ pub struct Network {
     /// `[n][n]`
     pub(crate) direct: Vec<f32>,
     /// `[n][k]` to a relay and through it.
-    pub(crate) into: Rows,
+    pub(crate) into: Bases,
     /// `[n][k]` of a destination, from each relay.
-    pub(crate) out: Rows,
-    /// `[n][second]` the same from second relays.
-    pub(crate) last: Rows,
+    pub(crate) out: Targets,
     /// `[second][k]` to a second relay from each first one, and through it.
-    pub(crate) middle: Rows,
+    pub(crate) middle: Targets,
+    /// Of second relays, to a few destinations each.
+    pub(crate) last: Last,
     pub(crate) cap: Option<LaidOutCap>,
 }
 
@@ -85,10 +88,48 @@ pub(crate) struct LaidOutCap {
     pub(crate) limit: Vec<f32>,
     pub(crate) per_relay: f32,
     pub(crate) penalty: f32,
-    pub(crate) to: Rows,
-    pub(crate) out: Rows,
-    pub(crate) last: Rows,
-    pub(crate) middle: Rows,
+    pub(crate) to: Bases,
+    pub(crate) out: Targets,
+    pub(crate) middle: Targets,
+    pub(crate) last: Last,
+}
+
+/// From second relays to destinations: `[destinations, a few together][second]`.
+pub(crate) struct Last {
+    seconds: usize,
+    cells: Vec<[f32; LANES]>,
+}
+
+impl Last {
+    /// Of what is known by relay and destination.
+    fn new(out: &Targets, seconds: &[u16], n: usize) -> Self {
+        let groups = n.div_ceil(LANES);
+        let mut last = Self {
+            seconds: seconds.len(),
+            cells: vec![[f32::INFINITY; LANES]; groups * seconds.len()],
+        };
+        for to in 0..n {
+            for (second, &at) in seconds.iter().enumerate() {
+                last.set(to, second, out.exact.at(to, usize::from(at)));
+            }
+        }
+        last
+    }
+
+    #[inline]
+    pub(crate) fn at(&self, to: usize, second: usize) -> f32 {
+        self.cells[to / LANES * self.seconds + second][to % LANES]
+    }
+
+    /// By second relay, to the destinations of a group.
+    #[inline]
+    pub(crate) fn group(&self, group: usize) -> &[[f32; LANES]] {
+        &self.cells[group * self.seconds..][..self.seconds]
+    }
+
+    pub(crate) fn set(&mut self, to: usize, second: usize, cost: f32) {
+        self.cells[to / LANES * self.seconds + second][to % LANES] = usable(cost);
+    }
 }
 
 impl Network {
@@ -103,25 +144,65 @@ impl Network {
         for (at, &id) in (0..).zip(&relays) {
             position[usize::from(id)] = at;
         }
+        let passage: Vec<f32> = given.iter().map(|&relay| costs.passage[relay]).collect();
+        let sorted = given.is_sorted();
+        let mut from_relay = if sorted {
+            costs.from_relay
+        } else {
+            by_relay(&costs.from_relay, &given, n)
+        };
+        // A relay is neither its own source nor its own destination.
+        for (at, &id) in relays.iter().enumerate() {
+            from_relay[at * n + usize::from(id)] = f32::INFINITY;
+        }
+        let mut into = Rows::new(n, k);
+        in_parallel(
+            threads,
+            into.rows_together(1).enumerate(),
+            |(source, row)| {
+                let costs = &costs.to_relay[source * k..][..k];
+                fill(
+                    row,
+                    given
+                        .iter()
+                        .zip(&passage)
+                        .map(|(&relay, passage)| costs[relay] + passage),
+                );
+            },
+        );
+        for (at, &id) in relays.iter().enumerate() {
+            into.set(usize::from(id), at, f32::INFINITY);
+        }
+        let scale = Scale::of_costs(&into, n, k);
+        let out = Targets::new(&from_relay, k, n, scale, threads);
+        let into = Bases::new(into, n, k, scale, threads);
+        let cap = costs
+            .cap
+            .map(|cap| LaidOutCap::new(cap, &relays, n, threads));
+        let told = relays.iter().map(|&id| id as i16).chain([NONE]).collect();
         let mut network = Self {
             n,
+            told,
             position,
             seconds: Vec::new(),
-            passage: given.iter().map(|&relay| costs.passage[relay]).collect(),
-            into: Rows::new(n, k),
-            out: Rows::new(n, k),
-            last: Rows::new(0, 0),
-            middle: Rows::new(0, 0),
-            cap: None,
+            passage,
+            middle: Targets::new(&[], 0, 0, scale, 1),
+            last: Last {
+                seconds: 0,
+                cells: Vec::new(),
+            },
+            into,
+            out,
+            cap,
             relays,
             direct: costs.direct,
         };
-        network.lay_out_costs(&given, &costs.to_relay, &costs.from_relay);
-        network.cap = costs.cap.map(|cap| network.lay_out_cap(cap));
-        network.seconds = network.most_useful(second.min(k), threads);
-        (network.last, network.middle) = network.by_second(&network.into, &network.out);
+        network.seconds = network.most_useful(second.min(k).min(SECONDS_LIMIT), threads);
+        network.last = Last::new(&network.out, &network.seconds, n);
+        network.middle = network.between(&network.into, scale);
         if let Some(mut cap) = network.cap.take() {
-            (cap.last, cap.middle) = network.by_second(&cap.to, &cap.out);
+            cap.last = Last::new(&cap.out, &network.seconds, n);
+            cap.middle = network.between(&cap.to, cap.to.scale);
             network.cap = Some(cap);
         }
         Ok(network)
@@ -142,18 +223,24 @@ impl Network {
         Some(usize::from(self.position[node])).filter(|&at| at < self.relays.len())
     }
 
-    /// The cheapest single relays from a source to each destination of a group.
-    pub(crate) fn singles(
-        &self,
-        source: usize,
-        group: usize,
-        scratch: &mut Scratch,
-    ) -> [Least; GROUP] {
-        let limited = self.cap.as_ref().map(|cap| Limited {
-            base: cap.to.row(source),
-            group: cap.out.group(group),
-            limits: std::array::from_fn(|number| {
-                let to = group * GROUP + number;
+    /// Whether there are lists of single relays. Where all relays are second ones, each is looked at anyway.
+    pub(crate) fn has_singles(&self) -> bool {
+        self.cap.is_some() || self.seconds.len() < self.relays.len()
+    }
+
+    /// The cheapest single relays from a source to the destinations of a tile.
+    pub(crate) fn singles(&self, source: usize, tile: usize) -> [Shortlist; TILE] {
+        let pairing = Pairing {
+            bases: &self.into,
+            targets: &self.out,
+        };
+        let within = self.cap.as_ref().map(|cap| Within {
+            pairing: Pairing {
+                bases: &cap.to,
+                targets: &cap.out,
+            },
+            limits: std::array::from_fn(|lane| {
+                let to = tile * TILE + lane;
                 if to < self.n {
                     cap.limit[source * self.n + to]
                 } else {
@@ -162,70 +249,11 @@ impl Network {
             }),
             penalty: cap.penalty,
         });
-        least(
-            self.into.row(source),
-            self.out.group(group),
-            limited.as_ref(),
-            scratch,
-        )
-    }
-
-    fn lay_out_costs(&mut self, given: &[usize], to_relay: &[f32], from_relay: &[f32]) {
-        let (n, k) = (self.n, given.len());
-        for (source, costs) in to_relay.chunks_exact(k.max(1)).enumerate() {
-            let through = given
-                .iter()
-                .zip(&self.passage)
-                .map(|(&relay, passage)| costs[relay] + passage);
-            self.into.set_row(source, through);
-        }
-        if given.is_sorted() {
-            self.out.set_transposed(k, n, from_relay);
-        } else {
-            for to in 0..n {
-                self.out
-                    .set_row(to, given.iter().map(|&relay| from_relay[relay * n + to]));
-            }
-        }
-        // A relay is neither its own source nor its own destination.
-        for (at, &id) in self.relays.iter().enumerate() {
-            self.into.set(usize::from(id), at, f32::INFINITY);
-            self.out.set(usize::from(id), at, f32::INFINITY);
-        }
-    }
-
-    fn lay_out_cap(&self, cap: Cap) -> LaidOutCap {
-        let (n, k) = (self.n, self.relays.len());
-        let (mut to, mut out) = (Rows::new(n, k), Rows::new(n, k));
-        for (source, rtts) in cap.rtt.chunks_exact(n.max(1)).enumerate() {
-            let through = self
-                .relays
-                .iter()
-                .map(|&id| rtts[usize::from(id)] + cap.per_relay);
-            to.set_row(source, through);
-        }
-        if k == n {
-            out.set_transposed(k, n, &cap.rtt);
-        } else {
-            for destination in 0..n {
-                let from = |&id: &u16| cap.rtt[usize::from(id) * n + destination];
-                out.set_row(destination, self.relays.iter().map(from));
-            }
-        }
-        LaidOutCap {
-            rtt: cap.rtt,
-            limit: cap.limit,
-            per_relay: cap.per_relay,
-            penalty: cap.penalty,
-            to,
-            out,
-            last: Rows::new(0, 0),
-            middle: Rows::new(0, 0),
-        }
+        pairing.least(source, tile, within.as_ref())
     }
 
     /// The relays that serve most pairs best as single ones, of sources evenly spread.
-    fn most_useful(&self, number: usize, threads: usize) -> Vec<u16> {
+    pub(crate) fn most_useful(&self, number: usize, threads: usize) -> Vec<u16> {
         let k = self.relays.len();
         let mut order: Vec<u16> = (0..k as u16).collect();
         if number == k {
@@ -234,13 +262,12 @@ impl Network {
         let asked = (0..self.n).step_by(self.n.div_ceil(ASKED));
         let mut best: Vec<(usize, Vec<usize>)> = asked.map(|source| (source, Vec::new())).collect();
         in_parallel(threads, best.iter_mut(), |(source, best)| {
-            let mut scratch = Scratch::default();
-            for group in 0..self.n.div_ceil(GROUP) {
-                let found = self.singles(*source, group, &mut scratch);
+            for tile in 0..self.n.div_ceil(TILE) {
+                let found = self.singles(*source, tile);
                 best.extend(
                     found
                         .iter()
-                        .filter_map(|found| found[0].some())
+                        .filter_map(|found| found.entries[0].some())
                         .map(|entry| entry.column()),
                 );
             }
@@ -254,22 +281,64 @@ impl Network {
         order
     }
 
-    /// Of rows by relay those of second relays: from these to all nodes, and from all relays to these.
-    fn by_second(&self, into: &Rows, out: &Rows) -> (Rows, Rows) {
-        let mut last = Rows::new(self.n, self.seconds.len());
-        for to in 0..self.n {
-            last.set_row(
-                to,
-                self.seconds.iter().map(|&at| out.at(to, usize::from(at))),
-            );
-        }
-        let mut middle = Rows::new(self.seconds.len(), self.relays.len());
-        for (second, &at) in self.seconds.iter().enumerate() {
-            let from = |&id: &u16| into.at(usize::from(id), usize::from(at));
-            middle.set_row(second, self.relays.iter().map(from));
-        }
-        (last, middle)
+    /// From all relays to second ones.
+    fn between(&self, into: &Bases, scale: Scale) -> Targets {
+        let second = |&at: &u16| usize::from(at);
+        let matrix: Vec<f32> = self
+            .relays
+            .iter()
+            .flat_map(|&id| {
+                self.seconds
+                    .iter()
+                    .map(move |at| into.exact.at(usize::from(id), second(at)))
+            })
+            .collect();
+        Targets::new(&matrix, self.relays.len(), self.seconds.len(), scale, 1)
     }
+}
+
+impl LaidOutCap {
+    fn new(cap: Cap, relays: &[u16], n: usize, threads: usize) -> Self {
+        let k = relays.len();
+        let mut to = Rows::new(n, k);
+        in_parallel(threads, to.rows_together(1).enumerate(), |(source, row)| {
+            let rtts = &cap.rtt[source * n..][..n];
+            fill(
+                row,
+                relays
+                    .iter()
+                    .map(|&id| rtts[usize::from(id)] + cap.per_relay),
+            );
+        });
+        let scale = Scale::of_limits(&cap.limit);
+        let out = if k == n {
+            Targets::new(&cap.rtt, k, n, scale, threads)
+        } else {
+            let given: Vec<usize> = relays.iter().map(|&id| usize::from(id)).collect();
+            Targets::new(&by_relay(&cap.rtt, &given, n), k, n, scale, threads)
+        };
+        Self {
+            to: Bases::new(to, n, k, scale, threads),
+            out,
+            middle: Targets::new(&[], 0, 0, scale, 1),
+            last: Last {
+                seconds: 0,
+                cells: Vec::new(),
+            },
+            rtt: cap.rtt,
+            limit: cap.limit,
+            per_relay: cap.per_relay,
+            penalty: cap.penalty,
+        }
+    }
+}
+
+/// Rows of a matrix [row][n] in another order.
+fn by_relay(matrix: &[f32], rows: &[usize], n: usize) -> Vec<f32> {
+    rows.iter()
+        .flat_map(|&row| &matrix[row * n..][..n])
+        .copied()
+        .collect()
 }
 
 fn check(costs: &Costs) -> Result<usize, Malformed> {

@@ -3,30 +3,35 @@
 //! A list holds the cheapest few. Where all of them are taken and what is behind could still be better, everything is
 //! looked at.
 
-use crate::firsts::Firsts;
-use crate::kernel::{Entry, KEPT, LEVELS, Least};
+use crate::firsts::{Firsts, LEVELS};
+use crate::kernel::{Bound, Entry, LANES, at_most, cheapest_of_all, first_least};
 use crate::network::{LaidOutCap, NOBODY, Network};
-use crate::{ABSENT, AVOID_LIMIT, NONE, Relays, UNREACHABLE};
+use crate::sums::Shortlist;
+use crate::{ABSENT, AVOID_LIMIT, NONE, Relays, SECONDS_LIMIT, UNREACHABLE};
 
 /// A path and what it costs; relays are positions, or [`NOBODY`].
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct Pick {
     pub(crate) cost: f32,
-    relays: [u16; 2],
+    pub(crate) relays: [u16; 2],
 }
 
 /// The direct path if its cost is below [`UNREACHABLE`], none otherwise.
-const NO_PATH: Pick = Pick {
+pub(crate) const NO_PATH: Pick = Pick {
     cost: UNREACHABLE,
     relays: [NOBODY; 2],
 };
+
+/// Relays that can be taken, and room: a vector's worth is compared at once.
+const TAKEN: usize = 8;
+const _: () = assert!(2 * AVOID_LIMIT < TAKEN);
 
 /// What a pair's next path is not to use.
 #[derive(Clone, Copy)]
 pub(crate) struct Taken {
     direct: bool,
     /// The destination first, then the relays of earlier paths.
-    relays: [u16; 1 + 2 * AVOID_LIMIT],
+    relays: [u16; TAKEN],
     used: usize,
 }
 
@@ -35,15 +40,69 @@ pub(crate) struct Pair<'a> {
     pub(crate) source: usize,
     pub(crate) to: usize,
     pub(crate) firsts: &'a Firsts,
-    /// Single relays.
-    pub(crate) singles: &'a Least,
-    /// Second relays, by what a path through them costs at least.
-    pub(crate) seconds: &'a Least,
+    /// Single relays; none where all relays are second ones.
+    pub(crate) singles: Option<&'a Shortlist>,
+}
+
+/// What paths of a pair through each second relay cost at least, whatever is taken; raised as more is known.
+pub(crate) struct Bounds<'a> {
+    /// What none of them is below.
+    pub(crate) least: f32,
+    /// By second relay, of some pairs together; this pair's place among them.
+    pub(crate) together: &'a [[f32; LANES]],
+    pub(crate) lane: usize,
+    known: Option<[f32; SECONDS_LIMIT]>,
+}
+
+impl<'a> Bounds<'a> {
+    pub(crate) fn among(together: &'a [[f32; LANES]], lane: usize, least: f32) -> Self {
+        Self {
+            least,
+            together,
+            lane,
+            known: None,
+        }
+    }
+
+    pub(crate) fn of(known: [f32; SECONDS_LIMIT]) -> Self {
+        Self {
+            least: 0.0,
+            together: &[],
+            lane: 0,
+            known: Some(known),
+        }
+    }
+
+    fn known(&mut self) -> &mut [f32; SECONDS_LIMIT] {
+        let (together, lane) = (self.together, self.lane);
+        self.known.get_or_insert_with(|| {
+            let mut known = [f32::INFINITY; SECONDS_LIMIT];
+            for (bound, bounds) in known.iter_mut().zip(together) {
+                *bound = bounds[lane];
+            }
+            known
+        })
+    }
 }
 
 impl Taken {
+    pub(crate) const NOTHING: Self = Self {
+        direct: false,
+        relays: [NOBODY; TAKEN],
+        used: 0,
+    };
+
+    pub(crate) fn relays(&self) -> &[u16] {
+        &self.relays[..self.used]
+    }
+
+    /// Whether there is nothing but the destination.
+    pub(crate) fn is_fresh(&self) -> bool {
+        self.used <= 1
+    }
+
     pub(crate) fn new(network: &Network, to: usize) -> Self {
-        let mut relays = [NOBODY; 1 + 2 * AVOID_LIMIT];
+        let mut relays = [NOBODY; TAKEN];
         relays[0] = network.position[to];
         Self {
             direct: false,
@@ -74,27 +133,33 @@ impl Taken {
     }
 
     #[inline(always)]
-    fn has(&self, at: usize) -> bool {
+    pub(crate) fn has(&self, at: usize) -> bool {
         self.relays
             .iter()
-            .fold(false, |has, &relay| has | (usize::from(relay) == at))
+            .fold(false, |has, &relay| has | (relay == at as u16))
     }
 }
 
 impl Pick {
+    pub(crate) fn single(cost: f32, at: usize) -> Self {
+        Self {
+            cost,
+            relays: [at as u16, NOBODY],
+        }
+    }
+
     /// As it is given to those who ask.
     #[inline]
     pub(crate) fn told(&self, network: &Network) -> (f32, Relays) {
         if self.cost >= UNREACHABLE {
             return (f32::INFINITY, [ABSENT, NONE]);
         }
-        let id = |at: u16| {
-            network
-                .relays
-                .get(usize::from(at))
-                .map_or(NONE, |&id| id as i16)
-        };
-        (self.cost, self.relays.map(id))
+        let last = network.told.len() - 1;
+        (
+            self.cost,
+            self.relays
+                .map(|at| network.told[usize::from(at).min(last)]),
+        )
     }
 
     fn is_long(&self) -> bool {
@@ -104,34 +169,52 @@ impl Pick {
 
 impl Network {
     /// The cheapest path of the pair that uses nothing that is taken.
-    pub(crate) fn pick(&self, pair: &Pair<'_>, taken: &Taken) -> Pick {
+    pub(crate) fn pick(&self, pair: &Pair<'_>, taken: &Taken, bounds: &mut Bounds<'_>) -> Pick {
         if pair.source == pair.to {
             return NO_PATH;
         }
-        let mut best = self.short(pair, taken);
-        for entry in pair.seconds {
-            // The next ones cost more at least, or the same by a relay that is later in order.
-            if *entry == Entry::NONE
-                || entry.sum() > best.cost
-                || entry.sum() == best.cost && !best.is_long()
-            {
-                return best;
-            }
-            self.improve(pair, entry.column(), taken, &mut best);
+        let (mut best, rest) = self.short(pair, taken);
+        if bounds.least <= best.cost {
+            self.through_second(pair, taken, bounds.known(), &mut best);
         }
-        let cheapest = pair.firsts.cheapest().straight;
-        for (second, first) in cheapest.iter().enumerate().take(self.seconds.len()) {
-            let least = first + self.last.at(pair.to, second);
-            if least <= best.cost && pair.seconds.iter().all(|entry| entry.column() != second) {
-                self.improve(pair, second, taken, &mut best);
-            }
+        if rest <= best.cost {
+            return self.any_short(pair, taken, best);
         }
         best
     }
 
-    /// The direct path, or by a single relay.
+    /// Takes the cheapest path through a second relay, if it is better.
+    fn through_second(
+        &self,
+        pair: &Pair<'_>,
+        taken: &Taken,
+        bounds: &mut [f32; SECONDS_LIMIT],
+        best: &mut Pick,
+    ) {
+        // The most promising one first: most of the others cannot be better then.
+        let (first, _) = first_least(bounds);
+        let mut left = 1_u64 << first;
+        let mut looked_at = 0;
+        while left != 0 {
+            let second = left.trailing_zeros() as usize;
+            let bound = bounds[second];
+            looked_at |= 1 << second;
+            // Of equal ones that are all long the one that is earlier in order counts.
+            let promising = bound < best.cost || bound == best.cost && best.is_long();
+            if promising && let Some(cost) = self.improve(pair, second, taken, best) {
+                bounds[second] = cost;
+            }
+            left &= left - 1;
+            if second == first && looked_at == 1 << first {
+                left = at_most(bounds, best.cost) & !looked_at;
+            }
+        }
+    }
+
+    /// The direct path, or by a single relay of the list; and what one that is not in the list costs at least, where
+    /// all of the list are taken.
     #[inline]
-    fn short(&self, pair: &Pair<'_>, taken: &Taken) -> Pick {
+    pub(crate) fn short(&self, pair: &Pair<'_>, taken: &Taken) -> (Pick, f32) {
         let mut best = NO_PATH;
         if !taken.direct {
             let at = pair.source * self.n + pair.to;
@@ -144,57 +227,83 @@ impl Network {
                 best.cost = cost;
             }
         }
-        let single = pair.singles.iter().find(|entry| !taken.has(entry.column()));
-        let single = match single {
-            Some(&entry) => entry,
-            None => self.any_single(pair, taken),
+        let Some(singles) = pair.singles else {
+            return (best, f32::NEG_INFINITY);
         };
-        if single != Entry::NONE && single.sum() < best.cost {
-            best = Pick {
-                cost: single.sum(),
-                relays: [single.column() as u16, NOBODY],
-            };
+        // Without a branch for each: which one it is cannot be foretold.
+        let mut free = 0_u32;
+        for (place, entry) in singles.entries.iter().enumerate() {
+            free |= u32::from(*entry != Entry::NONE && !taken.has(entry.column())) << place;
+        }
+        let Some(single) = singles.entries.get(free.trailing_zeros() as usize) else {
+            return (best, singles.beyond());
+        };
+        if single.sum() < best.cost {
+            best = Pick::single(single.sum(), single.column());
+        }
+        (best, f32::INFINITY)
+    }
+
+    /// Looks at every relay: one of those that are not in the list could be better.
+    #[cold]
+    fn any_short(&self, pair: &Pair<'_>, taken: &Taken, best: Pick) -> Pick {
+        let single = self.any_single(pair, taken);
+        let better = single.sum() < best.cost || single.sum() == best.cost && best.is_long();
+        if single != Entry::NONE && better {
+            return Pick::single(single.sum(), single.column());
         }
         best
     }
 
-    /// Looks at every relay: those of the list are all taken.
-    #[cold]
-    fn any_single(&self, pair: &Pair<'_>, taken: &Taken) -> Entry {
-        let free = (0..self.relays.len()).filter(|&at| !taken.has(at));
-        free.map(|at| {
-            let mut sum = self.into.at(pair.source, at) + self.out.at(pair.to, at);
-            if let Some(cap) = &self.cap {
-                let rtt = cap.to.at(pair.source, at) + cap.out.at(pair.to, at);
-                if rtt > cap.limit[pair.source * self.n + pair.to] {
-                    sum += cap.penalty;
-                }
-            }
-            Entry::new(sum, at)
-        })
-        .filter(|entry| entry.sum() < UNREACHABLE)
-        .min()
-        .unwrap_or(Entry::NONE)
+    /// What the path by one relay costs.
+    pub(crate) fn single(&self, source: usize, to: usize, at: usize) -> f32 {
+        let sum = self.into.exact.at(source, at) + self.out.exact.at(to, at);
+        let over = self.cap.as_ref().is_some_and(|cap| {
+            cap.to.exact.at(source, at) + cap.out.exact.at(to, at) > cap.limit[source * self.n + to]
+        });
+        sum + if over { self.penalty() } else { 0.0 }
     }
 
-    /// Takes the cheapest path through this second relay, if it is better.
+    /// The cheapest path by one relay, of all.
+    fn any_single(&self, pair: &Pair<'_>, taken: &Taken) -> Entry {
+        let rows = [
+            self.into.exact.row(pair.source),
+            self.out.exact.row(pair.to),
+        ];
+        let bound = self.cap.as_ref().map(|cap| Bound {
+            rows: [cap.to.exact.row(pair.source), cap.out.exact.row(pair.to)],
+            rest: 0.0,
+            limit: cap.limit[pair.source * self.n + pair.to],
+            penalty: cap.penalty,
+        });
+        cheapest_of_all(rows, bound.as_ref(), &taken.relays)
+    }
+
+    /// Takes the cheapest path through this second relay, if it is better; returns what it costs at least, if that is
+    /// known to be more than its bound.
     #[inline]
-    fn improve(&self, pair: &Pair<'_>, second: usize, taken: &Taken, best: &mut Pick) {
+    fn improve(
+        &self,
+        pair: &Pair<'_>,
+        second: usize,
+        taken: &Taken,
+        best: &mut Pick,
+    ) -> Option<f32> {
         let at = self.seconds[second];
         if taken.has(usize::from(at)) {
-            return;
+            return Some(f32::INFINITY);
         }
         let last = self.last.at(pair.to, second);
         let (cost, first) = match &self.cap {
-            None => match self.first(pair, second, taken, best.cost) {
-                Some(first) => (first.sum() + last, first.column()),
-                None => return,
-            },
-            Some(cap) => match self.first_within(cap, pair, second, taken, best.cost) {
-                Some(found) => found,
-                None => return,
-            },
+            None => {
+                let first = self.first(pair, second, taken, best.cost)?;
+                (first.sum() + last, first.column())
+            }
+            Some(cap) => self.first_within(cap, pair, second, taken, best.cost)?,
         };
+        let any =
+            |cap: &LaidOutCap| (pair.firsts.reaches[second].costs[LEVELS - 1] + last) + cap.penalty;
+        let above = self.cap.as_ref().map_or(cost, any);
         let order = |at: u16| self.seconds.iter().position(|&second| second == at);
         let better = cost < best.cost
             || cost == best.cost && best.is_long() && Some(second) < order(best.relays[1]);
@@ -204,43 +313,46 @@ impl Network {
                 relays: [first as u16, at],
             };
         }
+        Some(cost.min(above))
     }
 
     /// The cheapest first relay; none if it is sure that its path costs more than `limit`.
     #[inline]
     fn first(&self, pair: &Pair<'_>, second: usize, taken: &Taken, limit: f32) -> Option<Entry> {
         let list = pair.firsts.list(0, second);
-        let last = self.last.at(pair.to, second);
-        if let Some(&entry) = list.iter().find(|entry| !taken.has(entry.column())) {
-            return entry.some();
+        let free = |entry: &&Entry| **entry != Entry::NONE && !taken.has(entry.column());
+        if let Some(&entry) = list.entries.iter().find(free) {
+            return Some(entry);
         }
-        if list[KEPT - 1].sum() + last > limit {
+        if list.beyond() + self.last.at(pair.to, second) > limit {
             return None;
         }
-        self.any_first(pair, second, taken, |_| true)
+        self.any_first(pair, second, taken, None)
     }
 
-    /// Looks at every first relay.
+    /// The cheapest first relay of all, with which a path is not above its cap.
     #[cold]
     fn any_first(
         &self,
         pair: &Pair<'_>,
         second: usize,
         taken: &Taken,
-        asked: impl Fn(usize) -> bool,
+        cap: Option<&LaidOutCap>,
     ) -> Option<Entry> {
         if usize::from(self.relays[usize::from(self.seconds[second])]) == pair.source {
             return None;
         }
-        let free = (0..self.relays.len()).filter(|&at| !taken.has(at));
-        free.map(|at| {
-            Entry::new(
-                self.into.at(pair.source, at) + self.middle.at(second, at),
-                at,
-            )
-        })
-        .filter(|entry| entry.sum() < UNREACHABLE && asked(entry.column()))
-        .min()
+        let rows = [
+            self.into.exact.row(pair.source),
+            self.middle.exact.row(second),
+        ];
+        let bound = cap.map(|cap| Bound {
+            rows: [cap.to.exact.row(pair.source), cap.middle.exact.row(second)],
+            rest: cap.last.at(pair.to, second),
+            limit: cap.limit[pair.source * self.n + pair.to],
+            penalty: f32::INFINITY,
+        });
+        cheapest_of_all(rows, bound.as_ref(), &taken.relays).some()
     }
 
     /// The cost of the cheapest path through a second relay, and its first one, under a cap.
@@ -257,28 +369,31 @@ impl Network {
         let rest = cap.last.at(pair.to, second);
         let allowed = cap.limit[pair.source * self.n + pair.to];
         let over = |reach: f32| reach + rest > allowed;
-        let within = |at: usize| !over(cap.to.at(pair.source, at) + cap.middle.at(second, at));
+        let within =
+            |at: usize| !over(cap.to.exact.at(pair.source, at) + cap.middle.exact.at(second, at));
         let mut found = None;
-        if !over(pair.firsts.nearest.at(0, second)) {
+        let reaches = &pair.firsts.reaches[second];
+        if !over(reaches.nearest) {
             let level = (0..LEVELS - 1)
-                .find(|&level| over(pair.firsts.limits.at(level, second)))
+                .find(|&level| over(reaches.limits[level]))
                 .unwrap_or(LEVELS - 1);
             let list = pair.firsts.list(level, second);
             found = list
+                .entries
                 .iter()
                 .take_while(|&&entry| entry != Entry::NONE)
                 .find(|entry| !taken.has(entry.column()) && within(entry.column()))
                 .copied();
-            let full = list[KEPT - 1] != Entry::NONE;
-            if found.is_none() && full && list[KEPT - 1].sum() + last <= limit {
-                found = self.any_first(pair, second, taken, within);
+            if found.is_none() && list.beyond() + last <= limit {
+                found = self.any_first(pair, second, taken, Some(cap));
             }
         }
         let found = found.map(|entry| (entry.sum() + last, entry.column()));
         let limit = found.map_or(limit, |(cost, _)| cost.min(limit));
         // Above the cap, where that is as good.
-        if (pair.firsts.costs.at(LEVELS - 1, second) + last) + cap.penalty < limit {
-            let slow = self.any_first(pair, second, taken, |at| !within(at));
+        if (reaches.costs[LEVELS - 1] + last) + cap.penalty < limit {
+            // If the cheapest is not above the cap, what was found is better than any that is.
+            let slow = self.any_first(pair, second, taken, None);
             let slow = slow.map(|entry| ((entry.sum() + last) + cap.penalty, entry.column()));
             return slow.filter(|&(cost, _)| cost < limit).or(found);
         }

@@ -1,8 +1,10 @@
 //! Disjoint paths that are kept up to date, one link's change at a time. Pure.
 
-use crate::kernel::GROUP;
+use crate::choose::{Chooser, Place};
+use crate::kernel::TILE;
 use crate::network::Network;
-use crate::solve::{Candidates, Paths, Room};
+use crate::pick::Taken;
+use crate::solve::{Candidates, Paths};
 use crate::{AVOID_LIMIT, Malformed, Relays};
 
 /// Paths per pair.
@@ -44,6 +46,12 @@ impl Tracker {
         &self.network
     }
 
+    /// Whether a network made anew would have the same second relays, in the same order: then its answers are the same.
+    pub fn is_current(&self) -> bool {
+        let seconds = &self.network.seconds;
+        *seconds == self.network.most_useful(seconds.len(), self.threads)
+    }
+
     /// The cheapest path of each pair that shares nothing with the pair's paths in `avoid`: `[from][to][path]`, up to
     /// [`AVOID_LIMIT`] for each pair.
     pub fn best(&self, avoid: &[Relays]) -> Result<Paths, Malformed> {
@@ -54,54 +62,84 @@ impl Tracker {
     pub fn paths(&mut self) -> &Paths {
         let (network, candidates, threads) = (&self.network, &self.candidates, self.threads);
         self.paths.get_or_insert_with(|| {
-            let mut paths = Paths::absent(network.n * network.n * COUNT);
-            network.by_source(&mut paths, candidates, threads, |pair, costs, relays| {
-                network.put(pair, costs, relays);
-            });
-            paths
+            network.chosen(candidates, |_, to| Taken::new(network, to), COUNT, threads)
         })
     }
 
-    /// Changes one link; returns the pairs (from, to) whose paths, or what these cost, are others now.
+    /// Changes one link; returns the pairs (from, to) whose [`Tracker::paths`], or what these cost, are others now: none
+    /// as long as nobody has asked for those.
     pub fn update(&mut self, change: Change) -> Result<Vec<(u16, u16)>, Malformed> {
         let n = self.network.n;
         if change.from >= n || change.to >= n || change.from == change.to {
             return Err(Malformed("from, to: not a link"));
         }
-        self.paths();
         let ends = self.network.ends(&change);
         let before = self.network.middle_link(&ends);
         self.network.change(&change, &ends);
         let after = self.network.middle_link(&ends);
-        let mut room = Room::new(&self.network);
-        self.renew_candidates(&change, &ends, &mut room);
+        self.renew_candidates(&change, &ends);
+        let Some(mut paths) = self.paths.take() else {
+            return Ok(Vec::new());
+        };
+        let mut pairs = self.served(&paths, &ends, before, after);
+        pairs.retain(|&(source, to)| source != change.from && to != change.to);
+        pairs.extend((0..n).map(|to| (change.from, to)));
+        pairs.extend(
+            (0..n)
+                .filter(|&source| source != change.from)
+                .map(|source| (source, change.to)),
+        );
+        let mut chooser = Chooser::new(&self.network);
+        pairs.retain(|&(source, to)| self.renew(&mut paths, source, to, &mut chooser));
+        self.paths = Some(paths);
+        Ok(pairs
+            .into_iter()
+            .map(|(source, to)| (source as u16, to as u16))
+            .collect())
+    }
 
-        let mut changed = Vec::new();
-        for to in 0..n {
-            self.renew(change.from, to, &mut room, &mut changed);
+    /// Changes the limits of pairs (from, to) under a cap; returns those whose [`Tracker::paths`], or what these cost, are
+    /// others now.
+    pub fn limit(&mut self, limits: &[(u16, u16, f32)]) -> Result<Vec<(u16, u16)>, Malformed> {
+        let n = self.network.n;
+        let known = |&(source, to, _): &_| usize::from(source) < n && usize::from(to) < n;
+        if !limits.iter().all(known) {
+            return Err(Malformed("limits: not pairs"));
         }
-        for source in (0..n).filter(|&source| source != change.from) {
-            self.renew(source, change.to, &mut room, &mut changed);
+        let Some(cap) = &mut self.network.cap else {
+            return Err(Malformed("limits: there is no cap"));
+        };
+        for &(source, to, limit) in limits {
+            cap.limit[usize::from(source) * n + usize::from(to)] = limit;
         }
-        for (source, to) in self.served(&ends, before, after) {
-            if source != change.from && to != change.to {
-                self.renew(source, to, &mut room, &mut changed);
-            }
+        for &(source, to, _) in limits {
+            let (source, to) = (usize::from(source), usize::from(to));
+            let found = self.network.singles(source, to / TILE)[to % TILE];
+            self.candidates[source].singles[to] = found;
         }
-        Ok(changed)
+        let Some(mut paths) = self.paths.take() else {
+            return Ok(Vec::new());
+        };
+        let mut chooser = Chooser::new(&self.network);
+        let mut pairs: Vec<_> = limits.iter().map(|&(source, to, _)| (source, to)).collect();
+        pairs
+            .retain(|&(source, to)| self.renew(&mut paths, source.into(), to.into(), &mut chooser));
+        self.paths = Some(paths);
+        Ok(pairs)
     }
 
     /// The pairs that a link serves as the middle one of three, or would serve: through it a path costs no more than the
     /// last of the pair's paths.
     fn served(
         &self,
+        paths: &Paths,
         ends: &Ends,
         before: Option<Middle>,
         after: Option<Middle>,
     ) -> Vec<(usize, usize)> {
         let (n, network) = (self.network.n, &self.network);
         let mut served = Vec::new();
-        let (Some(paths), Some(before), Some(after)) = (&self.paths, before, after) else {
+        let (Some(before), Some(after)) = (before, after) else {
             return served;
         };
         let (Some(from), Some(second)) = (ends.from, ends.second) else {
@@ -115,7 +153,7 @@ impl Tracker {
             (cap, rest)
         });
         for source in 0..n {
-            let base = network.into.at(source, from) + cost;
+            let base = network.into.exact.at(source, from) + cost;
             if base == f32::INFINITY {
                 continue;
             }
@@ -132,7 +170,7 @@ impl Tracker {
                 );
                 continue;
             };
-            let reach = cap.to.at(source, from) + reach;
+            let reach = cap.to.exact.at(source, from) + reach;
             let limits = &cap.limit[source * n..][..n];
             let found = costs.zip(rest).zip(limits).enumerate();
             served.extend(
@@ -148,52 +186,50 @@ impl Tracker {
         served
     }
 
-    fn renew_candidates(&mut self, change: &Change, ends: &Ends, room: &mut Room) {
+    fn renew_candidates(&mut self, change: &Change, ends: &Ends) {
         let network = &self.network;
         if ends.to.is_some() {
-            let candidates = &mut self.candidates[change.from];
-            for group in 0..network.n.div_ceil(GROUP) {
-                let found = network.singles(change.from, group, &mut room.scratch);
-                candidates.singles[group * GROUP..][..GROUP].copy_from_slice(&found);
-            }
-            candidates
-                .firsts
-                .find(network, change.from, &mut room.scratch);
+            network.find(change.from, &mut self.candidates[change.from..=change.from]);
         }
-        if ends.from.is_none() {
-            return;
-        }
+        let Some(from) = ends.from else { return };
         for (source, candidates) in self.candidates.iter_mut().enumerate() {
-            let group = change.to / GROUP;
-            let found = network.singles(source, group, &mut room.scratch);
-            candidates.singles[group * GROUP..][..GROUP].copy_from_slice(&found);
+            if let Some(singles) = candidates.singles.get_mut(change.to) {
+                singles.change(from, network.single(source, change.to, from));
+                if !singles.is_enough() {
+                    *singles = network.singles(source, change.to / TILE)[change.to % TILE];
+                }
+            }
             if let Some(second) = ends.second {
-                let group = second / GROUP;
-                candidates
-                    .firsts
-                    .find_group(network, source, group, &mut room.scratch);
+                candidates.firsts.change(network, source, second, from);
             }
         }
     }
 
-    /// Finds a pair's paths anew.
-    fn renew(&mut self, source: usize, to: usize, room: &mut Room, changed: &mut Vec<(u16, u16)>) {
-        let Some(paths) = &mut self.paths else { return };
-        let candidates = &self.candidates[source];
-        let seconds = self
-            .network
-            .seconds_to(source, to / GROUP, &candidates.firsts, room);
-        let pair = candidates.pair(source, to, &seconds[to % GROUP]);
-        let (mut new_costs, mut new_relays) = ([0.0; COUNT], [Relays::default(); COUNT]);
-        self.network.put(&pair, &mut new_costs, &mut new_relays);
+    /// Finds a pair's paths anew; returns whether they are others than before.
+    fn renew(
+        &self,
+        paths: &mut Paths,
+        source: usize,
+        to: usize,
+        chooser: &mut Chooser<'_>,
+    ) -> bool {
+        let (mut costs, mut relays) = ([0.0; COUNT], [Relays::default(); COUNT]);
+        let place = Place {
+            costs: &mut costs,
+            relays: &mut relays,
+        };
+        chooser.one(source, to, &self.candidates[source], place);
         let at = (source * self.network.n + to) * COUNT;
-        let costs = &mut paths.costs[at..at + COUNT];
-        let relays = &mut paths.relays[at..at + COUNT];
-        if *costs != new_costs || *relays != new_relays {
-            costs.copy_from_slice(&new_costs);
-            relays.copy_from_slice(&new_relays);
-            changed.push((source as u16, to as u16));
+        let old = (
+            &mut paths.costs[at..at + COUNT],
+            &mut paths.relays[at..at + COUNT],
+        );
+        let differs = *old.0 != costs || *old.1 != relays;
+        if differs {
+            old.0.copy_from_slice(&costs);
+            old.1.copy_from_slice(&relays);
         }
+        differs
     }
 }
 
@@ -225,11 +261,11 @@ impl Network {
     fn middle_link(&self, ends: &Ends) -> Option<Middle> {
         let (from, second) = (ends.from?, ends.second?);
         Some(Middle {
-            cost: self.middle.at(second, from),
+            cost: self.middle.exact.at(second, from),
             reach: self
                 .cap
                 .as_ref()
-                .map_or(0.0, |cap| cap.middle.at(second, from)),
+                .map_or(0.0, |cap| cap.middle.exact.at(second, from)),
         })
     }
 
@@ -240,7 +276,7 @@ impl Network {
         let as_second = |at: usize| self.seconds.iter().position(|&id| usize::from(id) == at);
         let from_second = ends.from.and_then(as_second);
         if let Some(from) = ends.from {
-            self.out.set(change.to, from, change.link);
+            self.out.set(change.to, from, change.link, self.into.scale);
             if let Some(second) = from_second {
                 self.last.set(change.to, second, change.link);
             }
@@ -249,13 +285,13 @@ impl Network {
             let through = change.link + self.passage[to];
             self.into.set(change.from, to, through);
             if let (Some(from), Some(second)) = (ends.from, ends.second) {
-                self.middle.set(second, from, through);
+                self.middle.set(second, from, through, self.into.scale);
             }
         }
         let Some(cap) = &mut self.cap else { return };
         cap.rtt[at] = change.rtt;
         if let Some(from) = ends.from {
-            cap.out.set(change.to, from, change.rtt);
+            cap.out.set(change.to, from, change.rtt, cap.to.scale);
             if let Some(second) = from_second {
                 cap.last.set(change.to, second, change.rtt);
             }
@@ -264,7 +300,7 @@ impl Network {
             let through = change.rtt + cap.per_relay;
             cap.to.set(change.from, to, through);
             if let (Some(from), Some(second)) = (ends.from, ends.second) {
-                cap.middle.set(second, from, through);
+                cap.middle.set(second, from, through, cap.to.scale);
             }
         }
     }

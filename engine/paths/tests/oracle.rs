@@ -91,7 +91,7 @@ impl Drawn {
     }
 
     /// The cheapest of all paths that share nothing with those in `avoid`.
-    fn cheapest(&self, from: usize, to: usize, avoid: &[Relays]) -> f32 {
+    fn cheapest(&self, from: usize, to: usize, avoid: &[Relays], seconds: &[i16]) -> f32 {
         let free = |k: i16| avoid.iter().all(|path| !path.contains(&k));
         let relays: Vec<i16> = self
             .relays
@@ -103,7 +103,7 @@ impl Drawn {
         let singles = relays.iter().map(|&k| [k, NONE]);
         let pairs = relays
             .iter()
-            .flat_map(|&a| relays.iter().map(move |&b| [a, b]));
+            .flat_map(|&a| seconds.iter().filter(|&&b| free(b)).map(move |&b| [a, b]));
         direct
             .then_some([NONE, NONE])
             .into_iter()
@@ -114,12 +114,24 @@ impl Drawn {
     }
 
     fn check(&self, from: usize, to: usize, costs: &[f32], paths: &[Relays]) {
+        let everyone: Vec<i16> = self.relays.iter().map(|&k| k as i16).collect();
+        self.check_among(from, to, costs, paths, &everyone);
+    }
+
+    fn check_among(
+        &self,
+        from: usize,
+        to: usize,
+        costs: &[f32],
+        paths: &[Relays],
+        seconds: &[i16],
+    ) {
         for number in 0..paths.len() {
             let (cost, path, before) = (costs[number], paths[number], &paths[..number]);
             let expected = if from == to {
                 f32::INFINITY
             } else {
-                self.cheapest(from, to, before)
+                self.cheapest(from, to, before, seconds)
             };
             let close = cost == expected || (cost - expected).abs() <= 1e-5 * expected.abs();
             assert!(
@@ -233,10 +245,8 @@ fn second_costs(first: &[f32], second: &[f32]) -> Vec<f32> {
         .collect()
 }
 
-/// With fewer second relays than relays: exact over all single ones, and over the second ones that there are.
-#[test]
-fn few_second_relays_are_the_only_restriction() {
-    let n = 40;
+/// Many relays, few of which may be second ones: exact over all single ones, and over the second ones that there are.
+fn check_few_seconds(n: usize, second: usize, capped: bool, changes: usize) {
     let mut state = 1_u64;
     let mut random = || {
         state = state
@@ -245,36 +255,76 @@ fn few_second_relays_are_the_only_restriction() {
         1.0 + (state >> 40) as f32 / (1 << 24) as f32 * 99.0
     };
     let link: Vec<f32> = (0..n * n).map(|_| random()).collect();
-    let drawn = Drawn {
+    let rtt: Vec<f32> = (0..n * n).map(|_| random()).collect();
+    let limit: Vec<f32> = (0..n * n).map(|_| 30.0 + random()).collect();
+    let mut drawn = Drawn {
         n,
         direct: link.clone(),
         link,
         relays: (0..n as u16).collect(),
         passage: vec![1.0; n],
-        cap: None,
+        cap: capped.then_some((rtt, limit)),
     };
-    let network = Network::new(drawn.costs(), 4, 2).unwrap();
-    let seconds: Vec<i16> = network.second_relays().iter().map(|&k| k as i16).collect();
-    assert_eq!(seconds.len(), 4);
-    let found = network.disjoint(0..n, 1, 2).unwrap();
-    for (pair, (&cost, &path)) in found.costs.iter().zip(&found.relays).enumerate() {
-        let (from, to) = (pair / n, pair % n);
-        if from == to {
-            continue;
+    let mut tracker = Tracker::new(Network::new(drawn.costs(), second, 2).unwrap(), 2);
+    tracker.paths();
+    for _ in 0..changes {
+        let (from, to) = (random() as usize % n, random() as usize % n);
+        let (cost, rtt, limit) = (random(), random(), random());
+        if from != to {
+            tracker
+                .update(Change {
+                    from,
+                    to,
+                    direct: cost,
+                    link: cost,
+                    rtt,
+                })
+                .unwrap();
+            let at = from * n + to;
+            (drawn.direct[at], drawn.link[at]) = (cost, cost);
+            if let Some((rtts, limits)) = &mut drawn.cap {
+                tracker.limit(&[(to as u16, from as u16, limit)]).unwrap();
+                (rtts[at], limits[to * n + from]) = (rtt, limit);
+            }
         }
-        let everyone = 0..n as i16;
-        let singles = everyone.clone().map(|k| [k, NONE]);
-        let pairs = everyone.flat_map(|a| seconds.iter().map(move |&b| [a, b]));
-        let expected = std::iter::once([NONE, NONE])
-            .chain(singles)
-            .chain(pairs)
-            .map(|path| drawn.cost(from, to, path))
-            .fold(f32::INFINITY, f32::min);
-        assert!(
-            (cost - expected).abs() <= 1e-5 * expected,
-            "{from} → {to} by {path:?}: {cost}, not {expected}"
+    }
+    let seconds: Vec<i16> = tracker
+        .network()
+        .second_relays()
+        .iter()
+        .map(|&k| k as i16)
+        .collect();
+    assert_eq!(seconds.len(), second);
+    let best = tracker.best(&[]).unwrap();
+    let found = tracker.paths();
+    for pair in (0..n * n).step_by(5).filter(|pair| pair / n != pair % n) {
+        assert_eq!(best.relays[pair], found.relays[pair * 3]);
+        drawn.check_among(
+            pair / n,
+            pair % n,
+            &found.costs[pair * 3..][..3],
+            &found.relays[pair * 3..][..3],
+            &seconds,
         );
     }
+}
+
+#[test]
+fn few_second_relays_are_the_only_restriction() {
+    check_few_seconds(40, 4, false, 0);
+    check_few_seconds(150, 6, false, 0);
+}
+
+#[test]
+fn few_second_relays_are_the_only_restriction_under_a_cap() {
+    check_few_seconds(40, 4, true, 0);
+    check_few_seconds(150, 6, true, 0);
+}
+
+#[test]
+fn changes_of_links_and_limits_leave_it_exact() {
+    check_few_seconds(90, 5, false, 60);
+    check_few_seconds(90, 5, true, 60);
 }
 
 #[test]

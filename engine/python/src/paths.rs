@@ -21,6 +21,8 @@ pub(crate) fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
 #[pyclass(frozen, module = "overlayd._engine")]
 struct PathSearch {
     state: Mutex<State>,
+    /// Room for answers that are copied at once: made and given back for each, it would cost more than the search.
+    found: Mutex<Paths>,
     threads: usize,
 }
 
@@ -82,6 +84,7 @@ impl PathSearch {
             .map_err(to_exception)?;
         Ok(Self {
             state: Mutex::new(State::Plain(Box::new(network))),
+            found: Mutex::new(Paths::default()),
             threads,
         })
     }
@@ -118,26 +121,33 @@ impl PathSearch {
         to_bytes(py, &paths)
     }
 
-    /// The cheapest `count` disjoint paths of each pair from sources `start` to `stop`: costs [from, to, path] as bytes
-    /// of float32, relays [from, to, path, 2] of int16.
-    #[pyo3(signature = (start, stop, count=3))]
-    fn disjoint<'py>(
+    /// Puts the cheapest `count` disjoint paths of each pair from sources `start` to `stop` into buffers: costs [from, to,
+    /// path] of float32, relays [from, to, path, 2] of int16.
+    fn disjoint(
         &self,
-        py: Python<'py>,
+        py: Python<'_>,
         start: usize,
         stop: usize,
+        costs: &Bound<'_, PyAny>,
+        relays: &Bound<'_, PyAny>,
         count: usize,
-    ) -> PyResult<(Bound<'py, PyBytes>, Bound<'py, PyBytes>)> {
-        let paths = py
-            .detach(|| match &*self.locked() {
-                State::Plain(network) => network.disjoint(start..stop, count, self.threads),
-                State::Tracked(tracker) => {
-                    tracker.network().disjoint(start..stop, count, self.threads)
-                }
-                State::Nothing => Err(Malformed("search: broken by an earlier failure")),
-            })
-            .map_err(to_exception)?;
-        to_bytes(py, &paths)
+    ) -> PyResult<()> {
+        let costs = PyBuffer::<f32>::get(costs)?;
+        let relays = PyBuffer::<i16>::get(relays)?;
+        let mut found = self.found.lock().unwrap_or_else(PoisonError::into_inner);
+        let found = &mut *found;
+        py.detach(|| {
+            let state = self.locked();
+            let network = match &*state {
+                State::Plain(network) => network,
+                State::Tracked(tracker) => tracker.network(),
+                State::Nothing => return Err(Malformed("search: broken by an earlier failure")),
+            };
+            network.disjoint_into(start..stop, count, self.threads, found)
+        })
+        .map_err(to_exception)?;
+        costs.copy_from_slice(py, &found.costs)?;
+        relays.copy_from_slice(py, found.relays.as_flattened())
     }
 
     /// A primary and two disjoint back-ups of all pairs, as `disjoint` gives them; kept up to date by `update`.
@@ -152,7 +162,8 @@ impl PathSearch {
         to_bytes(py, &paths)
     }
 
-    /// Changes one link's costs, and its RTT where there is a cap; the pairs whose `paths` changed.
+    /// Changes one link's costs, and its RTT where there is a cap; the pairs whose `paths` changed, once these were
+    /// asked for.
     #[pyo3(signature = (start, end, direct, link, rtt=0.0))]
     fn update(
         &self,
@@ -173,6 +184,25 @@ impl PathSearch {
         py.detach(|| {
             tracked(&mut self.locked(), self.threads, |tracker| {
                 tracker.update(change)
+            })
+        })
+        .map_err(to_exception)
+    }
+
+    /// Whether, after updates, a search made anew would have the same second relays, and so the same answers.
+    fn is_current(&self, py: Python<'_>) -> bool {
+        py.detach(|| match &*self.locked() {
+            State::Plain(_) => true,
+            State::Tracked(tracker) => tracker.is_current(),
+            State::Nothing => false,
+        })
+    }
+
+    /// Changes the limits of pairs (from, to, limit) under a cap; the pairs whose `paths` changed.
+    fn limit(&self, py: Python<'_>, limits: Vec<(u16, u16, f32)>) -> PyResult<Vec<(u16, u16)>> {
+        py.detach(|| {
+            tracked(&mut self.locked(), self.threads, |tracker| {
+                tracker.limit(&limits)
             })
         })
         .map_err(to_exception)

@@ -1,7 +1,4 @@
-//! `least` for AVX2.
-//!
-//! First the minimum of each *slot*: what stands in one lane of a block's vectors. Eight slots' minima that are apart
-//! bound what can be among the least; so then only the few slots are looked at whose minimum is not above.
+//! The kernels for AVX2.
 
 #![allow(
     unsafe_code,
@@ -9,334 +6,414 @@
 )]
 
 use std::arch::x86_64::{
-    __m256, _CMP_GT_OQ, _CMP_LE_OQ, _MM_HINT_T0, _mm_prefetch, _mm256_add_ps, _mm256_and_ps,
-    _mm256_blendv_ps, _mm256_cmp_ps, _mm256_loadu_ps, _mm256_max_ps, _mm256_min_ps,
-    _mm256_movemask_ps, _mm256_permute2f128_ps, _mm256_set1_ps, _mm256_shuffle_ps,
-    _mm256_storeu_ps, _mm256_unpackhi_ps, _mm256_unpacklo_ps,
+    __m256, __m256i, _CMP_GT_OQ, _CMP_LE_OQ, _CMP_LT_OQ, _mm256_add_epi32, _mm256_add_ps,
+    _mm256_adds_epi16, _mm256_adds_epu16, _mm256_and_ps, _mm256_blendv_ps, _mm256_castps_si256,
+    _mm256_castsi256_ps, _mm256_cmp_ps, _mm256_cmpgt_epi16, _mm256_load_ps, _mm256_loadu_ps,
+    _mm256_loadu_si256, _mm256_max_epu32, _mm256_min_epu16, _mm256_min_epu32, _mm256_min_ps,
+    _mm256_movemask_ps, _mm256_or_si256, _mm256_set1_epi16, _mm256_set1_epi32, _mm256_set1_ps,
+    _mm256_slli_epi32, _mm256_storeu_ps, _mm256_storeu_si256, _mm256_unpackhi_epi16,
+    _mm256_unpacklo_epi16,
 };
 
-use super::{BLOCK, Entry, GROUP, KEPT, LANES, LEVELS, Least, Limited, Reaches, Scratch, insert};
-use crate::UNREACHABLE;
-use crate::rows::{Group, Row};
+use super::{
+    Blocked, Bound, Entry, Exact, ExactLimited, KEPT, LANES, Least, Limited, Lows, NO_WAY, RUN,
+    Runs, Sums, TILE, WORDS, Ways, insert, number_of,
+};
+use crate::firsts::{LEVELS, Reaches};
+use crate::rows::Line;
+use crate::{SECONDS_LIMIT, UNREACHABLE};
 
-/// Does as `plain_least` does, if this CPU has AVX2.
+/// Does as `plain_sieve` does, if this CPU has AVX2.
 #[inline]
-pub(super) fn least_if_detected(
-    base: Row<'_>,
-    group: Group<'_>,
-    limited: Option<&Limited<'_>>,
-    scratch: &mut Scratch,
-) -> Option<[Least; GROUP]> {
+pub(super) fn sieve_if_detected(sums: Sums<'_>, limited: Option<&Limited<'_>>) -> Option<Runs> {
     if !std::arch::is_x86_feature_detected!("avx2") {
         return None;
     }
-    // SAFETY: the function needs AVX2 and nothing else, and this CPU has it.
-    Some(unsafe { least(base, group, limited, scratch) })
+    // SAFETY: the functions need AVX2 and nothing else, and this CPU has it.
+    Some(unsafe {
+        match limited {
+            None => sieve::<false>(sums, sums, [0; TILE]),
+            Some(limited) => sieve::<true>(sums, limited.sums, limited.limits),
+        }
+    })
 }
 
-/// Does as `plain_within_reach` does and returns true, if this CPU has AVX2.
+#[target_feature(enable = "avx2")]
+fn sieve<const LIMITED: bool>(sums: Sums<'_>, second: Sums<'_>, limits: [i16; TILE]) -> Runs {
+    let length = sums.base.len();
+    assert!(length.is_multiple_of(RUN) && sums.tile.len() == length);
+    assert!(second.base.len() == length && second.tile.len() == length);
+    // SAFETY: an array as long as the vector.
+    let limits = unsafe { _mm256_loadu_si256(limits.as_ptr().cast()) };
+    let most = _mm256_set1_epi32(-1);
+    let mut low = [most; KEPT + 1];
+    let mut high = [most; KEPT + 1];
+    for run in 0..length / RUN {
+        let mut least = most;
+        for relay in run * RUN..(run + 1) * RUN {
+            // SAFETY: below the length of all four slices.
+            let (base, to) = unsafe { at(&sums, relay) };
+            let mut sum = _mm256_adds_epu16(base, to);
+            if LIMITED {
+                // SAFETY: as above.
+                let (base, to) = unsafe { at(&second, relay) };
+                let over = _mm256_cmpgt_epi16(_mm256_adds_epi16(base, to), limits);
+                sum = _mm256_or_si256(sum, over);
+            }
+            least = _mm256_min_epu16(least, sum);
+        }
+        let number = _mm256_set1_epi16(run as i16);
+        keep(&mut low, _mm256_unpacklo_epi16(number, least));
+        keep(&mut high, _mm256_unpackhi_epi16(number, least));
+    }
+    let mut runs = [[0; TILE]; KEPT + 1];
+    for (runs, (low, high)) in runs.iter_mut().zip(low.into_iter().zip(high)) {
+        // Unpacked were the lower halves of both sides, and the upper ones.
+        let (low, high) = (halves(low), halves(high));
+        runs[..4].copy_from_slice(&low[0]);
+        runs[4..8].copy_from_slice(&high[0]);
+        runs[8..12].copy_from_slice(&low[1]);
+        runs[12..].copy_from_slice(&high[1]);
+    }
+    runs
+}
+
+/// # Safety
+/// The relay must be within both slices.
 #[inline]
-pub(super) fn within_reach_if_detected(
-    reaches: &Reaches<'_>,
-    last: &[f32],
-    rest: &[f32],
-    limit: f32,
-    penalty: f32,
-    bounds: &mut [f32],
-) -> bool {
-    let detected = std::arch::is_x86_feature_detected!("avx2");
-    if detected {
-        // SAFETY: the function needs AVX2 and nothing else, and this CPU has it.
-        unsafe { within_reach(reaches, last, rest, limit, penalty, bounds) };
-    }
-    detected
-}
-
 #[target_feature(enable = "avx2")]
-fn within_reach(
-    reaches: &Reaches<'_>,
-    last: &[f32],
-    rest: &[f32],
-    limit: f32,
-    penalty: f32,
-    bounds: &mut [f32],
-) {
-    let width = bounds.len();
-    let rows = reaches.limits.iter().chain(&reaches.costs);
-    assert!(
-        rows.chain([&reaches.nearest, &last, &rest])
-            .all(|row| row.len() == width)
-    );
-    let (limit, penalty) = (_mm256_set1_ps(limit), _mm256_set1_ps(penalty));
-    for (number, bounds) in bounds.as_chunks_mut::<LANES>().0.iter_mut().enumerate() {
-        let at = number * LANES;
-        // SAFETY: all rows are as long as `bounds`, which has a vector there.
-        let part = |row: &[f32]| unsafe { load(row, at) };
-        let (last, rest) = (part(last), part(rest));
-        let over = |reach| _mm256_cmp_ps::<_CMP_GT_OQ>(_mm256_add_ps(reach, rest), limit);
-        let any = part(reaches.costs[LEVELS - 1]);
-        let mut cost = any;
-        for level in (0..LEVELS - 1).rev() {
-            let enough = over(part(reaches.limits[level]));
-            cost = _mm256_blendv_ps(cost, part(reaches.costs[level]), enough);
-        }
-        let never = over(part(reaches.nearest));
-        let cost = _mm256_blendv_ps(cost, _mm256_set1_ps(f32::INFINITY), never);
-        let slow = _mm256_add_ps(_mm256_add_ps(any, last), penalty);
-        store(bounds, _mm256_min_ps(slow, _mm256_add_ps(cost, last)));
+unsafe fn at(sums: &Sums<'_>, relay: usize) -> (__m256i, __m256i) {
+    // SAFETY: the caller's; a tile's row is as long as the vector.
+    unsafe {
+        let base = _mm256_set1_epi32(*sums.base.get_unchecked(relay) as i32);
+        let lows: *const Lows = sums.tile.as_ptr().add(relay);
+        (base, _mm256_loadu_si256(lows.cast()))
     }
 }
 
-/// What sums are made of, in one order of the columns, with the lengths checked.
-struct Sums<'a> {
-    width: usize,
-    stride: usize,
-    base: &'a [f32],
-    group: &'a [f32],
-    limited: Option<(&'a [f32], &'a [f32], &'a Limited<'a>)>,
+/// Puts keys in place among the least.
+#[inline]
+#[target_feature(enable = "avx2")]
+fn keep(kept: &mut [__m256i; KEPT + 1], mut key: __m256i) {
+    for place in kept {
+        let lower = _mm256_min_epu32(*place, key);
+        key = _mm256_max_epu32(*place, key);
+        *place = lower;
+    }
 }
 
+#[inline]
 #[target_feature(enable = "avx2")]
-fn least(
-    base: Row<'_>,
-    group: Group<'_>,
-    limited: Option<&Limited<'_>>,
-    scratch: &mut Scratch,
-) -> [Least; GROUP] {
-    let straight = Sums::new(
-        (base.straight, group.straight),
-        group.stride,
-        limited.map(|limited| (limited.base.straight, limited.group.straight, limited)),
-    );
-    let turned = Sums::new(
-        (base.turned, group.turned),
-        group.stride,
-        limited.map(|limited| (limited.base.turned, limited.group.turned, limited)),
-    );
-    let blocks = straight.width / BLOCK;
-    scratch.minima.resize(blocks * GROUP, [0.0; LANES]);
-    let bounds = straight.minima(&mut scratch.minima);
-    let mut found = [[Entry::NONE; KEPT]; GROUP];
-    for (word, minima) in scratch.minima.chunks(8 * GROUP).enumerate() {
-        let first = word * 8 * BLOCK;
-        let mut passed = [0; GROUP];
-        for (number, passed) in passed.iter_mut().enumerate() {
-            let bound = _mm256_set1_ps(bounds[number]);
-            for (block, minima) in minima.chunks_exact(GROUP).enumerate() {
-                let slots = at_most(loaded(&minima[number]), bound);
-                *passed |= u64::from(slots) << (block * LANES);
-            }
-            // They are scattered over what is too much for the nearest cache: all on their way before the first is used.
-            for slot in bits(*passed) {
-                turned.prefetch(number, first + slot * LANES);
-            }
+fn halves(vector: __m256i) -> [[u32; 4]; 2] {
+    let mut halves = [[0; 4]; 2];
+    // SAFETY: as many bytes as the vector has.
+    unsafe { _mm256_storeu_si256(halves.as_mut_ptr().cast(), vector) };
+    halves
+}
+
+/// Does as `plain_least_in` does, if this CPU has AVX2.
+#[inline]
+pub(super) fn least_in_if_detected(
+    exact: &Exact<'_>,
+    runs: &Runs,
+    rest: &[f32; TILE],
+) -> Option<[Least; TILE]> {
+    if !std::arch::is_x86_feature_detected!("avx2") {
+        return None;
+    }
+    // SAFETY: the functions need AVX2 and nothing else, and this CPU has it.
+    Some(unsafe {
+        match &exact.limited {
+            None => least_in::<false>(exact, None, runs, rest),
+            limited => least_in::<true>(exact, limited.as_ref(), runs, rest),
         }
-        for ((number, found), passed) in found.iter_mut().enumerate().zip(passed) {
-            let bound = _mm256_set1_ps(bounds[number]);
-            for slot in bits(passed) {
-                let at = first + slot * LANES;
-                let sums = turned.of(number, at);
-                let mut values = [0.0; LANES];
-                store(&mut values, sums);
-                for vector in bits(u64::from(at_most(sums, bound))) {
-                    let column = at / BLOCK * BLOCK + vector * LANES + slot % LANES;
-                    insert(found, Entry::new(values[vector], column));
+    })
+}
+
+/// First all sums, without a branch, so that none waits for the other's memory.
+#[target_feature(enable = "avx2")]
+fn least_in<const LIMITED: bool>(
+    exact: &Exact<'_>,
+    limited: Option<&ExactLimited<'_>>,
+    runs: &Runs,
+    rest: &[f32; TILE],
+) -> [Least; TILE] {
+    const { assert!(KEPT * RUN == 64) };
+    let mut sums = [[0.0_f32; KEPT * RUN]; TILE];
+    let mut below = [0_u64; TILE];
+    for lane in 0..TILE {
+        let most = _mm256_set1_ps(rest[lane]);
+        for (number, keys) in runs[..KEPT].iter().enumerate() {
+            let Some(run) = number_of(keys[lane]) else {
+                break;
+            };
+            let (base, to) = (
+                halves_of(&exact.base[run]),
+                halves_of(&exact.rows[lane][run]),
+            );
+            for half in 0..2 {
+                let mut sum = _mm256_add_ps(base[half], to[half]);
+                if let (true, Some(limited)) = (LIMITED, limited) {
+                    let base = halves_of(&limited.base[run])[half];
+                    let to = halves_of(&limited.rows[lane][run])[half];
+                    let limit = _mm256_set1_ps(limited.limits[lane]);
+                    let over = _mm256_cmp_ps::<_CMP_GT_OQ>(_mm256_add_ps(base, to), limit);
+                    let penalty = _mm256_and_ps(over, _mm256_set1_ps(limited.penalty));
+                    sum = _mm256_add_ps(sum, penalty);
                 }
+                let place = number * RUN + half * LANES;
+                // SAFETY: there are KEPT runs of two vectors each.
+                unsafe { _mm256_storeu_ps(sums[lane].as_mut_ptr().add(place), sum) };
+                let mask = _mm256_movemask_ps(_mm256_cmp_ps::<_CMP_LT_OQ>(sum, most));
+                below[lane] |= u64::from(mask as u32) << place;
             }
+        }
+    }
+    let mut found = [[Entry::NONE; KEPT]; TILE];
+    for (lane, found) in found.iter_mut().enumerate() {
+        let mut below = below[lane];
+        while below != 0 {
+            let place = below.trailing_zeros() as usize;
+            below &= below - 1;
+            let run = (runs[place / RUN % KEPT][lane] & 0xFFFF) as usize;
+            insert(
+                found,
+                Entry::new(sums[lane][place % 64], run * RUN + place % RUN),
+            );
         }
     }
     found
 }
 
-impl<'a> Sums<'a> {
-    fn new(
-        (base, group): (&'a [f32], &'a [f32]),
-        stride: usize,
-        limited: Option<(&'a [f32], &'a [f32], &'a Limited<'a>)>,
-    ) -> Self {
-        let width = base.len();
-        assert!(width.is_multiple_of(BLOCK) && width <= stride && group.len() == GROUP * stride);
-        if let Some((base, group, _)) = limited {
-            assert!(base.len() == width && group.len() == GROUP * stride);
-        }
-        Self {
-            width,
-            stride,
-            base,
-            group,
-            limited,
-        }
-    }
-
-    /// Fills in the minima `[block][row]` of the slots; returns of each row what its least few cannot be above.
-    #[inline]
-    #[target_feature(enable = "avx2")]
-    fn minima(&self, minima: &mut [[f32; LANES]]) -> [f32; GROUP] {
-        assert!(minima.len() == self.width / BLOCK * GROUP);
-        let none = _mm256_set1_ps(f32::INFINITY);
-        let mut all = [none; GROUP];
-        for (block, minima) in minima.chunks_exact_mut(GROUP).enumerate() {
-            let mut of_block = [none; GROUP];
-            match self.limited {
-                None => {
-                    for vector in 0..LANES {
-                        let at = block * BLOCK + vector * LANES;
-                        // SAFETY: within the width, which the base has; as above, by the assertion.
-                        let base = unsafe { load(self.base, at) };
-                        for (number, least) in of_block.iter_mut().enumerate() {
-                            // SAFETY: within the width of a row, of which the group has GROUP.
-                            let cost = unsafe { load(self.group, number * self.stride + at) };
-                            *least = _mm256_min_ps(_mm256_add_ps(base, cost), *least);
-                        }
-                    }
-                }
-                Some(_) => {
-                    for (number, least) in of_block.iter_mut().enumerate() {
-                        for vector in 0..LANES {
-                            let at = block * BLOCK + vector * LANES;
-                            *least = _mm256_min_ps(self.of(number, at), *least);
-                        }
-                    }
-                }
-            }
-            for ((minima, of_block), all) in minima.iter_mut().zip(of_block).zip(&mut all) {
-                store(minima, of_block);
-                *all = _mm256_min_ps(*all, of_block);
-            }
-        }
-        let mut bounds = [0.0; GROUP];
-        let fourth = _mm256_min_ps(fourth(transposed(all)), _mm256_set1_ps(UNREACHABLE));
-        store(&mut bounds, fourth);
-        bounds
-    }
-
-    /// Brings what `of` will add to the base into the cache.
-    #[inline]
-    fn prefetch(&self, number: usize, at: usize) {
-        let row = number * self.stride + at;
-        for group in [Some(self.group), self.limited.map(|(_, group, _)| group)] {
-            if let Some(cost) = group.and_then(|group| group.get(row)) {
-                // SAFETY: reads nothing.
-                unsafe { _mm_prefetch::<_MM_HINT_T0>(std::ptr::from_ref(cost).cast()) };
-            }
-        }
-    }
-
-    /// The sums of one row from column `at` on.
-    #[inline]
-    #[target_feature(enable = "avx2")]
-    fn of(&self, number: usize, at: usize) -> __m256 {
-        assert!(number < GROUP && at + LANES <= self.width);
-        let row = number * self.stride + at;
-        // SAFETY: within the width of a row, of which the base is one and the group has GROUP: `Sums::new` saw to that.
-        let sums = |base, group| unsafe { _mm256_add_ps(load(base, at), load(group, row)) };
-        let sum = sums(self.base, self.group);
-        match self.limited {
-            None => sum,
-            Some((base, group, limited)) => {
-                let second = sums(base, group);
-                let limit = _mm256_set1_ps(limited.limits[number]);
-                let over = _mm256_cmp_ps::<_CMP_GT_OQ>(second, limit);
-                _mm256_add_ps(sum, _mm256_and_ps(over, _mm256_set1_ps(limited.penalty)))
-            }
-        }
+#[inline]
+#[target_feature(enable = "avx2")]
+fn halves_of(line: &Line) -> [__m256; 2] {
+    // SAFETY: a line is aligned, and as long as two vectors.
+    unsafe {
+        [
+            _mm256_load_ps(line.as_ptr()),
+            _mm256_load_ps(line.as_ptr().add(LANES)),
+        ]
     }
 }
 
-/// In each lane the fourth least of eight.
+/// Does as `plain_cheapest` does, if this CPU has AVX2.
 #[inline]
-#[target_feature(enable = "avx2")]
-fn fourth(values: [__m256; 8]) -> __m256 {
-    const { assert!(KEPT == 4) };
-    let [a, b, c, d, e, f, g, h] = values;
-    let [a, b, c, d] = sorted([a, b, c, d]);
-    let [e, f, g, h] = sorted([e, f, g, h]);
-    let outer = _mm256_min_ps(d, h);
-    let inner = _mm256_min_ps(_mm256_max_ps(a, g), _mm256_max_ps(c, e));
-    _mm256_min_ps(_mm256_min_ps(outer, inner), _mm256_max_ps(b, f))
-}
-
-#[inline]
-#[target_feature(enable = "avx2")]
-fn sorted([a, b, c, d]: [__m256; 4]) -> [__m256; 4] {
-    let (a, b) = (_mm256_min_ps(a, b), _mm256_max_ps(a, b));
-    let (c, d) = (_mm256_min_ps(c, d), _mm256_max_ps(c, d));
-    let (a, c) = (_mm256_min_ps(a, c), _mm256_max_ps(a, c));
-    let (b, d) = (_mm256_min_ps(b, d), _mm256_max_ps(b, d));
-    [a, _mm256_min_ps(b, c), _mm256_max_ps(b, c), d]
-}
-
-/// A square of eight by eight, rows for columns.
-#[inline]
-#[target_feature(enable = "avx2")]
-fn transposed([a, b, c, d, e, f, g, h]: [__m256; 8]) -> [__m256; 8] {
-    let low = quarters([a, b, c, d]);
-    let high = quarters([e, f, g, h]);
-    [
-        _mm256_permute2f128_ps::<0x20>(low[0], high[0]),
-        _mm256_permute2f128_ps::<0x20>(low[1], high[1]),
-        _mm256_permute2f128_ps::<0x20>(low[2], high[2]),
-        _mm256_permute2f128_ps::<0x20>(low[3], high[3]),
-        _mm256_permute2f128_ps::<0x31>(low[0], high[0]),
-        _mm256_permute2f128_ps::<0x31>(low[1], high[1]),
-        _mm256_permute2f128_ps::<0x31>(low[2], high[2]),
-        _mm256_permute2f128_ps::<0x31>(low[3], high[3]),
-    ]
-}
-
-/// Transposes the squares of four by four in both halves.
-#[inline]
-#[target_feature(enable = "avx2")]
-fn quarters([a, b, c, d]: [__m256; 4]) -> [__m256; 4] {
-    let (ab_low, ab_high) = (_mm256_unpacklo_ps(a, b), _mm256_unpackhi_ps(a, b));
-    let (cd_low, cd_high) = (_mm256_unpacklo_ps(c, d), _mm256_unpackhi_ps(c, d));
-    [
-        _mm256_shuffle_ps::<0x44>(ab_low, cd_low),
-        _mm256_shuffle_ps::<0xEE>(ab_low, cd_low),
-        _mm256_shuffle_ps::<0x44>(ab_high, cd_high),
-        _mm256_shuffle_ps::<0xEE>(ab_high, cd_high),
-    ]
-}
-
-/// A vector from `at` on.
-///
-/// # Safety
-/// It must end within the slice.
-#[inline]
-#[target_feature(enable = "avx2")]
-unsafe fn load(values: &[f32], at: usize) -> __m256 {
-    debug_assert!(at + LANES <= values.len());
-    // SAFETY: the caller's, who is not to pass the end.
-    unsafe { _mm256_loadu_ps(values.as_ptr().add(at)) }
-}
-
-#[inline]
-#[target_feature(enable = "avx2")]
-fn loaded(values: &[f32; LANES]) -> __m256 {
-    // SAFETY: the array has as many elements as the vector.
-    unsafe { load(values, 0) }
-}
-
-#[inline]
-#[target_feature(enable = "avx2")]
-fn store(values: &mut [f32; LANES], vector: __m256) {
-    // SAFETY: the array has as many elements as the vector.
-    unsafe { _mm256_storeu_ps(values.as_mut_ptr(), vector) };
-}
-
-/// The lanes that are not above the bound, one bit each.
-#[inline]
-#[target_feature(enable = "avx2")]
-fn at_most(values: __m256, bound: __m256) -> u32 {
-    _mm256_movemask_ps(_mm256_cmp_ps::<_CMP_LE_OQ>(values, bound)) as u32
-}
-
-/// The numbers of the bits that are set.
-#[inline]
-fn bits(mut mask: u64) -> impl Iterator<Item = usize> {
-    std::iter::from_fn(move || {
-        let bit = (mask != 0).then(|| mask.trailing_zeros() as usize);
-        mask &= mask.wrapping_sub(1);
-        bit
+pub(super) fn cheapest_if_detected(
+    ways: Ways<'_>,
+    last: &[[f32; LANES]],
+    blocked: Option<&Blocked>,
+    best: &mut [f32; LANES],
+) -> Option<[u32; LANES]> {
+    if !std::arch::is_x86_feature_detected!("avx2") {
+        return None;
+    }
+    // SAFETY: the function needs AVX2 and nothing else, and this CPU has it.
+    Some(unsafe {
+        match blocked {
+            None => cheapest::<false>(ways, last, &[[0; LANES]; WORDS], best),
+            Some(blocked) => cheapest::<true>(ways, last, blocked, best),
+        }
     })
+}
+
+#[target_feature(enable = "avx2")]
+fn cheapest<const BLOCKED: bool>(
+    ways: Ways<'_>,
+    last: &[[f32; LANES]],
+    blocked: &Blocked,
+    best: &mut [f32; LANES],
+) -> [u32; LANES] {
+    let never = _mm256_set1_ps(f32::INFINITY);
+    let one = _mm256_set1_epi32(1);
+    // SAFETY: an array as long as the vector.
+    let mut least = unsafe { _mm256_loadu_ps(best.as_ptr()) };
+    let mut found = _mm256_castsi256_ps(_mm256_set1_epi32(NO_WAY as i32));
+    let mut way = _mm256_set1_epi32(0);
+    let words = ways.costs.chunks(32).zip(ways.seconds.chunks(32));
+    for ((costs, seconds), blocked) in words.zip(blocked) {
+        // SAFETY: an array as long as the vector.
+        let mut blocked = unsafe { _mm256_loadu_si256(blocked.as_ptr().cast()) };
+        for (cost, second) in costs.iter().zip(seconds) {
+            let last = &last[*second as usize];
+            // SAFETY: an array as long as the vector.
+            let last = unsafe { _mm256_loadu_ps(last.as_ptr()) };
+            let sum = _mm256_add_ps(_mm256_set1_ps(*cost), last);
+            let sum = if BLOCKED {
+                // Looks at the highest bits only.
+                _mm256_blendv_ps(sum, never, _mm256_castsi256_ps(blocked))
+            } else {
+                sum
+            };
+            blocked = _mm256_slli_epi32::<1>(blocked);
+            let better = _mm256_cmp_ps::<_CMP_LT_OQ>(sum, least);
+            least = _mm256_min_ps(sum, least);
+            found = _mm256_blendv_ps(found, _mm256_castsi256_ps(way), better);
+            way = _mm256_add_epi32(way, one);
+        }
+    }
+    let mut answer = [0; LANES];
+    // SAFETY: arrays as long as the vectors.
+    unsafe {
+        _mm256_storeu_ps(best.as_mut_ptr(), least);
+        _mm256_storeu_si256(answer.as_mut_ptr().cast(), _mm256_castps_si256(found));
+    }
+    answer
+}
+
+/// Does as `plain_first_least` does, if this CPU has AVX2.
+#[inline]
+pub(super) fn first_least_if_detected(values: &[f32; SECONDS_LIMIT]) -> Option<(usize, f32)> {
+    #[target_feature(enable = "avx2")]
+    fn compiled(values: &[f32; SECONDS_LIMIT]) -> (usize, f32) {
+        let lower = |a, b| _mm256_min_ps(a, b);
+        let none = _mm256_set1_ps(f32::INFINITY);
+        let lanes = values.as_chunks().0.iter().map(|values| vector_of(values));
+        let mut least = [0.0; LANES];
+        // SAFETY: an array as long as the vector.
+        unsafe { _mm256_storeu_ps(least.as_mut_ptr(), lanes.fold(none, lower)) };
+        let least = least
+            .into_iter()
+            .fold(f32::INFINITY, |a, b| if b < a { b } else { a });
+        let first = at_most(values, least).trailing_zeros();
+        (first as usize % SECONDS_LIMIT, least)
+    }
+    if !std::arch::is_x86_feature_detected!("avx2") {
+        return None;
+    }
+    // SAFETY: the function needs AVX2 and nothing else, and this CPU has it.
+    Some(unsafe { compiled(values) })
+}
+
+/// Does as `plain_at_most` does, if this CPU has AVX2.
+#[inline]
+pub(super) fn at_most_if_detected(values: &[f32; SECONDS_LIMIT], limit: f32) -> Option<u64> {
+    if !std::arch::is_x86_feature_detected!("avx2") {
+        return None;
+    }
+    // SAFETY: the function needs AVX2 and nothing else, and this CPU has it.
+    Some(unsafe { at_most(values, limit) })
+}
+
+#[inline]
+#[target_feature(enable = "avx2")]
+fn at_most(values: &[f32; SECONDS_LIMIT], limit: f32) -> u64 {
+    let limit = _mm256_set1_ps(limit);
+    let mut bits = 0;
+    for (number, values) in values.as_chunks().0.iter().enumerate() {
+        let mask = _mm256_movemask_ps(_mm256_cmp_ps::<_CMP_LE_OQ>(vector_of(values), limit));
+        bits |= u64::from(mask as u32) << (number * LANES);
+    }
+    bits
+}
+
+/// Does as `plain_within_reach` does, if this CPU has AVX2.
+#[inline]
+pub(super) fn within_reach_if_detected(
+    reaches: &[Reaches],
+    last: &[[f32; LANES]],
+    rest: &[[f32; LANES]],
+    limits: &[f32; LANES],
+    penalty: f32,
+    bounds: &mut [[f32; LANES]],
+) -> Option<[f32; LANES]> {
+    if !std::arch::is_x86_feature_detected!("avx2") {
+        return None;
+    }
+    // SAFETY: the function needs AVX2 and nothing else, and this CPU has it.
+    Some(unsafe { within_reach(reaches, last, rest, limits, penalty, bounds) })
+}
+
+#[target_feature(enable = "avx2")]
+fn within_reach(
+    reaches: &[Reaches],
+    last: &[[f32; LANES]],
+    rest: &[[f32; LANES]],
+    limits: &[f32; LANES],
+    penalty: f32,
+    bounds: &mut [[f32; LANES]],
+) -> [f32; LANES] {
+    let (limits, penalty) = (vector_of(limits), _mm256_set1_ps(penalty));
+    let mut all = _mm256_set1_ps(f32::INFINITY);
+    let places = bounds.iter_mut().zip(last.iter().zip(rest));
+    for (reaches, (bounds, (last, rest))) in reaches.iter().zip(places) {
+        let (last, rest) = (vector_of(last), vector_of(rest));
+        let over = |reach| {
+            let rtt = _mm256_add_ps(_mm256_set1_ps(reach), rest);
+            _mm256_cmp_ps::<_CMP_GT_OQ>(rtt, limits)
+        };
+        let any = _mm256_set1_ps(reaches.costs[LEVELS - 1]);
+        let mut cost = any;
+        for level in (0..LEVELS - 1).rev() {
+            let enough = over(reaches.limits[level]);
+            cost = _mm256_blendv_ps(cost, _mm256_set1_ps(reaches.costs[level]), enough);
+        }
+        let never = _mm256_set1_ps(f32::INFINITY);
+        let cost = _mm256_blendv_ps(cost, never, over(reaches.nearest));
+        let slow = _mm256_add_ps(_mm256_add_ps(any, last), penalty);
+        let least = _mm256_min_ps(slow, _mm256_add_ps(cost, last));
+        // SAFETY: an array as long as the vector.
+        unsafe { _mm256_storeu_ps(bounds.as_mut_ptr(), least) };
+        all = _mm256_min_ps(all, least);
+    }
+    let mut least = [0.0; LANES];
+    // SAFETY: an array as long as the vector.
+    unsafe { _mm256_storeu_ps(least.as_mut_ptr(), all) };
+    least
+}
+
+#[inline]
+#[target_feature(enable = "avx2")]
+fn vector_of(values: &[f32; LANES]) -> __m256 {
+    // SAFETY: an array as long as the vector.
+    unsafe { _mm256_loadu_ps(values.as_ptr()) }
+}
+
+/// Does as `plain_cheapest_of_all` does, if this CPU has AVX2.
+#[inline]
+pub(super) fn cheapest_of_all_if_detected(
+    rows: [&[Line]; 2],
+    limited: Option<&Bound<'_>>,
+    taken: &[u16],
+) -> Option<Entry> {
+    if !std::arch::is_x86_feature_detected!("avx2") {
+        return None;
+    }
+    // SAFETY: the function needs AVX2 and nothing else, and this CPU has it.
+    Some(unsafe { cheapest_of_all(rows, limited, taken) })
+}
+
+#[target_feature(enable = "avx2")]
+fn cheapest_of_all(rows: [&[Line]; 2], bound: Option<&Bound<'_>>, taken: &[u16]) -> Entry {
+    let mut found = Entry::NONE;
+    let mut most = _mm256_set1_ps(UNREACHABLE);
+    for (number, (base, to)) in rows[0].iter().zip(rows[1]).enumerate() {
+        let (base, to) = (halves_of(base), halves_of(to));
+        let mut sums = [0.0_f32; RUN];
+        let mut below = 0;
+        for half in 0..2 {
+            let mut sum = _mm256_add_ps(base[half], to[half]);
+            if let Some(bound) = bound {
+                let [base, to] = bound.rows.map(|row| halves_of(&row[number])[half]);
+                let (rest, limit) = (_mm256_set1_ps(bound.rest), _mm256_set1_ps(bound.limit));
+                let second = _mm256_add_ps(_mm256_add_ps(base, to), rest);
+                let over = _mm256_cmp_ps::<_CMP_GT_OQ>(second, limit);
+                sum = _mm256_add_ps(sum, _mm256_and_ps(over, _mm256_set1_ps(bound.penalty)));
+            }
+            // SAFETY: a run is two vectors.
+            unsafe { _mm256_storeu_ps(sums.as_mut_ptr().add(half * LANES), sum) };
+            let mask = _mm256_movemask_ps(_mm256_cmp_ps::<_CMP_LT_OQ>(sum, most));
+            below |= (mask as u32) << (half * LANES);
+        }
+        while below != 0 {
+            let place = below.trailing_zeros() as usize % RUN;
+            below &= below - 1;
+            let entry = Entry::new(sums[place], number * RUN + place);
+            if entry < found && !taken.contains(&(entry.column() as u16)) {
+                found = entry;
+                most = _mm256_set1_ps(entry.sum());
+            }
+        }
+    }
+    found
 }

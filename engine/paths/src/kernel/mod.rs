@@ -1,24 +1,23 @@
-//! The loop that costs time: of the sums of two rows, the least few and where they stand.
+//! The loops that cost time: which relays can be among the cheapest of a pair, and which path through a second relay is
+//! the cheapest that uses nothing taken.
 //!
 //! Here in plain Rust, in `avx2` for CPUs that have it. Both give the same bits. Pure.
 
-use crate::UNREACHABLE;
-use crate::rows::{Group, Row};
+use crate::firsts::{LEVELS, Reaches};
+use crate::rows::{LINE, Line};
+use crate::{SECONDS_LIMIT, UNREACHABLE};
 
 #[cfg(target_arch = "x86_64")]
 mod avx2;
 
-/// Floats in a vector.
-pub(crate) const LANES: usize = 8;
+/// So many destinations are taken together by the sieve.
+pub(crate) const TILE: usize = 16;
 
-/// Columns of rows are padded to a multiple of this: a square of vectors.
-pub(crate) const BLOCK: usize = LANES * LANES;
-
-/// So many rows are taken together.
-pub(crate) const GROUP: usize = LANES;
-
-/// How many are found of each row.
+/// How many single relays are found for each pair, and first ones for each second one.
 pub(crate) const KEPT: usize = 4;
+
+/// A run: as many relays as there are in one line.
+pub(crate) const RUN: usize = LINE;
 
 /// A column and its sum in one number, in the order of sums and then of columns.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -26,32 +25,6 @@ pub(crate) struct Entry(u64);
 
 /// The least entries, the least first; [`Entry::NONE`] where there are no more.
 pub(crate) type Least = [Entry; KEPT];
-
-/// A second sum and a limit for each row of a group: where it is above, the first one is `penalty` more.
-#[derive(Clone, Copy)]
-pub(crate) struct Limited<'a> {
-    pub(crate) base: Row<'a>,
-    pub(crate) group: Group<'a>,
-    pub(crate) limits: [f32; GROUP],
-    pub(crate) penalty: f32,
-}
-
-/// How many lists of first relays there are to each second one, where there is a cap.
-pub(crate) const LEVELS: usize = 7;
-
-/// Rows by second relay: for each level the RTT that it reaches, and the cost of the cheapest first relay within it.
-/// The last level has no limit.
-pub(crate) struct Reaches<'a> {
-    pub(crate) limits: [&'a [f32]; LEVELS],
-    pub(crate) costs: [&'a [f32]; LEVELS],
-    pub(crate) nearest: &'a [f32],
-}
-
-/// Room to work in.
-#[derive(Default)]
-pub(crate) struct Scratch {
-    minima: Vec<[f32; LANES]>,
-}
 
 impl Entry {
     pub(crate) const NONE: Self = Self(u64::MAX);
@@ -76,108 +49,124 @@ impl Entry {
     }
 }
 
-/// For each row of the group the least sums with the base, none of them infinite.
-#[inline]
-pub(crate) fn least(
-    base: Row<'_>,
-    group: Group<'_>,
-    limited: Option<&Limited<'_>>,
-    scratch: &mut Scratch,
-) -> [Least; GROUP] {
-    #[cfg(target_arch = "x86_64")]
-    if let Some(found) = avx2::least_if_detected(base, group, limited, scratch) {
-        return found;
-    }
-    plain_least(base, group, limited)
+/// 16-bit lower bounds for the destinations of a tile, at one relay.
+#[derive(Clone, Copy, Debug, PartialEq)]
+#[repr(align(32))]
+pub(crate) struct Lows(pub(crate) [u16; TILE]);
+
+/// What is summed to sieve: each relay's lower bound from the source, in both halves of a number, and to the
+/// destinations of a tile.
+#[derive(Clone, Copy)]
+pub(crate) struct Sums<'a> {
+    pub(crate) base: &'a [u32],
+    pub(crate) tile: &'a [Lows],
 }
 
-fn plain_least(base: Row<'_>, group: Group<'_>, limited: Option<&Limited<'_>>) -> [Least; GROUP] {
-    let mut found = [[Entry::NONE; KEPT]; GROUP];
-    for (number, found) in found.iter_mut().enumerate() {
-        let row = &group.straight[number * group.stride..];
-        for (column, (base, cost)) in base.straight.iter().zip(row).enumerate() {
-            let over = limited.filter(|limited| {
-                let at = number * group.stride + column;
-                let second = limited.base.straight[column] + limited.group.straight[at];
-                second > limited.limits[number]
-            });
-            let sum = base + cost + over.map_or(0.0, |limited| limited.penalty);
-            if sum <= found[KEPT - 1].sum_or_limit() {
-                insert(found, Entry::new(sum, column));
+/// Second sums: a relay is out where they are surely above the limit. All are 15 bits.
+#[derive(Clone, Copy)]
+pub(crate) struct Limited<'a> {
+    pub(crate) sums: Sums<'a>,
+    pub(crate) limits: [i16; TILE],
+}
+
+/// The runs with the least sums, the least first, for each destination of a tile: the sum in the upper half, the run's
+/// number in the lower one; `u32::MAX` where there are no more runs.
+pub(crate) type Runs = [[u32; TILE]; KEPT + 1];
+
+/// Finds the runs with the least sums; as a sum, a relay that is out counts as the greatest.
+#[inline]
+pub(crate) fn sieve(sums: Sums<'_>, limited: Option<&Limited<'_>>) -> Runs {
+    #[cfg(target_arch = "x86_64")]
+    if let Some(runs) = avx2::sieve_if_detected(sums, limited) {
+        return runs;
+    }
+    plain_sieve(sums, limited)
+}
+
+fn plain_sieve(sums: Sums<'_>, limited: Option<&Limited<'_>>) -> Runs {
+    let mut found = [[u32::MAX; TILE]; KEPT + 1];
+    for (run, (base, tile)) in sums.base.chunks(RUN).zip(sums.tile.chunks(RUN)).enumerate() {
+        for lane in 0..TILE {
+            let mut least = u16::MAX;
+            for (relay, (base, lows)) in (run * RUN..).zip(base.iter().zip(tile)) {
+                let out = limited.is_some_and(|limited| {
+                    let (a, b) = (limited.sums.base[relay], limited.sums.tile[relay].0[lane]);
+                    (a as u16 as i16).saturating_add(b as i16) > limited.limits[lane]
+                });
+                if !out {
+                    least = least.min((*base as u16).saturating_add(lows.0[lane]));
+                }
+            }
+            let mut key = u32::from(least) << 16 | run as u32;
+            for found in &mut found {
+                let place = &mut found[lane];
+                (*place, key) = (key.min(*place), key.max(*place));
             }
         }
     }
     found
 }
 
-impl Entry {
-    #[inline(always)]
-    fn sum_or_limit(self) -> f32 {
-        if self == Self::NONE {
-            UNREACHABLE
-        } else {
-            self.sum()
-        }
-    }
+/// What a tile's sums are, beyond their lower bounds: the source's row and those of the destinations; where there is a
+/// limit, second rows, and the penalty for a second sum that is above.
+#[derive(Clone, Copy)]
+pub(crate) struct Exact<'a> {
+    pub(crate) base: &'a [Line],
+    pub(crate) rows: [&'a [Line]; TILE],
+    pub(crate) limited: Option<ExactLimited<'a>>,
 }
 
-/// What a path through each second relay costs at least: see `Firsts::bounds`.
+#[derive(Clone, Copy)]
+pub(crate) struct ExactLimited<'a> {
+    pub(crate) base: &'a [Line],
+    pub(crate) rows: [&'a [Line]; TILE],
+    pub(crate) limits: [f32; TILE],
+    pub(crate) penalty: f32,
+}
+
+/// Of the first [`KEPT`] runs of each destination the least sums, if they are below its `rest`.
 #[inline]
-pub(crate) fn within_reach(
-    reaches: &Reaches<'_>,
-    last: &[f32],
-    rest: &[f32],
-    limit: f32,
-    penalty: f32,
-    bounds: &mut [f32],
-) {
+pub(crate) fn least_in(exact: &Exact<'_>, runs: &Runs, rest: &[f32; TILE]) -> [Least; TILE] {
     #[cfg(target_arch = "x86_64")]
-    if avx2::within_reach_if_detected(reaches, last, rest, limit, penalty, bounds) {
-        return;
+    if let Some(found) = avx2::least_in_if_detected(exact, runs, rest) {
+        return found;
     }
-    plain_within_reach(reaches, last, rest, limit, penalty, bounds);
+    plain_least_in(exact, runs, rest)
 }
 
-#[inline(always)]
-fn plain_within_reach(
-    reaches: &Reaches<'_>,
-    last: &[f32],
-    rest: &[f32],
-    limit: f32,
-    penalty: f32,
-    bounds: &mut [f32],
-) {
-    let limits = reaches.limits.map(|row| row.as_chunks::<LANES>().0);
-    let costs = reaches.costs.map(|row| row.as_chunks::<LANES>().0);
-    let nearest = reaches.nearest.as_chunks::<LANES>().0;
-    let (last, rest) = (last.as_chunks::<LANES>().0, rest.as_chunks::<LANES>().0);
-    for (at, bounds) in bounds.as_chunks_mut::<LANES>().0.iter_mut().enumerate() {
-        let any = costs[LEVELS - 1][at];
-        let mut cost = any;
-        for level in (0..LEVELS - 1).rev() {
-            for lane in 0..LANES {
-                let enough = limits[level][at][lane] + rest[at][lane] > limit;
-                cost[lane] = if enough {
-                    costs[level][at][lane]
-                } else {
-                    cost[lane]
-                };
+fn plain_least_in(exact: &Exact<'_>, runs: &Runs, rest: &[f32; TILE]) -> [Least; TILE] {
+    let mut found = [[Entry::NONE; KEPT]; TILE];
+    for (lane, found) in found.iter_mut().enumerate() {
+        for run in runs[..KEPT].iter().filter_map(|keys| number_of(keys[lane])) {
+            for column in 0..RUN {
+                let sum = exact.sum(lane, run, column);
+                if sum < rest[lane] {
+                    insert(found, Entry::new(sum, run * RUN + column));
+                }
             }
         }
-        for lane in 0..LANES {
-            let never = nearest[at][lane] + rest[at][lane] > limit;
-            let cost = if never { f32::INFINITY } else { cost[lane] };
-            let (within, over) = (
-                cost + last[at][lane],
-                (any[lane] + last[at][lane]) + penalty,
-            );
-            bounds[lane] = if over < within { over } else { within };
-        }
+    }
+    found
+}
+
+impl Exact<'_> {
+    fn sum(&self, lane: usize, run: usize, column: usize) -> f32 {
+        let sum = self.base[run][column] + self.rows[lane][run][column];
+        let over = self.limited.filter(|limited| {
+            limited.base[run][column] + limited.rows[lane][run][column] > limited.limits[lane]
+        });
+        sum + over.map_or(0.0, |limited| limited.penalty)
     }
 }
 
+/// The number of the run that a key stands for.
 #[inline(always)]
-fn insert(least: &mut Least, mut entry: Entry) {
+pub(crate) fn number_of(key: u32) -> Option<usize> {
+    (key != u32::MAX).then_some((key & 0xFFFF) as usize)
+}
+
+#[inline(always)]
+pub(crate) fn insert(least: &mut Least, mut entry: Entry) {
     for place in least {
         let (lower, higher) = (entry.min(*place), entry.max(*place));
         *place = lower;
@@ -185,86 +174,194 @@ fn insert(least: &mut Least, mut entry: Entry) {
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use proptest::prelude::*;
+/// So many destinations are taken together when paths through second relays are chosen.
+pub(crate) const LANES: usize = 8;
 
-    use super::*;
-    use crate::rows::Rows;
+/// What can be known of a source's ways: one bit each.
+pub(crate) const WORDS: usize = 8;
 
-    /// Small whole numbers, so that there are ties; now and then infinite.
-    fn cost() -> impl Strategy<Value = f32> {
-        prop_oneof![8 => (0_u8..9).prop_map(f32::from), 1 => 0.0_f32..50.0, 1 => Just(f32::INFINITY)]
+/// A source's ways to second relays and through them: what each costs, and the place of its second relay.
+#[derive(Clone, Copy)]
+pub(crate) struct Ways<'a> {
+    pub(crate) costs: &'a [f32],
+    pub(crate) seconds: &'a [u32],
+}
+
+/// For some destinations the ways that are blocked; a word's first way is in its highest bit.
+pub(crate) type Blocked = [[u32; LANES]; WORDS];
+
+/// For each destination the first of the cheapest ways that are not blocked, with what `last` from its second relay on
+/// makes of it; none where that is not below `best`, which it takes the place of.
+#[inline]
+pub(crate) fn cheapest(
+    ways: Ways<'_>,
+    last: &[[f32; LANES]],
+    blocked: Option<&Blocked>,
+    best: &mut [f32; LANES],
+) -> [u32; LANES] {
+    assert!(ways.costs.len() <= WORDS * 32 && ways.costs.len() == ways.seconds.len());
+    #[cfg(target_arch = "x86_64")]
+    if let Some(found) = avx2::cheapest_if_detected(ways, last, blocked, best) {
+        return found;
     }
+    plain_cheapest(ways, last, blocked, best)
+}
 
-    fn matrix(columns: usize) -> impl Strategy<Value = Vec<Vec<f32>>> {
-        prop::collection::vec(prop::collection::vec(cost(), columns), GROUP + 1)
-    }
+/// No way.
+pub(crate) const NO_WAY: u32 = u32::MAX;
 
-    /// A base, and a group of rows.
-    fn laid_out(matrix: &[Vec<f32>]) -> (Rows, Rows) {
-        let columns = matrix[0].len();
-        let (mut base, mut group) = (Rows::new(1, columns), Rows::new(GROUP, columns));
-        base.set_row(0, matrix[GROUP].iter().copied());
-        for (row, costs) in matrix[..GROUP].iter().enumerate() {
-            group.set_row(row, costs.iter().copied());
-        }
-        (base, group)
-    }
-
-    fn matrices() -> impl Strategy<Value = (Vec<Vec<f32>>, Vec<Vec<f32>>)> {
-        // More than 512 columns are looked at in two goes.
-        let columns = prop_oneof![3 => 1_usize..150, 1 => 500_usize..600];
-        columns.prop_flat_map(|columns| (matrix(columns), matrix(columns)))
-    }
-
-    proptest! {
-        #![proptest_config(ProptestConfig { cases: 64, failure_persistence: None, ..ProptestConfig::default() })]
-
-        #[test]
-        fn what_this_cpu_finds_is_what_plain_rust_finds((costs, rtts) in matrices(), capped: bool) {
-            let ((base, group), (rtt_base, rtt_group)) = (laid_out(&costs), laid_out(&rtts));
-            let limited = Limited {
-                base: rtt_base.row(0),
-                group: rtt_group.group(0),
-                limits: std::array::from_fn(|row| row as f32),
-                penalty: 5.0,
-            };
-            let limited = capped.then_some(&limited);
-            let mut scratch = Scratch::default();
-            let here = least(base.row(0), group.group(0), limited, &mut scratch);
-            prop_assert_eq!(here, plain_least(base.row(0), group.group(0), limited));
-        }
-
-        #[test]
-        fn the_least_are_the_first_in_order((costs, _) in matrices()) {
-            let (base, group) = laid_out(&costs);
-            let found = least(base.row(0), group.group(0), None, &mut Scratch::default());
-            for (row, found) in found.iter().enumerate() {
-                let sums = costs[GROUP].iter().zip(&costs[row]).map(|(base, cost)| base + cost);
-                let sums = sums.enumerate().filter(|(_, sum)| sum.is_finite());
-                let mut sums: Vec<(f32, usize)> = sums.map(|(column, sum)| (sum, column)).collect();
-                sums.sort_by(|a, b| a.0.total_cmp(&b.0).then(a.1.cmp(&b.1)));
-                sums.truncate(KEPT);
-                let found: Vec<_> = found.iter().filter_map(|entry| entry.some()).collect();
-                prop_assert_eq!(found.iter().map(|e| (e.sum(), e.column())).collect::<Vec<_>>(), sums);
+fn plain_cheapest(
+    ways: Ways<'_>,
+    last: &[[f32; LANES]],
+    blocked: Option<&Blocked>,
+    best: &mut [f32; LANES],
+) -> [u32; LANES] {
+    let mut found = [NO_WAY; LANES];
+    for (way, (cost, second)) in ways.costs.iter().zip(ways.seconds).enumerate() {
+        for lane in 0..LANES {
+            let sum = cost + last[*second as usize][lane];
+            let is_blocked = |blocked: &Blocked| blocked[way / 32][lane] << (way % 32) >> 31 != 0;
+            let free = !blocked.is_some_and(is_blocked);
+            if free && sum < best[lane] {
+                (best[lane], found[lane]) = (sum, way as u32);
             }
         }
+    }
+    found
+}
 
-        #[test]
-        fn bounds_by_reach_are_those_of_plain_rust((costs, rtts) in matrices(), limit in 0.0_f32..20.0) {
-            let ((last, levels), (rest, reach)) = (laid_out(&costs), laid_out(&rtts));
-            let reaches = Reaches {
-                limits: std::array::from_fn(|level| reach.row(level).straight),
-                costs: std::array::from_fn(|level| levels.row(level).straight),
-                nearest: reach.row(LEVELS).straight,
-            };
-            let width = last.width();
-            let (mut here, mut plain) = (vec![0.0; width], vec![0.0; width]);
-            let (last, rest) = (last.row(0).straight, rest.row(0).straight);
-            within_reach(&reaches, last, rest, limit, 5.0, &mut here);
-            plain_within_reach(&reaches, last, rest, limit, 5.0, &mut plain);
-            prop_assert_eq!(here, plain);
+/// The first of the least, and which it is.
+#[inline]
+pub(crate) fn first_least(values: &[f32; SECONDS_LIMIT]) -> (usize, f32) {
+    #[cfg(target_arch = "x86_64")]
+    if let Some(found) = avx2::first_least_if_detected(values) {
+        return found;
+    }
+    plain_first_least(values)
+}
+
+#[inline(always)]
+fn plain_first_least(values: &[f32; SECONDS_LIMIT]) -> (usize, f32) {
+    let mut lanes = [f32::INFINITY; LANES];
+    for values in values.as_chunks::<LANES>().0 {
+        for (least, &value) in lanes.iter_mut().zip(values) {
+            *least = if value < *least { value } else { *least };
         }
     }
+    let lower = |a: f32, b: f32| if b < a { b } else { a };
+    let least = lanes.into_iter().fold(f32::INFINITY, lower);
+    let first = at_most(values, least).trailing_zeros();
+    (first as usize % SECONDS_LIMIT, least)
 }
+
+/// Which values are not above a limit, one bit each.
+#[inline]
+pub(crate) fn at_most(values: &[f32; SECONDS_LIMIT], limit: f32) -> u64 {
+    #[cfg(target_arch = "x86_64")]
+    if let Some(found) = avx2::at_most_if_detected(values, limit) {
+        return found;
+    }
+    plain_at_most(values, limit)
+}
+
+fn plain_at_most(values: &[f32; SECONDS_LIMIT], limit: f32) -> u64 {
+    let bits = values.iter().enumerate();
+    bits.fold(0, |bits, (place, &value)| {
+        bits | u64::from(value <= limit) << place
+    })
+}
+
+/// For each second relay, and each of some destinations: what a path costs at least through the cheapest first relay
+/// whose reach may be within the limits, or through any with the penalty. `last` and `rest` are the cost and the RTT
+/// from the second relay on. Returns the least for each destination.
+#[inline]
+pub(crate) fn within_reach(
+    reaches: &[Reaches],
+    last: &[[f32; LANES]],
+    rest: &[[f32; LANES]],
+    limits: &[f32; LANES],
+    penalty: f32,
+    bounds: &mut [[f32; LANES]],
+) -> [f32; LANES] {
+    #[cfg(target_arch = "x86_64")]
+    if let Some(least) =
+        avx2::within_reach_if_detected(reaches, last, rest, limits, penalty, bounds)
+    {
+        return least;
+    }
+    plain_within_reach(reaches, last, rest, limits, penalty, bounds)
+}
+
+fn plain_within_reach(
+    reaches: &[Reaches],
+    last: &[[f32; LANES]],
+    rest: &[[f32; LANES]],
+    limits: &[f32; LANES],
+    penalty: f32,
+    bounds: &mut [[f32; LANES]],
+) -> [f32; LANES] {
+    let mut least = [f32::INFINITY; LANES];
+    let places = bounds.iter_mut().zip(last.iter().zip(rest));
+    for (reaches, (bounds, (last, rest))) in reaches.iter().zip(places) {
+        let any = reaches.costs[LEVELS - 1];
+        let mut cost = [any; LANES];
+        for level in (0..LEVELS - 1).rev() {
+            for lane in 0..LANES {
+                let enough = reaches.limits[level] + rest[lane] > limits[lane];
+                cost[lane] = if enough {
+                    reaches.costs[level]
+                } else {
+                    cost[lane]
+                };
+            }
+        }
+        for lane in 0..LANES {
+            let never = reaches.nearest + rest[lane] > limits[lane];
+            let cost = if never { f32::INFINITY } else { cost[lane] };
+            let (within, over) = (cost + last[lane], (any + last[lane]) + penalty);
+            bounds[lane] = if over < within { over } else { within };
+            least[lane] = least[lane].min(bounds[lane]);
+        }
+    }
+    least
+}
+
+/// Second rows and a limit for their sums with `rest`: where one is above, the first sum is `penalty` more.
+#[derive(Clone, Copy)]
+pub(crate) struct Bound<'a> {
+    pub(crate) rows: [&'a [Line]; 2],
+    pub(crate) rest: f32,
+    pub(crate) limit: f32,
+    pub(crate) penalty: f32,
+}
+
+/// The least of all sums of two rows whose column is not taken; the first of these. None is infinite.
+#[inline]
+pub(crate) fn cheapest_of_all(
+    rows: [&[Line]; 2],
+    bound: Option<&Bound<'_>>,
+    taken: &[u16],
+) -> Entry {
+    #[cfg(target_arch = "x86_64")]
+    if let Some(found) = avx2::cheapest_of_all_if_detected(rows, bound, taken) {
+        return found;
+    }
+    plain_cheapest_of_all(rows, bound, taken)
+}
+
+fn plain_cheapest_of_all(rows: [&[Line]; 2], bound: Option<&Bound<'_>>, taken: &[u16]) -> Entry {
+    let sum =
+        |[base, to]: [&[Line]; 2], at: usize| base[at / RUN][at % RUN] + to[at / RUN][at % RUN];
+    let columns = rows[0].len().min(rows[1].len()) * RUN;
+    let free = (0..columns).filter(|&at| !taken.contains(&(at as u16)));
+    free.map(|at| {
+        let over = bound.filter(|bound| sum(bound.rows, at) + bound.rest > bound.limit);
+        Entry::new(sum(rows, at) + over.map_or(0.0, |bound| bound.penalty), at)
+    })
+    .filter(|entry| entry.sum() < UNREACHABLE)
+    .min()
+    .unwrap_or(Entry::NONE)
+}
+
+#[cfg(test)]
+mod tests;
