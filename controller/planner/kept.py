@@ -7,7 +7,7 @@ kept only when the last two decisions were alike. Called by `plan`, with what `c
 borrow. Holds state, does no I/O.
 """
 
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -67,7 +67,7 @@ class Kept:
         return Kept()
 
     @contextmanager
-    def borrowed(self) -> Iterator[Searches]:
+    def borrowed(self) -> Generator[Searches, None, None]:
         """Lend the searches; who comes while they are lent, from another thread, gets new ones."""
         try:
             searches = self._free.pop()
