@@ -117,7 +117,7 @@ test-prometheus: setup ## alert rules, metrics and dashboards with a real Promet
 	$(BIN)/python -m tests.prometheus --hosts $(HOSTS) --minutes $(MINUTES)
 
 .PHONY: test-labs
-test-labs: setup ## nine labs in network namespaces: what each expects holds, and fails once it is broken (10 minutes; root)
+test-labs: setup ## nine labs in network namespaces: what each expects holds, and fails once it is broken (7 minutes; root)
 	$(BIN)/python -m tests.labs --output build/labs-netns.json
 
 .PHONY: dashboard
@@ -156,7 +156,7 @@ containerlab: deb ## for labs with `--runner clab`: containerlab, and a node's i
 	@$(BIN)/python -m tests.labs --prepare
 
 .PHONY: test-containerlab
-test-containerlab: deb ## the same labs by containerlab as well, on containers with our packages (needs Go 1.26; 25 minutes; root)
+test-containerlab: deb ## the same labs by containerlab as well, on containers with our packages (needs Go 1.26; 20 minutes; root)
 	$(containerlab-packages)
 	$(BIN)/python -m tests.labs --runner netns clab
 
