@@ -15,6 +15,22 @@ from collections.abc import Callable, Generator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
+import msgspec
+from msgspec.structs import replace
+
+from controller.documents import (
+    Document,
+    Made,
+    NetworkRow,
+    NewToken,
+    NewTokenRow,
+    NodeRow,
+    Nodes,
+    Removed,
+    RemovedRow,
+    TokenRow,
+    Tokens,
+)
 from overlayd.model.duration import seconds_of
 
 if TYPE_CHECKING:
@@ -174,24 +190,24 @@ def _init(arguments: argparse.Namespace) -> int:
     )
     pool = arguments.pool or DEFAULT_POOL
     with create_state(arguments.state, arguments.network, config, suite=arguments.suite, pool=pool) as state:
-        facts = {
-            "network": state.network.name,
-            "id": state.network.id,
-            "state": str(arguments.state),
-            "pin": state.issuer.authority.pin,
-            "ipv4": state.network.ipv4_pool,
-            "ipv6": str(state.issuer.plan.ipv6),
-            "rootKey": str(arguments.state / ROOT_KEY),
-        }
+        facts = NetworkRow(
+            network=state.network.name,
+            id=state.network.id,
+            state=str(arguments.state),
+            pin=state.issuer.authority.pin,
+            ipv4=state.network.ipv4_pool,
+            ipv6=str(state.issuer.plan.ipv6),
+            root_key=str(arguments.state / ROOT_KEY),
+        )
         names = dict.fromkeys((*arguments.node, *arguments.relay))
         tokens = {name: create_token(state, name, relay=name in arguments.relay).text for name in names}
     if arguments.output == "json":
-        _show(arguments, "overlayd.init/1", [facts | {"tokens": tokens}])
+        _show(arguments, Made((replace(facts, tokens=tokens),)))
     else:
-        _show(arguments, "overlayd.init/1", [facts])
+        _show(arguments, Made((facts,)))
         for name, token in tokens.items():
             print(f"\non {name}, within 15 minutes:\n  overlayctl join {token}")
-    print(f"Keep {facts['rootKey']} offline: it is needed only to replace the intermediate.", file=sys.stderr)
+    print(f"Keep {facts.root_key} offline: it is needed only to replace the intermediate.", file=sys.stderr)
     return OK
 
 
@@ -261,8 +277,8 @@ def _token_create(arguments: argparse.Namespace) -> int:
         print(made.text)
         print(f"for {made.grant.name}, until {timestamp(made.grant.expires_at)}", file=sys.stderr)
     else:
-        facts = {"token": made.text, "name": made.grant.name, "expires": timestamp(made.grant.expires_at)}
-        _show(arguments, "overlayd.token/1", [facts])
+        row = NewTokenRow(made.text, made.grant.name, timestamp(made.grant.expires_at))
+        _show(arguments, NewToken((row,)))
     return OK
 
 
@@ -274,37 +290,37 @@ def _token_list(arguments: argparse.Namespace) -> int:
     now = time.time()
     with _state(arguments) as state:
         tokens = state.store.tokens()
-    rows = [
-        {
-            "id": token.digest[:12],
-            "name": token.name,
-            "state": token.state(now),
-            "relay": token.relay,
-            "prefixes": list(token.prefixes),
-            "expires": timestamp(token.expires_at),
-        }
+    rows = (
+        TokenRow(
+            id=token.digest[:12],
+            name=token.name,
+            state=token.state(now),
+            relay=token.relay,
+            prefixes=token.prefixes,
+            expires=timestamp(token.expires_at),
+        )
         for token in tokens
-    ]
-    _show(arguments, "overlayd.tokens/1", rows)
+    )
+    _show(arguments, Tokens(tuple(rows)))
     return OK
 
 
 def _node_list(arguments: argparse.Namespace) -> int:
     with _state(arguments) as state:
         nodes = [member.node for member in state.store.members()]
-    rows = [
-        {
-            "name": node.metadata.name,
-            "id": node.spec.id,
-            "addresses": list(node.spec.addresses),
-            "relay": node.spec.relay,
-            "announced": list(node.status.announced),
-            "connected": node.connected,
-            "lastSeen": node.status.last_seen,
-        }
+    rows = (
+        NodeRow(
+            name=node.metadata.name,
+            id=node.spec.id,
+            addresses=node.spec.addresses,
+            relay=node.spec.relay,
+            announced=node.status.announced,
+            connected=node.connected,
+            last_seen=node.status.last_seen,
+        )
         for node in nodes
-    ]
-    _show(arguments, "overlayd.nodes/1", rows)
+    )
+    _show(arguments, Nodes(tuple(rows)))
     return OK
 
 
@@ -313,7 +329,7 @@ def _node_remove(arguments: argparse.Namespace) -> int:
 
     with _state(arguments) as state:
         gone = remove(state, find(state, arguments.name).spec.id, arguments.reason)
-    _show(arguments, "overlayd.node-removed/1", [{"name": gone.metadata.name, "id": gone.spec.id}])
+    _show(arguments, Removed((RemovedRow(gone.metadata.name, gone.spec.id),)))
     return OK
 
 
@@ -323,16 +339,18 @@ def _state(arguments: argparse.Namespace) -> "State":
     return open_state(arguments.state)
 
 
-def _show(arguments: argparse.Namespace, schema: str, rows: Sequence[dict[str, Any]]) -> None:
+def _show(arguments: argparse.Namespace, made: Document) -> None:
+    document: dict[str, Any] = msgspec.to_builtins(made)
     if arguments.output == "json":
         import json
 
-        print(json.dumps({"schema": schema, "items": list(rows)}, indent=2))
+        print(json.dumps(document, indent=2))
         return
+    rows: list[dict[str, Any]] = [*document["items"]]
     if not rows:
         print("none", file=sys.stderr)
         return
-    heads = list(rows[0])
+    heads = [key for key in rows[0] if key != "tokens"]
     table = [[key.upper() for key in heads], *([_cell(row[key]) for key in heads] for row in rows)]
     widths = [max(len(line[column]) for line in table) for column in range(len(heads))]
     for line in table:
@@ -341,11 +359,11 @@ def _show(arguments: argparse.Namespace, schema: str, rows: Sequence[dict[str, A
 
 def _cell(value: object) -> str:
     match value:
-        case None | []:
+        case None | [] | ():
             return "-"
         case bool():
             return "yes" if value else "no"
-        case list():
+        case list() | tuple():
             return ",".join(str(item) for item in value)  # pyright: ignore[reportUnknownVariableType, reportUnknownArgumentType]
         case _:
             return str(value)

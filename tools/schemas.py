@@ -5,17 +5,25 @@
 """
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import msgspec
 
+import controller.api.pins
+import controller.api.plan  # noqa: F401 - what they answer are subclasses of `Model`
+from controller.api.models import Model
+from controller.documents import Document as ControllerDocument
 from overlayd.daemon.config import Configuration
 from overlayd.daemon.config_changes import RELOADABLE
+from overlayd.protocol import documents, local
+from sim.lab.answers import Lab, LabCheck, LabDown, LabLink, Labs
 
 FOLDER = Path(__file__).parent.parent / "docs/schemas"
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 CONFIGURATION = "overlayd.toml.json"
+LABS = (Lab, LabCheck, LabDown, LabLink, Labs)
 
 Schema = dict[str, Any]
 
@@ -33,7 +41,19 @@ def main() -> None:
 
 def all_schemas() -> dict[str, str]:
     """Return the text of each file, by name."""
-    return {CONFIGURATION: _text(configuration())}
+    made = {file_of(name): _text(schema) for name, schema in answers().items()}
+    return {CONFIGURATION: _text(configuration()), **made}
+
+
+def file_of(name: str) -> str:
+    """``overlayd.status/1`` → ``overlayd.status-1.json``."""
+    return name.replace("/", "-") + ".json"
+
+
+def answers() -> dict[str, Schema]:
+    """Return the schemas of all that is printed as JSON, by the name that each answer bears."""
+    structs = (*get_args(local.Result), *get_args(documents.Document), *get_args(ControllerDocument), *LABS)
+    return {name: schema for name, schema in (*map(_of_struct, structs), *map(_of_model, _models(Model)))}
 
 
 def configuration() -> Schema:
@@ -45,6 +65,35 @@ def configuration() -> Schema:
         for key, schema in struct["properties"].items():
             schema["x-reloadable"] = f"{field.name}.{key}" in RELOADABLE
     return _whole(CONFIGURATION, "Configuration of an overlayd host", root, components)
+
+
+def _of_struct(struct: type[msgspec.Struct]) -> tuple[str, Schema]:
+    """The answer's own name and schema; nothing is left out of it for having its default."""
+    name = next(field.default for field in msgspec.structs.fields(struct) if field.name == "schema")
+    _, components = msgspec.json.schema_components((struct,), ref_template="#/$defs/{name}")
+    for part in components.values():
+        part["required"] = list(part.get("properties", {}))
+        for schema in part.get("properties", {}).values():
+            schema.pop("default", None)
+    root = components.pop(struct.__name__)
+    root["properties"]["schema"] = {"const": name}
+    return name, _whole(file_of(name), name, root, components)
+
+
+def _of_model(model: type[Model]) -> tuple[str, Schema]:
+    name: str = model.model_fields["schema_"].default
+    root = model.model_json_schema(mode="serialization")
+    root["required"] = [*root.get("required", []), "schema"]
+    components = root.pop("$defs", {})
+    return name, _whole(file_of(name), name, root, components)
+
+
+def _models(model: type[Model]) -> Iterator[type[Model]]:
+    """All answers of the controller's API."""
+    for below in model.__subclasses__():
+        if "schema_" in below.model_fields:
+            yield below
+        yield from _models(below)
 
 
 def _struct_of(schema: Schema) -> str:

@@ -50,11 +50,12 @@ def leave(arguments: argparse.Namespace) -> int:
 def version(arguments: argparse.Namespace) -> int:
     """Show the version of this program; it needs no agent."""
     from overlayd._engine import version as of_the_engine
+    from overlayd.protocol.documents import Version, document
 
     if arguments.output == "table":
         say(f"overlayctl {of_the_engine()}")
     else:
-        emit({"version": of_the_engine(), "schema": "overlayd.version/1"})
+        emit(document(Version(of_the_engine())))
     return OK
 
 

@@ -11,11 +11,11 @@ import socket
 import struct
 import time
 from dataclasses import dataclass, field
-from typing import Any
 
 from overlayd.cli.ctl_client import ask
 from overlayd.cli.ctl_failure import DENIED, FAILED, NOT_FOUND, OK, USAGE, Failure
 from overlayd.cli.ctl_output import emit, milliseconds, percent, say
+from overlayd.protocol.documents import Ping, document
 
 HOUR_S = 3600
 _HEADER = struct.Struct("!BBHHH")
@@ -32,21 +32,20 @@ class Result:
     address: str
     rtts_ms: list[float | None] = field(default_factory=list[float | None])
 
-    def document(self) -> dict[str, Any]:
+    def document(self) -> Ping:
         """Return the result as JSON."""
         answered = [rtt for rtt in self.rtts_ms if rtt is not None]
-        return {
-            "node": self.node,
-            "address": self.address,
-            "sent": len(self.rtts_ms),
-            "received": len(answered),
-            "loss_ratio": 1 - len(answered) / len(self.rtts_ms) if self.rtts_ms else None,
-            "rtt_min_ms": min(answered, default=None),
-            "rtt_mean_ms": sum(answered) / len(answered) if answered else None,
-            "rtt_max_ms": max(answered, default=None),
-            "rtts_ms": self.rtts_ms,
-            "schema": "overlayd.ping/1",
-        }
+        return Ping(
+            node=self.node,
+            address=self.address,
+            sent=len(self.rtts_ms),
+            received=len(answered),
+            loss_ratio=1 - len(answered) / len(self.rtts_ms) if self.rtts_ms else None,
+            rtt_min_ms=min(answered, default=None),
+            rtt_mean_ms=sum(answered) / len(answered) if answered else None,
+            rtt_max_ms=max(answered, default=None),
+            rtts_ms=tuple(self.rtts_ms),
+        )
 
 
 def ping(arguments: argparse.Namespace) -> int:
@@ -67,7 +66,7 @@ def ping(arguments: argparse.Namespace) -> int:
                 said = "no answer" if rtt_ms is None else milliseconds(rtt_ms)
                 say(f"{node} ({address}) {sequence + 1}: {said}")
             elif arguments.output == "jsonl":
-                emit({"sequence": sequence, "rtt_ms": rtt_ms, "schema": "overlayd.ping/1"})
+                emit({"sequence": sequence, "rtt_ms": rtt_ms, "schema": "overlayd.ping-echo/1"})
             rest = arguments.interval - (time.monotonic() - started)
             if rest > 0 and sequence + 1 < arguments.count:
                 time.sleep(rest)
@@ -75,16 +74,14 @@ def ping(arguments: argparse.Namespace) -> int:
         pass
     finally:
         echo.close()
-    document = result.document()
+    told = result.document()
     if arguments.output == "json":
-        emit(document)
+        emit(document(told))
     elif arguments.output == "table":
-        spread = ", ".join(
-            f"{kind} {milliseconds(document[f'rtt_{kind}_ms'])}" for kind in ("min", "mean", "max")
-        )
-        say(f"{document['received']} of {document['sent']} answered, loss {percent(document['loss_ratio'])}")
-        say(f"RTT {spread}")
-    return OK if document["received"] else FAILED
+        spread = (("min", told.rtt_min_ms), ("mean", told.rtt_mean_ms), ("max", told.rtt_max_ms))
+        say(f"{told.received} of {told.sent} answered, loss {percent(told.loss_ratio)}")
+        say(f"RTT {', '.join(f'{kind} {milliseconds(value)}' for kind, value in spread)}")
+    return OK if told.received else FAILED
 
 
 class Echo:

@@ -5,7 +5,7 @@ Each carries ``schema``, its name and version, as those of `overlayd.protocol.lo
 passes an agent's answer on does not load this.
 """
 
-from typing import Any
+from typing import Any, TypeAlias
 
 import msgspec
 
@@ -44,6 +44,9 @@ class ConfigCheck(msgspec.Struct, frozen=True):
     key: str | None = None
     problem: str | None = None
     schema: str = "overlayd.config-check/1"
+
+
+Document: TypeAlias = Version | Ping | ConfigCheck
 
 
 def document(made: msgspec.Struct) -> dict[str, Any]:

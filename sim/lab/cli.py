@@ -9,13 +9,15 @@ import sys
 from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any, get_args
+from typing import get_args
 
+from msgspec import Struct, to_builtins
 from rich.console import Console
 from rich.table import Table
 
 from overlayd.cli.ctl_output import emit, emit_lines
 from sim.lab import runner, state
+from sim.lab.answers import Lab, LabCheck, LabDown, LabLink, Labs
 from sim.lab.check import Finding, check
 from sim.lab.errors import LabError, LabIsDown, LabIsUp
 from sim.lab.impair import parse_words
@@ -95,12 +97,7 @@ def _up(arguments: argparse.Namespace) -> int:
         runner=arguments.runner or "netns",
         tell=_tell,
     )
-    document = {
-        "schema": "overlayd.lab/1",
-        "lab": built.name,
-        "runner": built.runner,
-        "namespaces": built.namespaces,
-    }
+    document = Lab(built.name, built.runner, built.namespaces)
     return _answer(arguments, document, f"lab {built.name} is up")
 
 
@@ -111,17 +108,17 @@ def _impair(arguments: argparse.Namespace) -> int:
         "  ".join([way, *(f"{key}={value}" for key, value in settings.items() if value)])
         for way, settings in ways.items()
     )
-    return _answer(arguments, {"schema": "overlayd.lab-link/1", "ways": ways}, "\n".join(lines))
+    return _answer(arguments, LabLink(ways), "\n".join(lines))
 
 
 def _check(arguments: argparse.Namespace) -> int:
     findings = check(arguments.lab, _tell)
     failed = sum(not finding.ok for finding in findings)
-    schema = "overlayd.lab-check/1"
+    document = LabCheck(failed, tuple(findings))
     if arguments.output == "jsonl":
-        emit_lines(map(asdict, findings), schema)
+        emit_lines(map(asdict, findings), document.schema)
     elif arguments.output == "json":
-        emit({"schema": schema, "failed": failed, "findings": [*map(asdict, findings)]})
+        emit(to_builtins(document))
     else:
         Console().print(_table(findings))
         print(f"{len(findings) - failed} of {len(findings)} hold")
@@ -141,23 +138,27 @@ def _table(findings: list[Finding]) -> Table:
 
 def _down(arguments: argparse.Namespace) -> int:
     was_up = runner.down(arguments.lab)
-    document = {"schema": "overlayd.lab/1", "lab": arguments.lab, "was_up": was_up}
-    return _answer(arguments, document, f"lab {arguments.lab} {'is down' if was_up else 'was not up'}")
+    return _answer(
+        arguments,
+        LabDown(arguments.lab, was_up),
+        f"lab {arguments.lab} {'is down' if was_up else 'was not up'}",
+    )
 
 
 def _list(arguments: argparse.Namespace) -> int:
     names = state.labs()
+    document = Labs(tuple(names))
     if arguments.output == "jsonl":
-        emit_lines(({"lab": name} for name in names), "overlayd.labs/1")
+        emit_lines(({"lab": name} for name in names), document.schema)
         return OK
-    return _answer(arguments, {"schema": "overlayd.labs/1", "labs": names}, "\n".join(names))
+    return _answer(arguments, document, "\n".join(names))
 
 
-def _answer(arguments: argparse.Namespace, document: dict[str, Any], text: str) -> int:
+def _answer(arguments: argparse.Namespace, document: Struct, text: str) -> int:
     if arguments.output == "table":
         print(text)
     else:
-        emit(document)
+        emit(to_builtins(document))
     return OK
 
 

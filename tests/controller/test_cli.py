@@ -72,7 +72,7 @@ def test_a_token_is_printed_alone_on_stdout(state: Path, capsys: pytest.CaptureF
     assert token.url.startswith("wss://127.0.0.1:") and len(token.pin) == 64 and len(token.secret) == 64
     assert main(["token", "list", "--state", str(state), "-o", "json"]) == 0
     listed = json.loads(capsys.readouterr().out)
-    assert listed["schema"] == "overlayd.tokens/1"
+    assert listed["schema"] == "overlayd.controller.tokens/1"
     assert [(item["name"], item["state"], item["relay"]) for item in listed["items"]] == [
         ("paris", "open", True)
     ]

@@ -49,7 +49,7 @@ def test_senseless_wishes_are_usage_errors(words: list[str]) -> None:
 
 
 def test_nothing_sent_is_no_loss_figure() -> None:
-    assert Result("berlin", "100.64.0.2").document()["loss_ratio"] is None
+    assert Result("berlin", "100.64.0.2").document().loss_ratio is None
 
 
 @given(st.binary(min_size=2, max_size=64).filter(lambda data: len(data) % 2 == 0))
