@@ -11,8 +11,7 @@ from typing import Any, get_args
 
 import msgspec
 
-import controller.api.pins
-import controller.api.plan  # noqa: F401 - what they answer are subclasses of `Model`
+import controller.api.app  # noqa: F401 - loads all subclasses of `Model`
 from controller.api.models import Model
 from controller.documents import Document as ControllerDocument
 from overlayd.daemon.config import Configuration
