@@ -3,6 +3,7 @@
 import json
 import os
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -11,14 +12,14 @@ import pytest
 from overlayd.cli import ctl
 from sim.lab import daemons, netns
 from tests.network.lab.conftest import SITES
-from tests.network.lab.mesh import Mesh
+from tests.network.lab.mesh import Mesh, wait_until
 from tests.network.lab.test_joining import a_host, token
 from tests.packaging.json_schema import violations
 from tools import schemas
 from tools.commands import read
 
 HERE, THERE = SITES[:2]
-AT = "HERE"
+API = "--controller http://127.0.0.1:7480"
 OF_AGENT = (
     "version",
     "status",
@@ -105,8 +106,14 @@ def test_answers_about_this_node(pair: Mesh, ask: Ask, tmp_path: Path) -> None:
 
 
 def test_answers_of_the_controller(pair: Mesh, ask: Ask) -> None:
+    def decided() -> bool:
+        with suppress(json.JSONDecodeError):  # nothing is said before the controller's first decision
+            return ask(pair.sketch.controller, f"{OF_CONTROLLER[0]} {API}") is not None
+        return False
+
+    wait_until(decided)
     for line in OF_CONTROLLER:
-        ask(pair.sketch.controller, f"{line} --controller http://127.0.0.1:7480")
+        ask(pair.sketch.controller, f"{line} {API}")
     for line in ("token list", "node list", "token create --name oslo"):
         checked(pair.controller(*line.split(), "-o", "json"))
 

@@ -2,6 +2,7 @@
 
 import io
 import json
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -13,6 +14,7 @@ from overlayd.cli import ctl, ctl_client
 from overlayd.protocol import local
 from overlayd.protocol.framing import encode_frame
 from tests.overlayd.cli.fake_agent import FakeAgent
+from tools.commands import read
 
 STATUS = local.Status(
     version="0.1.0",
@@ -249,3 +251,12 @@ def test_status_imports_nothing_but_the_standard_library(place: Path) -> None:
             [sys.executable, "-c", program], capture_output=True, text=True, check=True, timeout=60
         )
     assert done.stdout.splitlines()[-1] == ""
+
+
+def test_every_command_shows_an_example_that_it_takes() -> None:
+    for leaf in read(ctl.parser()).leaves():
+        assert leaf.epilog.startswith("example: overlayctl "), leaf.path
+        for example in leaf.epilog.removeprefix("example: ").split("; "):
+            program, *words = shlex.split(example.partition(" < ")[0])
+            assert program == "overlayctl" and tuple(words[: len(leaf.path) - 1]) == leaf.path[1:], example
+            assert ctl.parser(words).parse_args(words).handler
