@@ -103,12 +103,13 @@ def _watch(
     server.set_up(controller, rules_of_lab(minutes))
     tell(f"Prometheus, set up by the guide, watches {len(hosts)} hosts for {minutes:g} minutes")
     stop = threading.Event()
+    talker, rated = judge.TALKERS
     pairs = (
-        ("host01", judge.DEAF),
-        (judge.DEAF, "host01"),
-        ("host01", judge.DEAD),
-        (judge.RATED, "host06"),
-        (judge.RATED, judge.LOSSY),
+        (talker, judge.DEAF),
+        (judge.DEAF, talker),
+        (talker, judge.DEAD),
+        (rated, judge.LOSSY),
+        (rated, "host06"),
     )
     talking = [threading.Thread(target=_talk, args=(built, a, b, stop), daemon=True) for a, b in pairs]
     for thread in talking:
