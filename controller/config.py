@@ -50,7 +50,7 @@ class StoreSection(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     frames_days: Days = 1.0
     retention_days: Days = 7.0
     hourly_days: Days = 90.0
-    decisions_gb: Annotated[float, msgspec.Meta(ge=0)] = 4.0
+    decisions_gb: Annotated[float, msgspec.Meta(ge=0)] = 12.0
 
 
 class ClassSection(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

@@ -16,7 +16,7 @@ import numpy as np
 
 from controller.core.controller import Controller
 from controller.core.messages import Connected, Enrolled, Instant, Persist, Received, Send
-from controller.core.record import pack_decision
+from controller.core.record import pack_decision, pack_difference
 from controller.store.store import change_rows, route_rows
 from controller.topology import reports
 from controller.topology.reports import Report
@@ -62,6 +62,7 @@ def main() -> int:
         )
     hello = Hello(1, "scale", (), (), Generation(0))
     watch("hellos", lambda: _all(core, [Connected(NodeId(i + 1), hello) for i in range(n)], now_ns), n)
+    whole: bytes | None = None
     for number in range(arguments.rounds):
         if number:
             plane.slow[n // 2 + number] = 80.0
@@ -84,8 +85,13 @@ def main() -> int:
         persist = next(command for command in commands if isinstance(command, Persist))
         rows = watch("rows to keep", lambda p=persist: sum(len(b) for _, b in route_rows(p.routes)), n)
         kept = watch("changes to keep", lambda c=decided.changes: sum(len(b) for _, b in change_rows(c)), n)
-        packed = watch("decision to keep", lambda d=decision: len(pack_decision(d)))
-        print(f"    routes {rows / 1e6:.1f} MB, changes {kept / 1e6:.2f} MB, decision {packed / 1e6:.1f} MB")
+        print(f"    routes {rows / 1e6:.1f} MB, changes {kept / 1e6:.2f} MB")
+        if whole is None or number == 1:  # there is little in the first one
+            whole = watch("decision to keep, whole", lambda d=decision: pack_decision(d))
+            print(f"    {len(whole) / 1e6:.1f} MB")
+        else:
+            packed = watch("decision to keep, difference", lambda d=decision, w=whole: pack_difference(d, w))
+            print(f"    {len(packed or b'') / 1e6:.1f} MB")
         watch("explain", lambda: [core.explain(NodeId(1), NodeId(i), 0) for i in range(2, 102)], 100)
     return 0
 
