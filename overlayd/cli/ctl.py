@@ -74,6 +74,7 @@ def parser(words: Sequence[str] = ()) -> argparse.ArgumentParser:
         "route": _route,
         "token": _token,
         "config": _config,
+        "bugreport": _bugreport,
         "lab": _lab,
     }
     verbs = made.add_subparsers(required=True, metavar="VERB", prog="overlayctl")
@@ -351,6 +352,17 @@ def _config(verbs: _Verbs) -> None:
     _writes(made)
     text = "end a trial now: the last good configuration is in force again"
     _asks_agent(_verb(config, "rollback", "ctl_config:rollback", text, "overlayctl config rollback"))
+
+
+def _bugreport(verbs: _Verbs) -> None:
+    text = "an archive of what helps to understand this host, without keys, tokens and passwords"
+    example = "overlayctl bugreport --hide-addresses"
+    made = _verb(verbs, "bugreport", "ctl_bugreport:bugreport", text, example)
+    _asks_agent(made)
+    made.add_argument("file", nargs="?", metavar="FILE", help="default: overlayd-bugreport-TIME.tar.gz")
+    made.add_argument("--config", default=CONFIGURATION, metavar="FILE", help=f"default {CONFIGURATION}")
+    made.add_argument("--log", action="append", default=[], metavar="FILE", help="goes in too (repeatable)")
+    made.add_argument("--hide-addresses", action="store_true", help="names stand for addresses")
 
 
 def _writes(parser: argparse.ArgumentParser) -> None:

@@ -46,7 +46,17 @@ class ConfigCheck(msgspec.Struct, frozen=True):
     schema: str = "overlayd.config-check/1"
 
 
-Document: TypeAlias = Version | Ping | ConfigCheck
+class BugReport(msgspec.Struct, frozen=True):
+    """An archive that was written: its size and what is in it; ``addresses_hidden``: names stand for them."""
+
+    file: str
+    bytes: int
+    contents: tuple[str, ...]
+    addresses_hidden: bool
+    schema: str = "overlayd.bugreport/1"
+
+
+Document: TypeAlias = Version | Ping | ConfigCheck | BugReport
 
 
 def document(made: msgspec.Struct) -> dict[str, Any]:

@@ -33,6 +33,7 @@ OF_AGENT = (
     "config check FILE",
     "config check MISSPELT",
     "config diff CHANGED",
+    "bugreport REPORT --config FILE",
     "config apply CHANGED --confirm-within 60s --config FILE",
     "config rollback",
     "config apply CHANGED --config FILE",
@@ -92,7 +93,7 @@ def test_no_command_is_left_out() -> None:
 def test_answers_about_this_node(pair: Mesh, ask: Ask, tmp_path: Path) -> None:
     file = pair.place.node(HERE) / "overlayd.toml"
     whole = file.read_text()
-    files = {"FILE": file}
+    files = {"FILE": file, "REPORT": tmp_path / "report.tar.gz"}
     for name, text in {
         "MISSPELT": whole.replace("address", "adress"),
         "CHANGED": f'{whole}\n[log]\nlevel = "debug"\n',
