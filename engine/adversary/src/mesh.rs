@@ -151,6 +151,8 @@ fn classes() -> Vec<Class> {
         repair_cap_ratio: 1.0,
         disjoint: true,
         in_order: false,
+        weight: 1,
+        priority_ratio: 0.0,
     };
     let code = [row(0.005, 0.05), row(1.0, 0.4)];
     vec![

@@ -8,6 +8,7 @@ use crate::link::Link;
 use crate::order::Order;
 use crate::path::{PathSet, Watch};
 use crate::peer::Peer;
+use crate::queue::Share;
 use crate::repair::Policy;
 use crate::session::{LinkSettings, PeerSettings, Scope, Settings};
 use crate::snapshot::{self, Snapshot, SnapshotError, key_from_hex};
@@ -29,6 +30,7 @@ impl Node {
         }
         self.tables = Tables::build(&snapshot);
         self.policies = snapshot.classes.iter().map(Policy::of).collect();
+        self.shares = snapshot.classes.iter().map(Share::of).collect();
         self.replace_peers(&snapshot);
         self.replace_links(now, &snapshot.links);
         self.sessions
@@ -122,14 +124,19 @@ impl Node {
             };
             match wanted.iter().position(|wanted| link.is(wanted)) {
                 Some(found) => {
-                    link.update(wanted.remove(found));
+                    link.update(wanted.remove(found), &self.shares);
                     link.set_policies(&self.policies);
                 }
                 None => self.drop_link(now, place),
             }
         }
         for link in wanted {
-            let new = Some(Box::new(Link::new(link, self.numberings, now)));
+            let new = Some(Box::new(Link::new(
+                link,
+                self.numberings,
+                &self.shares,
+                now,
+            )));
             self.numberings = self.numberings.wrapping_add(1);
             match self.links.iter().position(Option::is_none) {
                 Some(place) => {

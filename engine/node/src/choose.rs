@@ -54,8 +54,8 @@ pub(crate) struct Way {
     pub(crate) set: Option<usize>,
     /// Hash of the packet's flow, where the link is paced.
     pub(crate) flow: u32,
-    /// Place of the set that keeps copies for a second path.
-    pub(crate) guarded: Option<usize>,
+    /// Copies are kept for a second path.
+    pub(crate) guarded: bool,
 }
 
 impl Node {
@@ -147,7 +147,7 @@ impl Node {
             room,
             set: found.filter(|_| route.is_some()),
             flow: 0,
-            guarded: found.filter(|_| second_room.is_some()),
+            guarded: second_room.is_some(),
         })
     }
 }

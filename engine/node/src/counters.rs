@@ -19,6 +19,9 @@ pub struct Counters {
     pub congestion_marks: u64,
     /// Senders of inner packets that were told by ICMP what fits.
     pub advised: u64,
+    /// Packets that waited at the egress for others of their flow, and gaps that nothing filled in time.
+    pub order_waited: u64,
+    pub order_given_up: u64,
     /// By name of the `DropReason`.
     pub drops: BTreeMap<&'static str, u64>,
 }
@@ -79,6 +82,8 @@ impl Tally {
             stranded: self.stranded,
             congestion_marks: self.congestion_marks,
             advised: self.advised,
+            order_waited: 0,
+            order_given_up: 0,
             drops: drops.filter(|(_, count)| *count > 0).collect(),
         }
     }

@@ -103,6 +103,38 @@ pub struct LinkReport {
     pub received_bytes: u64,
     /// Repair as this node sent and received it, per class that was used.
     pub repair: Vec<RepairReport>,
+    /// Per class that ever waited for the link.
+    pub queues: Vec<QueueReport>,
+}
+
+/// What waited of one class for a paced link; counts of frames since the start of the link.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+pub struct QueueReport {
+    pub class: u8,
+    /// Now.
+    pub waiting_bytes: u64,
+    /// Left after a wait, and how many of them ahead of other classes.
+    pub sent: u64,
+    pub ahead: u64,
+    /// Given up for want of room, and because they had waited too long.
+    pub pushed_out: u64,
+    pub late: u64,
+    /// How long those waited that were sent: counts up to each of [`crate::repair::WAITS_MS`], and longer.
+    pub waits: crate::repair::Waits,
+}
+
+impl QueueReport {
+    pub(crate) fn new(class: u8) -> Self {
+        Self {
+            class,
+            waiting_bytes: 0,
+            sent: 0,
+            ahead: 0,
+            pushed_out: 0,
+            late: 0,
+            waits: crate::repair::Waits::default(),
+        }
+    }
 }
 
 /// Repair on one link for one class; counts since the start of the link.

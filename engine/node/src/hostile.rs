@@ -142,7 +142,7 @@ fn a_hostile_peer_stops_nothing_and_speaks_for_nobody_else() {
                 let route = RouteRepr::new(1, &nodes, 0).filter(|_| kind == 2);
                 let body = body(&mut random);
                 let way = Way {
-                    guarded: None,
+                    guarded: false,
                     leg,
                     peer,
                     route,

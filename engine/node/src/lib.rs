@@ -63,7 +63,9 @@ mod watch;
 pub use checksum::complete as complete_checksum;
 pub use counters::Counters;
 pub use cut::Cut;
-pub use event::{Event, LinkReport, LinkState, PathReport, RepairReport, SwitchReason};
+pub use event::{
+    Event, LinkReport, LinkState, PathReport, QueueReport, RepairReport, SwitchReason,
+};
 pub use node::{Datagram, Node, NodeConfig, Packet};
 pub use output::{Delivery, Handed, Offload, Output, Piece, Segment, SegmentKind, Transmit};
 pub use reason::DropReason;

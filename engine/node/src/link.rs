@@ -4,6 +4,7 @@
 //! of stages are not here. Pure.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 
 use overlayd_wire::LinkProbe;
 
@@ -11,6 +12,7 @@ use crate::liveness::{FAST, Liveness, SLOW};
 use crate::mtu::MtuSearch;
 use crate::pacer::Pacer;
 use crate::probe::Meter;
+use crate::queue::Share;
 use crate::rate::{Circumstances, RateControl, Sample};
 use crate::repair::{Outlook, Policy, Protector, Recoverer, Tally};
 use crate::schedule::Exit;
@@ -76,8 +78,14 @@ pub(crate) struct Challenge {
 }
 
 impl Link {
-    pub(crate) fn new(link: &snapshot::Link, numbering: u16, now: Nanos) -> Self {
+    pub(crate) fn new(
+        link: &snapshot::Link,
+        numbering: u16,
+        shares: &Arc<[Share]>,
+        now: Nanos,
+    ) -> Self {
         let mut pacer = Pacer::default();
+        pacer.set_shares(shares);
         pacer.set_rate(link.rate_bps);
         Self {
             id: link.id,
@@ -114,7 +122,8 @@ impl Link {
     }
 
     /// Takes over what a new snapshot says of the same link.
-    pub(crate) fn update(&mut self, link: &snapshot::Link) {
+    pub(crate) fn update(&mut self, link: &snapshot::Link, shares: &Arc<[Share]>) {
+        self.exit.pacer.set_shares(shares);
         self.id = link.id;
         self.preference = link.preference;
         self.mtu.set_limit(link.mtu);

@@ -193,7 +193,7 @@ impl Node {
             ecn: 0,
         };
         Ok(Way {
-            guarded: None,
+            guarded: false,
             leg,
             peer: place,
             route: Some(route),

@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 use std::ops::Range;
+use std::sync::Arc;
 
 use crate::choose::Routes;
 use crate::counters::Tally;
@@ -11,6 +12,7 @@ use crate::link::Link;
 use crate::order::{Order, Parcel};
 use crate::output::Offload;
 use crate::peer::Peer;
+use crate::queue::Share;
 use crate::recover::Restored;
 use crate::repair::Policy;
 use crate::session::{Random, Sessions};
@@ -62,6 +64,7 @@ pub struct Node {
     pub(crate) tables: Tables,
     /// Of each class.
     pub(crate) policies: Vec<Policy>,
+    pub(crate) shares: Arc<[Share]>,
     pub(crate) sessions: Sessions,
     /// A link keeps its place, which is its number towards `sessions`, for life.
     pub(crate) links: Vec<Option<Box<Link>>>,
@@ -112,6 +115,7 @@ impl Node {
             snapshot: None,
             tables: Tables::default(),
             policies: Vec::new(),
+            shares: Arc::default(),
             sessions,
             links: Vec::new(),
             numberings: 0,
@@ -229,7 +233,11 @@ impl Node {
     }
 
     pub fn counters(&self) -> Counters {
-        self.tally.counters()
+        Counters {
+            order_waited: self.order.waited,
+            order_given_up: self.order.given_up,
+            ..self.tally.counters()
+        }
     }
 
     /// Packets so far, taken in, delivered or relayed: traffic, as opposed to what nodes tell each other.

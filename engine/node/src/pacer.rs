@@ -1,14 +1,12 @@
 //! How fast a link sends: a token bucket at its rate, configured or measured, and what waits for it.
 //!
-//! Frames without a seal wait in the fair queue; datagrams that have one, which were lost and go again, before them. Without a rate nothing waits. Pure.
+//! What waits has neither number nor seals yet, but for what goes again; who goes next is `queue`'s. Without a rate nothing waits. Pure.
 
-use std::collections::VecDeque;
-use std::net::SocketAddr;
+use std::sync::Arc;
 
-use crate::output::Output;
-use crate::queue::{FairQueue, Leaving, Waiting};
-use crate::schedule::{Left, ip_and_udp};
-use crate::{DropReason, Nanos};
+use crate::Nanos;
+use crate::event::QueueReport;
+use crate::queue::{Leaving, Queue, Share, Waiting};
 
 /// A queue holds what the link sends in this time, within bounds of memory.
 const QUEUE: Nanos = 50_000_000;
@@ -35,28 +33,19 @@ pub(crate) struct Pacer {
     /// Credit in bits · 10⁹, so that nothing is rounded away; below zero after what left at once.
     tokens: i128,
     filled_at: Nanos,
-    ahead: Queue,
-    /// `None`: the link was not paced lately.
-    fair: Option<Box<FairQueue>>,
+    /// What each class may have.
+    shares: Arc<[Share]>,
+    /// `None`: nothing ever had to wait.
+    queue: Option<Box<Queue>>,
     /// Something had to wait since this was asked last.
     limited: bool,
 }
 
-/// Datagrams that wait, in order.
-#[derive(Debug, Default)]
-struct Queue {
-    waiting: VecDeque<Sealed>,
-    bytes: VecDeque<u8>,
-}
-
-#[derive(Clone, Copy, Debug)]
-struct Sealed {
-    length: usize,
-    remote: SocketAddr,
-    ecn: u8,
-}
-
 impl Pacer {
+    pub(crate) fn set_shares(&mut self, shares: &Arc<[Share]>) {
+        self.shares = Arc::clone(shares);
+    }
+
     pub(crate) fn set_rate(&mut self, rate_bps: Option<u64>) {
         self.configured = rate_bps;
     }
@@ -64,8 +53,11 @@ impl Pacer {
     /// What counts where no rate is configured.
     pub(crate) fn set_measured(&mut self, rate_bps: Option<u64>) {
         self.measured = rate_bps;
-        if rate_bps.is_none() && self.configured.is_none() && self.waits() == 0 {
-            self.fair = None;
+        if let Some(queue) = &mut self.queue
+            && rate_bps.is_none()
+            && self.configured.is_none()
+        {
+            queue.forget();
         }
     }
 
@@ -83,13 +75,14 @@ impl Pacer {
         std::mem::replace(&mut self.limited, waits)
     }
 
-    /// How long a datagram that goes ahead will wait.
-    pub(crate) fn wait_ahead(&self) -> Nanos {
-        self.time_of(self.ahead.size())
+    /// How long a frame of a class that goes again will wait, more or less.
+    pub(crate) fn wait_again(&self, class: u8) -> Nanos {
+        self.wait_of(class, |(_, again)| again)
     }
 
-    pub(crate) fn is_congested(&self) -> bool {
-        self.time_of(self.waits()) > CONGESTED
+    /// Whether more of a class waits than may: redundancy would only lengthen its queue.
+    pub(crate) fn is_congested(&self, class: u8) -> bool {
+        self.wait_of(class, |(all, _)| all) > CONGESTED
     }
 
     /// Whether a frame may leave now; if not, it has to wait.
@@ -101,65 +94,23 @@ impl Pacer {
     pub(crate) fn push(&mut self, now: Nanos, waiting: Waiting, frame: &[u8]) -> u64 {
         self.limited = true;
         let most = self.queue_bytes();
-        let fair = self.fair.get_or_insert_with(|| Box::new(FairQueue::new()));
-        fair.push(now, waiting, frame, most)
+        let queue = self.queue.get_or_insert_default();
+        queue.push(now, waiting, frame, (most, &self.shares))
     }
 
     /// The next frame whose turn has come, appended to `out`. What had waited too long is counted in `late`.
     pub(crate) fn pop(&mut self, now: Nanos, out: &mut Vec<u8>, late: &mut u64) -> Option<Leaving> {
-        if !self.ahead.is_empty() || (self.rate_bps().is_some() && !self.has_credit(now)) {
+        if self.rate_bps().is_some() && !self.has_credit(now) {
             return None;
         }
-        self.fair.as_deref_mut()?.pop(now, out, late)
+        let pace = self.pace().unwrap_or(0);
+        let queue = self.queue.as_deref_mut()?;
+        queue.pop(now, (pace, &self.shares), out, late)
     }
 
-    /// Takes the datagram that stands at the end of `output.bytes`, from `start` on: sends or queues it.
-    pub(crate) fn send(
-        &mut self,
-        now: Nanos,
-        (uplink, remote, ecn): (u8, SocketAddr, u8),
-        output: &mut Output,
-        start: usize,
-    ) -> Result<Left, DropReason> {
-        let length = output.bytes.len() - start;
-        let sealed = Sealed {
-            length,
-            remote,
-            ecn,
-        };
-        if self.rate_bps().is_none() || (self.ahead.is_empty() && self.has_credit(now)) {
-            self.charge(now, sealed.size());
-            output.push_datagram(uplink, remote, ecn, start);
-            return Ok(Left::one(length));
-        }
-        let fits = self.ahead.bytes.len() + length <= self.queue_bytes();
-        if fits {
-            self.ahead.push(sealed, &output.bytes[start..]);
-            self.limited = true;
-        }
-        output.bytes.truncate(start);
-        if fits {
-            Ok(Left::default())
-        } else {
-            Err(DropReason::QueueFull)
-        }
-    }
-
-    /// Sends what goes ahead and has waited long enough.
-    pub(crate) fn release(&mut self, now: Nanos, uplink: u8, output: &mut Output) -> Left {
-        let mut left = Left::default();
-        while let Some(first) = self.ahead.first() {
-            if self.rate_bps().is_some() && !self.has_credit(now) {
-                break;
-            }
-            let start = output.bytes.len();
-            self.ahead.pop(&mut output.bytes);
-            self.charge(now, first.size());
-            output.push_datagram(uplink, first.remote, first.ecn, start);
-            left.datagrams += 1;
-            left.bytes += first.length as u64;
-        }
-        left
+    pub(crate) fn queue_reports(&self) -> Vec<QueueReport> {
+        let queue = self.queue.as_deref();
+        queue.map_or(Vec::new(), |queue| queue.reports().collect())
     }
 
     pub(crate) fn poll_timeout(&self) -> Option<Nanos> {
@@ -184,9 +135,27 @@ impl Pacer {
         }
     }
 
+    /// The same for one beside what waits of its class: a repair symbol.
+    pub(crate) fn charge_class(&mut self, class: u8, size: usize) {
+        if let Some(queue) = &mut self.queue {
+            queue.charge(class, size, &self.shares);
+        }
+    }
+
     /// Bytes of IP packets that wait.
     fn waits(&self) -> usize {
-        self.ahead.size() + self.fair.as_deref().map_or(0, FairQueue::bytes)
+        self.queue.as_deref().map_or(0, Queue::bytes)
+    }
+
+    /// How long a class takes for what waits of it, at its part of the rate.
+    fn wait_of(&self, class: u8, which: impl Fn((usize, usize)) -> usize) -> Nanos {
+        let Some(queue) = &self.queue else {
+            return 0;
+        };
+        match which(queue.bytes_of(class)) {
+            0 => 0,
+            bytes => (self.time_of(bytes) as f64 / queue.part_of(class, &self.shares)) as Nanos,
+        }
     }
 
     /// How long the link takes for so many bytes.
@@ -230,40 +199,6 @@ impl Pacer {
     }
 }
 
-impl Queue {
-    fn is_empty(&self) -> bool {
-        self.waiting.is_empty()
-    }
-
-    fn first(&self) -> Option<Sealed> {
-        self.waiting.front().copied()
-    }
-
-    /// Of all IP packets. All have headers as long as the first one's, but for those that waited while a link moved.
-    fn size(&self) -> usize {
-        let headers = self.first().map_or(0, |first| ip_and_udp(first.remote));
-        self.bytes.len() + self.waiting.len() * headers
-    }
-
-    fn push(&mut self, sealed: Sealed, bytes: &[u8]) {
-        self.waiting.push_back(sealed);
-        self.bytes.extend(bytes);
-    }
-
-    fn pop(&mut self, out: &mut Vec<u8>) {
-        if let Some(first) = self.waiting.pop_front() {
-            out.extend(self.bytes.drain(..first.length));
-        }
-    }
-}
-
-impl Sealed {
-    /// Of the IP packet.
-    fn size(&self) -> usize {
-        self.length + ip_and_udp(self.remote)
-    }
-}
-
 fn cost(size: usize) -> i128 {
     size as i128 * 8_000_000_000
 }
@@ -273,7 +208,7 @@ fn cost(size: usize) -> i128 {
 mod tests {
     use super::*;
     use crate::choose::Leg;
-    use crate::queue::Load;
+    use crate::queue::{Load, Traffic};
     use overlayd_wire::Budget;
 
     const MS: Nanos = 1_000_000;
@@ -296,11 +231,11 @@ mod tests {
             budget: Budget::NONE,
             ecn: 1, // marked, not dropped: what is measured here is the pace
         };
-        let load = Load {
+        let load = Load::Traffic(Traffic {
             routed: false,
             flow: 0,
-            counted: None,
-        };
+            inner: None,
+        });
         let waiting = Waiting { leg, load, size };
         (0, pacer.push(now, waiting, &[]))
     }
@@ -347,7 +282,7 @@ mod tests {
         assert!((975_000..=987_000).contains(&sent), "{sent} bytes");
         assert!(dropped > 8000, "{dropped}");
         assert!(pacer.waits() <= 50_000);
-        assert!(pacer.is_congested());
+        assert!(pacer.is_congested(0));
     }
 
     #[test]
@@ -391,34 +326,6 @@ mod tests {
     }
 
     #[test]
-    fn what_goes_again_leaves_first_and_in_order() {
-        let mut pacer = paced(8_000_000);
-        let remote = SocketAddr::from(([192, 0, 2, 1], 1));
-        let mut output = Output::default();
-        for _ in 0..3 {
-            offer(&mut pacer, 0, 4000);
-        }
-        for name in [3, 4] {
-            let start = output.bytes.len();
-            output.bytes.resize(start + 4000, name);
-            pacer.send(0, (0, remote, 0), &mut output, start).unwrap();
-        }
-        let mut after = Vec::new();
-        while let Some(at) = pacer.poll_timeout() {
-            pacer.release(at, 0, &mut output);
-            after.push((output.datagrams.len(), release(&mut pacer, at)));
-        }
-        let order: Vec<u8> = output
-            .datagrams
-            .iter()
-            .map(|datagram| output.bytes[datagram.range.start])
-            .collect();
-        assert_eq!(order, [3, 4]);
-        let early = after.iter().filter(|(ahead, _)| *ahead < 2);
-        assert_eq!(early.map(|(_, sent)| sent).sum::<usize>(), 0, "{after:?}");
-    }
-
-    #[test]
     fn a_link_that_is_no_longer_paced_keeps_no_memory_for_it() {
         let mut pacer = Pacer::default();
         pacer.set_measured(Some(8_000_000));
@@ -427,6 +334,8 @@ mod tests {
         assert_eq!(pacer.poll_timeout(), Some(0));
         assert!(release(&mut pacer, 100 * MS) > 30_000);
         pacer.set_measured(None);
-        assert!(pacer.fair.is_none() && pacer.poll_timeout().is_none());
+        let queue = pacer.queue.as_deref().unwrap();
+        assert!(queue.holds_nothing() && pacer.poll_timeout().is_none());
+        assert_eq!(pacer.queue_reports().len(), 1, "counts stay");
     }
 }

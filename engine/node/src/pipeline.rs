@@ -1,12 +1,12 @@
 //! A packet's whole way, in order: ingress, transit, egress. Each stage has a file of its own; this one only names them. Pure.
 
 use overlayd_wire::envelope::{Kind, TAG_LEN};
-use overlayd_wire::{Frame, Protected};
+use overlayd_wire::{Frame, Protected, RouteRepr};
 
 use crate::choose::{Leg, Way};
 use crate::egress::Source;
 use crate::node::{Datagram, Packet};
-use crate::queue::Load;
+use crate::queue::{Inner, Traffic};
 use crate::session::{Layer, Scope, Via};
 use crate::transit::Leads;
 use crate::{DropReason, Nanos, Node};
@@ -31,19 +31,13 @@ impl Node {
         way: &Way,
         body: impl FnOnce(&mut Vec<u8>),
     ) -> Result<(), DropReason> {
-        let frame = self.frame(now, way, body)?; // sealed end to end, if routed
-        self.keep_copy(now, way, frame);
-        let counted = way.route.map(|_| self.peers[way.peer].id);
-        let flow = Load {
+        let frame = self.frame(way, body);
+        let traffic = Traffic {
             routed: way.route.is_some(),
             flow: way.flow,
-            counted,
+            inner: way.route.map(|route| self.inner(way, &route)),
         };
-        let passed = self.pass(now, &way.leg, flow, frame);
-        if let Some(set) = way.guarded {
-            self.send_second(now, set); // while the path is sick
-        }
-        passed
+        self.pass(now, &way.leg, traffic, frame)
     }
 
     /// Ingress and transit: a frame waits for its turn, or leaves.
@@ -51,13 +45,13 @@ impl Node {
         &mut self,
         now: Nanos,
         leg: &Leg,
-        load: Load,
+        traffic: Traffic,
         frame: usize,
     ) -> Result<(), DropReason> {
         if self.must_wait(now, leg) {
-            return self.enqueue(now, leg, load, frame); // until `release`
+            return self.enqueue(now, leg, traffic, frame); // until `release`
         }
-        self.depart(now, leg, load, frame)
+        self.depart(now, leg, &traffic, frame)
     }
 
     /// A frame's turn has come.
@@ -65,21 +59,35 @@ impl Node {
         &mut self,
         now: Nanos,
         leg: &Leg,
-        load: Load,
+        traffic: &Traffic,
         frame: usize,
     ) -> Result<(), DropReason> {
+        if let Some(inner) = &traffic.inner {
+            self.seal_end_to_end(now, inner, frame)?;
+            self.keep_copy(now, leg, traffic, frame);
+        }
         let length = self.output.bytes.len() - frame + TAG_LEN;
-        self.protect(now, leg, load.routed, frame)?; // numbered and kept
+        self.protect(now, leg, traffic.routed, frame)?; // numbered and kept
         self.seal_hop(now, leg, frame)?;
         self.add_repair(now, leg);
-        if let Some(place) = load.counted.and_then(|id| self.peer_place(id)) {
-            // Only now: what found no room in our own queue is no loss of the path.
-            self.peers[place].sent = self.peers[place].sent.wrapping_add(1);
-            if let Some(set) = self.routes.find(place, leg.class) {
-                self.routes.sets[set].frame_sent(now, length);
-            }
+        if let Some(inner) = &traffic.inner {
+            self.departed(now, leg.class, inner, length);
         }
         Ok(())
+    }
+
+    /// Only now: what found no room in our own queue is no loss of the path.
+    fn departed(&mut self, now: Nanos, class: u8, inner: &Inner, length: usize) {
+        let Some(place) = self.peer_place(inner.destination) else {
+            return;
+        };
+        self.peers[place].sent = self.peers[place].sent.wrapping_add(1);
+        if let Some(set) = self.routes.find(place, class) {
+            self.routes.sets[set].frame_sent(now, length);
+            if inner.guarded {
+                self.send_second(now, set); // while the path is sick
+            }
+        }
     }
 
     /// Ingress: a body that is no traffic leaves at once: a probe of a path, a handshake.
@@ -89,13 +97,24 @@ impl Node {
         way: &Way,
         body: impl FnOnce(&mut Vec<u8>),
     ) -> Result<(), DropReason> {
-        let frame = self.frame(now, way, body)?;
-        let load = Load {
+        let frame = self.frame(way, body);
+        if let Some(route) = way.route {
+            self.seal_end_to_end(now, &self.inner(way, &route), frame)?;
+        }
+        let traffic = Traffic {
             routed: way.route.is_some(),
             flow: 0,
-            counted: None,
+            inner: None,
         };
-        self.depart(now, &way.leg, load, frame)
+        self.depart(now, &way.leg, &traffic, frame)
+    }
+
+    fn inner(&self, way: &Way, route: &RouteRepr) -> Inner {
+        Inner {
+            destination: self.peers[way.peer].id,
+            route_len: route.wire_len() as u8,
+            guarded: way.guarded,
+        }
     }
 
     /// Transit and egress: from the underlay.

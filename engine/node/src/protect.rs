@@ -5,34 +5,40 @@ use overlayd_wire::{Body, Budget, Protected, Repair, ecn, envelope, route};
 
 use crate::choose::{Leg, Way};
 use crate::link::Link;
-use crate::queue::{Load, Waiting};
+use crate::queue::{Inner, Leaving, Load, Traffic, Waiting};
 use crate::repair::Policy;
-use crate::schedule::{Exit, Turn};
+use crate::schedule::Exit;
 use crate::session::Scope;
 use crate::{DropReason, Nanos, Node};
 
 impl Node {
-    /// Writes the frame at the end of the output, sealed end to end if it is routed; where its datagram starts.
-    pub(crate) fn frame(
-        &mut self,
-        now: Nanos,
-        way: &Way,
-        body: impl FnOnce(&mut Vec<u8>),
-    ) -> Result<usize, DropReason> {
+    /// Writes a frame at the end of the output, with room for its seals; where its datagram starts.
+    pub(crate) fn frame(&mut self, way: &Way, body: impl FnOnce(&mut Vec<u8>)) -> usize {
         let bytes = &mut self.output.bytes;
         let start = Exit::begin(bytes);
         bytes.extend_from_slice(&[0; Protected::LEN]);
-        let Some(route) = way.route else {
-            body(bytes);
-            return Ok(start);
-        };
-        route.emit(bytes);
-        let inside = Exit::begin(bytes);
+        if let Some(route) = way.route {
+            route.emit(bytes);
+            Exit::begin(bytes);
+        }
         body(bytes);
-        let scope = Scope::EndToEnd(self.peers[way.peer].id);
-        let sealed = self.sessions.seal_tail(now, scope, bytes, inside);
+        start
+    }
+
+    /// Seals the body of the frame at the end of the output, which starts at `start`, for its destination: only now, so that counters leave in order.
+    pub(crate) fn seal_end_to_end(
+        &mut self,
+        now: Nanos,
+        inner: &Inner,
+        start: usize,
+    ) -> Result<(), DropReason> {
+        let bytes = &mut self.output.bytes;
+        let scope = Scope::EndToEnd(inner.destination);
+        let sealed = self
+            .sessions
+            .seal_tail(now, scope, bytes, inner.starts_at(start));
         sealed.inspect_err(|_| self.output.bytes.truncate(start))?;
-        Ok(start)
+        Ok(())
     }
 
     /// Numbers the frame whose datagram starts at `start`, writes its header and keeps a copy.
@@ -78,16 +84,17 @@ impl Node {
         &mut self,
         now: Nanos,
         leg: &Leg,
-        load: Load,
+        traffic: Traffic,
         start: usize,
     ) -> Result<(), DropReason> {
         let bytes = &mut self.output.bytes;
         let link = self.links[leg.link].as_deref_mut();
         if let Some(link) = link {
+            let tag = traffic.inner.map_or(0, |_| envelope::TAG_LEN);
             let waiting = Waiting {
                 leg: *leg,
-                load,
-                size: link.exit.size_of(bytes, start),
+                load: Load::Traffic(traffic),
+                size: link.exit.size_of(bytes, start) + tag,
             };
             let frame = &bytes[start + envelope::HEADER_LEN..];
             let pushed_out = link.exit.pacer.push(now, waiting, frame);
@@ -109,18 +116,24 @@ impl Node {
                 self.output.bytes.truncate(start);
                 return;
             };
-            let Waiting { mut leg, load, .. } = leaving.waiting;
-            leg.budget = leg.budget.less(leaving.waited);
-            if leaving.marked {
-                mark(
-                    &mut self.output.bytes[start + envelope::HEADER_LEN..],
-                    load.routed,
-                );
-            }
-            if let Err(reason) = self.depart(now, &leg, load, start) {
+            if let Err(reason) = self.leave(now, &leaving, start) {
                 self.tally.drop(reason);
             }
         }
+    }
+
+    /// Sends the frame at the end of the output, which has waited.
+    fn leave(&mut self, now: Nanos, leaving: &Leaving, start: usize) -> Result<(), DropReason> {
+        let Waiting { mut leg, load, .. } = leaving.waiting;
+        let Load::Traffic(traffic) = load else {
+            return self.seal_hop(now, &leg, start);
+        };
+        leg.budget = leg.budget.less(leaving.waited);
+        if leaving.marked {
+            let frame = &mut self.output.bytes[start + envelope::HEADER_LEN..];
+            mark(frame, traffic.routed);
+        }
+        self.depart(now, &leg, &traffic, start)
     }
 
     /// Seals the datagram that starts at `start` for its link, and sends it.
@@ -134,7 +147,7 @@ impl Node {
             .as_deref_mut()
             .ok_or(DropReason::NoSession)?;
         let scope = Scope::Hop(leg.link as u16);
-        let fate = (start, leg.ecn, Turn::AtOnce);
+        let fate = (start, leg.ecn);
         link.exit
             .finish(now, &mut self.sessions, scope, &mut self.output, fate)?;
         self.touch(leg.link);
@@ -153,7 +166,7 @@ impl Node {
         let Some(protector) = protectors[usize::from(leg.class)].as_deref_mut() else {
             return;
         };
-        if exit.pacer.is_congested() {
+        if exit.pacer.is_congested(leg.class) {
             return;
         }
         let Some((header, budget)) = protector.repair(now, &outlook, &mut self.scratch) else {
@@ -162,8 +175,10 @@ impl Node {
         let repair = repair_frame(leg.class, header, budget, &self.scratch);
         let start = Exit::begin(&mut self.output.bytes);
         repair.emit(&mut self.output.bytes);
+        let size = exit.size_of(&self.output.bytes, start);
+        exit.pacer.charge_class(leg.class, size);
         let scope = Scope::Hop(leg.link as u16);
-        let fate = (start, 0, Turn::AtOnce);
+        let fate = (start, 0);
         let sent = exit.finish(now, &mut self.sessions, scope, &mut self.output, fate);
         if let Err(reason) = sent {
             self.tally.drop(reason);
@@ -182,10 +197,17 @@ impl Node {
             .ok_or(DropReason::NoSession)?;
         let start = Exit::begin(&mut self.output.bytes);
         frame(&mut self.output.bytes);
-        let fate = (start, 0, Turn::AtOnce);
+        let fate = (start, 0);
         let scope = Scope::Hop(place as u16);
         link.exit
             .finish(now, &mut self.sessions, scope, &mut self.output, fate)
+    }
+}
+
+impl Inner {
+    /// Where the datagram that is sealed end to end starts, in a frame's that starts at `start`.
+    pub(crate) fn starts_at(&self, start: usize) -> usize {
+        start + envelope::HEADER_LEN + Protected::LEN + usize::from(self.route_len)
     }
 }
 

@@ -6,7 +6,7 @@ use crate::link::Link;
 use crate::pipeline::Arrival;
 use crate::protect::{policy, repair_frame};
 use crate::repair::{Again, Extra, Receipt};
-use crate::schedule::{Exit, Turn};
+use crate::schedule::Exit;
 use crate::session::Scope;
 use crate::{DropReason, Nanos, Node};
 
@@ -104,17 +104,17 @@ impl Node {
         let Some(protector) = protectors[usize::from(feedback.class)].as_deref_mut() else {
             return Ok(());
         };
-        let scope = Scope::Hop(arrival.link as u16);
+        let to = (arrival.link, feedback.class);
         let proof = protector.feedback(now, feedback, &outlook, |again| {
             let start = Exit::begin(&mut output.bytes);
             if write_again(&again, &mut output.bytes).is_none() {
                 output.bytes.truncate(start);
                 return 0;
             }
-            let wait = exit.pacer.wait_ahead();
-            if let Err(reason) = exit.finish(now, sessions, scope, output, (start, 0, Turn::Ahead))
-            {
-                tally.drop(reason);
+            let wait = exit.pacer.wait_again(feedback.class);
+            match exit.send_again(now, sessions, to, output, start) {
+                Ok(pushed_out) => tally.drop_many(DropReason::QueueFull, pushed_out),
+                Err(reason) => tally.drop(reason),
             }
             wait
         });
@@ -146,6 +146,7 @@ impl Node {
             sessions,
             output,
             scratch,
+            tally,
             ..
         } = self;
         let link = links[place].as_deref_mut().ok_or(DropReason::NoSession)?;
@@ -153,7 +154,6 @@ impl Node {
         let Link {
             exit, protectors, ..
         } = link;
-        let scope = Scope::Hop(place as u16);
         for class in classes {
             let Some(protector) = protectors[usize::from(class)].as_deref_mut() else {
                 continue;
@@ -171,7 +171,8 @@ impl Node {
                         repair_frame(class, header, budget, scratch).emit(&mut output.bytes);
                     }
                 }
-                exit.finish(now, sessions, scope, output, (start, 0, Turn::Ahead))?;
+                let pushed_out = exit.send_again(now, sessions, (place, class), output, start)?;
+                tally.drop_many(DropReason::QueueFull, pushed_out);
             }
         }
         Ok(())
@@ -183,6 +184,7 @@ impl Node {
             links,
             sessions,
             output,
+            tally,
             ..
         } = self;
         let link = links[place].as_deref_mut().ok_or(DropReason::NoSession)?;
@@ -201,7 +203,7 @@ impl Node {
             {
                 let start = Exit::begin(&mut output.bytes);
                 feedback.emit(&mut output.bytes);
-                exit.finish(now, sessions, scope, output, (start, 0, Turn::AtOnce))?;
+                exit.finish(now, sessions, scope, output, (start, 0))?;
             }
             if let Some(protector) = protectors[usize::from(class)].as_deref_mut()
                 && let Some(next) = protector.tail(now, rtt)
@@ -211,7 +213,8 @@ impl Node {
                     .bytes
                     .extend_from_slice(&Tail { class, next }.to_bytes());
                 // Behind the frames that it asks about: what still waits here is not missing there.
-                exit.finish(now, sessions, scope, output, (start, 0, Turn::Ahead))?;
+                let pushed_out = exit.send_again(now, sessions, (place, class), output, start)?;
+                tally.drop_many(DropReason::QueueFull, pushed_out);
             }
         }
         self.touch(place);

@@ -94,5 +94,6 @@ fn report_link(link: &mut Link) -> LinkReport {
         sent_bytes: link.exit.sent_bytes,
         received_bytes: link.received_bytes,
         repair: link.repair_reports(),
+        queues: link.exit.pacer.queue_reports(),
     }
 }

@@ -1,16 +1,19 @@
-//! The last stage: a frame gets its hop seal and leaves, at once or in its turn. Whose turn it is, is `pacer`'s. Pure.
+//! The last stage: a frame gets its hop seal and leaves. What has to wait for that is `pacer`'s. Pure.
 
 use std::net::SocketAddr;
 
-use overlayd_wire::envelope;
+use overlayd_wire::{Budget, envelope};
 
+use crate::choose::Leg;
 use crate::output::Output;
 use crate::pacer::Pacer;
+use crate::queue::{Load, Waiting};
 use crate::session::{Scope, Sessions};
 use crate::{DropReason, Nanos};
 
 /// Headers of IPv4 and UDP.
 const IP_AND_UDP: usize = 28;
+
 /// Where a link's datagrams leave.
 #[derive(Debug)]
 pub(crate) struct Exit {
@@ -21,15 +24,6 @@ pub(crate) struct Exit {
     /// Datagrams and bytes of UDP payload that have left so far. What waits is not among them: probes overtake it.
     pub(crate) sent: u64,
     pub(crate) sent_bytes: u64,
-}
-
-/// Whether a datagram waits for its turn.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Turn {
-    /// When the rate allows, before all that has no seal yet: what was sent before and lost has waited long enough.
-    Ahead,
-    /// What had its turn already. And probes, feedback and the like: few, small, and worth nothing late.
-    AtOnce,
 }
 
 impl Exit {
@@ -72,62 +66,59 @@ impl Exit {
         sessions: &mut Sessions,
         scope: Scope,
         output: &mut Output,
-        (start, ecn, turn): (usize, u8, Turn),
+        (start, ecn): (usize, u8),
     ) -> Result<(), DropReason> {
         let Some(remote) = self.remote else {
             output.bytes.truncate(start);
             return Err(DropReason::NoSession);
         };
         sessions.seal_tail(now, scope, &mut output.bytes, start)?;
-        let left = match turn {
-            Turn::Ahead => self
-                .pacer
-                .send(now, (self.uplink, remote, ecn), output, start)?,
-            Turn::AtOnce => {
-                let length = output.bytes.len() - start;
-                self.pacer.charge(now, length + ip_and_udp(remote));
-                output.push_datagram(self.uplink, remote, ecn, start);
-                Left::one(length)
-            }
-        };
-        self.count(left);
+        let length = output.bytes.len() - start;
+        self.pacer.charge(now, length + ip_and_udp(remote));
+        output.push_datagram(self.uplink, remote, ecn, start);
+        self.sent += 1;
+        self.sent_bytes += length as u64;
         Ok(())
+    }
+
+    /// Sends a frame that has its number, or keeps it until it is its class's turn: what was sent before and lost has waited long enough, and goes before
+    /// the rest of its class. How many had to go for it.
+    pub(crate) fn send_again(
+        &mut self,
+        now: Nanos,
+        sessions: &mut Sessions,
+        (link, class): (usize, u8),
+        output: &mut Output,
+        start: usize,
+    ) -> Result<u64, DropReason> {
+        if self.pacer.admits(now) {
+            let scope = Scope::Hop(link as u16);
+            let sent = self.finish(now, sessions, scope, output, (start, 0));
+            return sent.map(|()| 0);
+        }
+        let waiting = Waiting {
+            leg: Leg {
+                link,
+                class,
+                budget: Budget::NONE,
+                ecn: 0,
+            },
+            load: Load::Again,
+            size: self.size_of(&output.bytes, start),
+        };
+        let frame = &output.bytes[start + envelope::HEADER_LEN..];
+        let pushed_out = self.pacer.push(now, waiting, frame);
+        output.bytes.truncate(start);
+        Ok(pushed_out)
     }
 
     /// Bytes of the IP packet that the frame which `begin` opened at `start` becomes.
     pub(crate) fn size_of(&self, bytes: &[u8], start: usize) -> usize {
         bytes.len() - start + envelope::TAG_LEN + self.ip_and_udp()
     }
-
-    /// Sends what has its seal and has waited long enough.
-    pub(crate) fn release(&mut self, now: Nanos, output: &mut Output) {
-        let left = self.pacer.release(now, self.uplink, output);
-        self.count(left);
-    }
-
-    fn count(&mut self, left: Left) {
-        self.sent += left.datagrams;
-        self.sent_bytes += left.bytes;
-    }
 }
 
-/// What went out just now.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Left {
-    pub(crate) datagrams: u64,
-    pub(crate) bytes: u64,
-}
-
-impl Left {
-    pub(crate) fn one(length: usize) -> Self {
-        Self {
-            datagrams: 1,
-            bytes: length as u64,
-        }
-    }
-}
-
-pub(crate) fn ip_and_udp(remote: SocketAddr) -> usize {
+fn ip_and_udp(remote: SocketAddr) -> usize {
     if remote.is_ipv6() {
         IP_AND_UDP + 20
     } else {

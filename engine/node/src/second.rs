@@ -8,12 +8,12 @@
 use std::collections::VecDeque;
 use std::ops::Range;
 
-use overlayd_wire::{Budget, Protected, RouteRepr, envelope};
+use overlayd_wire::{Budget, Protected, RouteRepr};
 
-use crate::choose::{Leg, Way};
+use crate::choose::Leg;
 use crate::liveness::Liveness;
 use crate::path::Path;
-use crate::queue::Load;
+use crate::queue::Traffic;
 use crate::schedule::Exit;
 use crate::{Nanos, Node};
 
@@ -35,7 +35,7 @@ pub(crate) struct Copies {
 
 #[derive(Clone, Copy, Debug)]
 struct Note {
-    at: Nanos,
+    left_at: Nanos,
     length: usize,
     class: u8,
     budget: Budget,
@@ -50,7 +50,7 @@ impl Copies {
             || self
                 .notes
                 .front()
-                .is_some_and(|first| first.is_late(note.at))
+                .is_some_and(|first| first.is_late(note.left_at))
         {
             let Some(first) = self.notes.pop_front() else {
                 return;
@@ -68,33 +68,36 @@ impl Copies {
 
     /// How many of the newest left at `since` or later.
     fn newer_than(&self, since: Nanos) -> usize {
-        self.notes.len() - self.notes.partition_point(|note| note.at < since)
+        self.notes.len() - self.notes.partition_point(|note| note.left_at < since)
     }
 }
 
 impl Note {
     /// Whether a copy would come too late wherever it went.
     fn is_late(&self, now: Nanos) -> bool {
-        let age = now.saturating_sub(self.at);
+        let age = now.saturating_sub(self.left_at);
         age > KEEP || self.budget.less(age) == Budget(0)
     }
 }
 
 impl Node {
-    /// Takes a copy of the frame at the end of the output, which starts at `frame`.
-    pub(crate) fn keep_copy(&mut self, now: Nanos, way: &Way, frame: usize) {
-        let (Some(set), Some(route)) = (way.guarded, way.route) else {
+    /// Takes a copy of the frame at the end of the output, which starts at `frame`, is sealed end to end and leaves now.
+    pub(crate) fn keep_copy(&mut self, now: Nanos, leg: &Leg, traffic: &Traffic, frame: usize) {
+        let Some(inner) = traffic.inner.filter(|inner| inner.guarded) else {
             return;
         };
-        let sealed = frame + envelope::HEADER_LEN + Protected::LEN + route.wire_len();
-        let datagram = &self.output.bytes[sealed..];
+        let place = self.peer_place(inner.destination);
+        let Some(set) = place.and_then(|place| self.routes.find(place, leg.class)) else {
+            return;
+        };
+        let datagram = &self.output.bytes[inner.starts_at(frame)..];
         let note = Note {
-            at: now,
+            left_at: now,
             length: datagram.len(),
-            class: way.leg.class,
-            budget: way.leg.budget,
-            ecn: way.leg.ecn,
-            flow: way.flow,
+            class: leg.class,
+            budget: leg.budget,
+            ecn: leg.ecn,
+            flow: traffic.flow,
         };
         if let Some(copies) = &mut self.routes.sets[set].copies {
             copies.keep(note, datagram);
@@ -170,7 +173,7 @@ impl Node {
             let leg = Leg {
                 link,
                 class: note.class,
-                budget: note.budget.less(now - note.at),
+                budget: note.budget.less(now - note.left_at),
                 ecn: note.ecn,
             };
             self.send_copy(now, &leg, note.flow, (&route, datagram));
@@ -192,12 +195,12 @@ impl Node {
         for part in datagram {
             bytes.extend_from_slice(part);
         }
-        let load = Load {
+        let traffic = Traffic {
             routed: true,
             flow,
-            counted: None,
+            inner: None,
         };
-        if let Err(reason) = self.pass(now, leg, load, start) {
+        if let Err(reason) = self.pass(now, leg, traffic, start) {
             self.tally.drop(reason);
         }
     }
@@ -225,7 +228,7 @@ mod tests {
 
     fn note(at: Nanos, length: usize) -> Note {
         Note {
-            at,
+            left_at: at,
             length,
             class: 0,
             budget: Budget::from_ns(Some(100 * MS)),

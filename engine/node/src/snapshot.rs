@@ -86,6 +86,10 @@ fn one() -> u8 {
     1
 }
 
+fn one_share() -> u16 {
+    1
+}
+
 /// A way to a neighbour: (local uplink, remote endpoint, lane). One direction is the peer's own affair.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -127,6 +131,12 @@ pub struct Class {
     /// Whether the egress gives flows of TCP and QUIC their order back where repair came late.
     #[serde(default)]
     pub in_order: bool,
+    /// 1 to 1000: how much of a link that is not enough for all a class gets, beside the other classes that want more than there is.
+    #[serde(default = "one_share")]
+    pub weight: u16,
+    /// Share of the link's rate within which the class goes ahead of all others, 0..1; beyond it, it has its weight.
+    #[serde(default)]
+    pub priority_ratio: f64,
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

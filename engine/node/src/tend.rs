@@ -245,10 +245,9 @@ impl Node {
             self.meet(now);
             self.link_changed(now, place, LinkState::Down);
         }
-        let Some(link) = self.links[place].as_deref_mut().filter(|link| link.ready) else {
+        if self.links[place].as_deref().is_none_or(|link| !link.ready) {
             return;
-        };
-        link.exit.release(now, &mut self.output);
+        }
         self.release(now, place);
         if let Err(reason) = self
             .send_feedback(now, place)

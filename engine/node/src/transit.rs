@@ -6,7 +6,7 @@ use overlayd_wire::{Protected, RouteRepr, RouteView, route};
 use crate::choose::Leg;
 use crate::classify::hash;
 use crate::pipeline::Arrival;
-use crate::queue::Load;
+use crate::queue::Traffic;
 use crate::schedule::Exit;
 use crate::{DropReason, Nanos, Node};
 
@@ -64,10 +64,10 @@ impl Node {
             .and_then(<[u8]>::first_chunk::<4>)
             .copied()
             .unwrap_or_default();
-        let load = Load {
+        let traffic = Traffic {
             routed: true,
             flow: hash(&[arrival.peer as u64, u32::from_be_bytes(session).into()]),
-            counted: None,
+            inner: None,
         };
         let leg = Leg {
             link,
@@ -79,7 +79,7 @@ impl Node {
         let start = Exit::begin(bytes);
         bytes.extend_from_slice(&[0; Protected::LEN]);
         bytes.extend_from_slice(rest);
-        self.pass(now, &leg, load, start)?;
+        self.pass(now, &leg, traffic, start)?;
         self.tally.relayed += 1;
         Ok(())
     }

@@ -15,6 +15,10 @@ const MTU_MIN: u16 = 576;
 /// The smallest MTU of IPv6 (RFC 8200 § 5).
 const MTU_MIN_V6: u16 = 1280;
 
+const WEIGHT_MAX: u16 = 1_000;
+/// What all classes together may have ahead of the others.
+const PRIORITY_MAX: f64 = 0.9;
+
 pub(crate) fn snapshot(snapshot: &Snapshot) -> Result<(), SnapshotError> {
     ensure(snapshot.schema == SCHEMA, "schema", || {
         format!(
@@ -178,6 +182,7 @@ fn classes(classes: &[Class]) -> Result<(), SnapshotError> {
         || format!("{} classes; 1 to {CLASSES_MAX} are possible", classes.len()),
     )?;
     let mut names = BTreeSet::new();
+    let mut ahead = 0.0;
     for (place, class) in classes.iter().enumerate() {
         let field = |name| Field("classes", place, name);
         ensure(names.insert(&class.name), field("name"), || {
@@ -189,6 +194,20 @@ fn classes(classes: &[Class]) -> Result<(), SnapshotError> {
             field("repair_cap_ratio"),
             || format!("{cap} is not within 0..4"),
         )?;
+        ensure(
+            (1..=WEIGHT_MAX).contains(&class.weight),
+            field("weight"),
+            || format!("{} is not within 1..{WEIGHT_MAX}", class.weight),
+        )?;
+        ensure(class.priority_ratio >= 0.0, field("priority_ratio"), || {
+            format!("{} is below 0", class.priority_ratio)
+        })?;
+        ahead += class.priority_ratio;
+        ensure(ahead <= PRIORITY_MAX, field("priority_ratio"), || {
+            format!(
+                "with those before it {ahead}, more than {PRIORITY_MAX}: the others would starve"
+            )
+        })?;
         let mut before = (0, 0, -1.0);
         for (row, entry) in class.repair.iter().enumerate() {
             let field = |name: &str| format!("classes[{place}].repair[{row}].{name}");

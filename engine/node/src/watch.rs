@@ -160,7 +160,7 @@ impl Node {
             ecn: 0,
         };
         let way = Way {
-            guarded: None,
+            guarded: false,
             leg,
             peer,
             route: Some(route),
@@ -250,7 +250,7 @@ impl Node {
             ecn: 0,
         };
         Ok(Way {
-            guarded: None,
+            guarded: false,
             leg,
             peer,
             route: Some(back),

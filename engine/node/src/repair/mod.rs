@@ -15,6 +15,7 @@ pub use extras::Extra;
 pub use policy::{Outlook, Policy};
 pub use protector::{Again, Protector};
 pub use recoverer::{Receipt, Recoverer, Tally};
+pub(crate) use waits::count as count_wait;
 pub use waits::{WAITS_MS, Waits};
 
 /// The number with these low 24 bits that is nearest to `highest`; `None`: it would be negative.

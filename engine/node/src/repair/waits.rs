@@ -1,4 +1,4 @@
-//! How long frames were missed that repair brought: counts by upper ends, so that both quantiles and sums over lanes and times can be told. Pure.
+//! How long frames were missed that repair brought, or waited for a paced link: counts by upper ends, so that both quantiles and sums over lanes and times can be told. Pure.
 
 use crate::Nanos;
 
@@ -10,7 +10,7 @@ pub const WAITS_MS: [u16; 15] = [
 /// Counts of waits: up to each end of `WAITS_MS`, and longer ones.
 pub type Waits = [u64; WAITS_MS.len() + 1];
 
-pub(super) fn count(waits: &mut Waits, wait: Nanos) {
+pub(crate) fn count(waits: &mut Waits, wait: Nanos) {
     let place = WAITS_MS.partition_point(|end| Nanos::from(*end) * 1_000_000 < wait);
     waits[place] += 1;
 }

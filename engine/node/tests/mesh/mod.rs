@@ -107,6 +107,8 @@ pub fn class(name: &str) -> Class {
         repair_cap_ratio: 0.2,
         disjoint: false,
         in_order: false,
+        weight: 1,
+        priority_ratio: 0.0,
     }
 }
 
