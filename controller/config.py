@@ -4,6 +4,7 @@ Not here: what the network *is* (id, name, keys): that is made once and lives in
 I/O: reads one file.
 """
 
+import re
 import tomllib
 from pathlib import Path
 from typing import Annotated, Any
@@ -11,7 +12,8 @@ from typing import Annotated, Any
 import msgspec
 
 from controller.policy.rules import MOST_RELAYS
-from overlayd.model.service import DEFAULT_CLASSES, Objective
+from overlayd.model import service
+from overlayd.model.service import DEFAULT_CLASSES, PRIORITY_MAX, Objective
 from overlayd.model.tables import out_of_range, unknown, unknown_key
 
 DEFAULT_LISTEN = "[::]:7443"
@@ -58,7 +60,9 @@ class ClassSection(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     ``policy`` is an objective or the name of one of ``[policies]``. ``max_rtt_ms``, ``max_loss`` (0..1, of
     the whole path before repair) and ``max_price_per_gb`` are bounds: a path above one is taken only where
-    none is below. ``regions`` and ``avoid_regions`` say where relays are to be.
+    none is below. ``regions`` and ``avoid_regions`` say where relays are to be. ``weight`` is what the class
+    gets of a full link beside others; within ``priority_ratio`` of the link's rate it goes ahead of them.
+    ``dscp`` and ``rules`` say which packets are of it; ``name`` is what it is called instead of NAME.
     """
 
     policy: str | None = None
@@ -68,6 +72,11 @@ class ClassSection(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     max_relays: Annotated[int, msgspec.Meta(ge=0, le=MOST_RELAYS)] = MOST_RELAYS
     regions: tuple[str, ...] = ()
     avoid_regions: tuple[str, ...] = ()
+    name: str | None = None
+    weight: service.Weight | None = None
+    priority_ratio: service.Ratio | None = None
+    dscp: tuple[service.CodePoint, ...] | None = None
+    rules: tuple[service.Rule, ...] = ()
 
 
 Weight = Annotated[float, msgspec.Meta(ge=0)]
@@ -189,12 +198,38 @@ def _check_choices(config: Config) -> None:
                 if region not in regions:
                     known = unknown(sorted(regions), region) if regions else "[nodes.NAME] region sets them"
                     raise ConfigError(f"{place}.{key}: no node is in {region!r}; {known}")
+    _check_classes(config)
     for name, weights in config.policies.items():
         if name in list(Objective):
             raise ConfigError(f"policies.{name}: that is the name of an objective; choose another")
         if not any(msgspec.structs.astuple(weights)):
             said = ", ".join(field.name for field in msgspec.structs.fields(PolicySection))
             raise ConfigError(f"policies.{name}: at least one weight has to be above 0; there are {said}")
+
+
+def _check_classes(config: Config) -> None:
+    """Check that classes can be told apart, and that what goes ahead leaves something to the others."""
+    names: dict[str, str] = {}
+    code_points: dict[int, str] = {}
+    ahead = 0.0
+    for one in DEFAULT_CLASSES:
+        section = config.classes.get(one.name, ClassSection())
+        name = one.name if section.name is None else section.name
+        if not re.fullmatch(r"[a-z0-9][a-z0-9_-]{0,31}", name):
+            right = "a-z, 0-9, '-' and '_', at most 32"
+            raise ConfigError(f"classes.{one.name}.name: {name!r} is not a name of a class ({right})")
+        if name in names:
+            raise ConfigError(f"classes.{one.name}.name: {name!r} is the name of classes.{names[name]}")
+        names[name] = one.name
+        for code_point in one.dscp if section.dscp is None else section.dscp:
+            if code_point in code_points:
+                other = code_points[code_point]
+                raise ConfigError(f"classes.{one.name}.dscp: {code_point} selects classes.{other} already")
+            code_points[code_point] = one.name
+        ahead += one.priority_ratio if section.priority_ratio is None else section.priority_ratio
+        if ahead > PRIORITY_MAX:
+            problem = f"with those before it {ahead:g}, more than {PRIORITY_MAX}: the others would starve"
+            raise ConfigError(f"classes.{one.name}.priority_ratio: {problem}")
 
 
 def render_config(config: Config) -> str:
@@ -226,6 +261,7 @@ level = {_quoted(config.log.level)}
 # [classes.bulk]
 # policy = "throughput"         # latency, reliability, jitter, cost, throughput, or one of [policies]
 # max_rtt_ms = 200              # max_loss, max_price_per_gb, max_relays, regions, avoid_regions
+# weight = 2                    # name, weight, priority_ratio, dscp, rules: see docs/classes.md
 #
 # [policies.frugal]             # weights of latency, reliability, jitter, cost, throughput
 # latency = 1.0

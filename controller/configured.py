@@ -3,6 +3,8 @@
 Not here: reading and checking the file (`controller.config`).
 """
 
+from typing import TypeVar
+
 from msgspec.structs import replace
 
 from controller.config import Config
@@ -10,10 +12,11 @@ from controller.policy.rules import ANYWHERE, Place, Policy
 from overlayd.model.service import DEFAULT_CLASSES, Objective, ServiceClass
 
 MBIT = 1e6
+_T = TypeVar("_T")
 
 
 def classes_of(config: Config) -> tuple[ServiceClass, ...]:
-    """Return all classes, with the objectives and bounds that were asked for."""
+    """Return all classes, with the names, objectives, bounds and shares that were asked for."""
     return tuple(_class(config, service) for service in DEFAULT_CLASSES)
 
 
@@ -40,7 +43,20 @@ def _class(config: Config, service: ServiceClass) -> ServiceClass:
         objective = Objective.WEIGHTED if section.policy in config.policies else Objective(section.policy)
     if section.max_rtt_ms is not None:
         bound = replace(bound, rtt_ms=section.max_rtt_ms)
-    return replace(service, objective=objective, bound=bound)
+    return replace(
+        service,
+        name=_or(section.name, service.name),
+        objective=objective,
+        bound=bound,
+        weight=_or(section.weight, service.weight),
+        priority_ratio=_or(section.priority_ratio, service.priority_ratio),
+        dscp=_or(section.dscp, service.dscp),
+        rules=section.rules,
+    )
+
+
+def _or(said: _T | None, otherwise: _T) -> _T:
+    return otherwise if said is None else said
 
 
 def _policy(config: Config, name: str) -> Policy:

@@ -6,13 +6,13 @@ Also here: which paths can be installed at all, so that nothing is handed to the
 to refuse.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 
 from overlayd.agent.mesh import MeshView, Peer
 from overlayd.agent.protector import protect
 from overlayd.model.ids import NodeId, Path
 from overlayd.model.node import MAX_SHARDS, NodeRecord
-from overlayd.model.service import ServiceClass
+from overlayd.model.service import HostRule, Rule, ServiceClass
 from overlayd.protocol import engine
 from overlayd.protocol.controller import NetworkConfig
 
@@ -26,10 +26,12 @@ def compile_snapshot(
     network: NetworkConfig,
     links: Iterable[engine.Link],
     orders: Mapping[tuple[NodeId, int], tuple[Path, ...]],
+    rules: Sequence[HostRule] = (),
 ) -> engine.Snapshot:
     """Return the complete tables.
 
-    ``orders`` holds installable paths, best first, for each destination and class.
+    ``orders`` holds installable paths, best first, for each destination and class; ``rules`` are this host's
+    own, of which those are left out whose class the network does not have.
     """
     return engine.Snapshot(
         schema=engine.SCHEMA,
@@ -40,7 +42,7 @@ def compile_snapshot(
         peers=tuple(_peer(mesh.peers[node]) for node in sorted(mesh.peers)),
         links=tuple(sorted(links, key=lambda link: link.id)),
         classes=tuple(protect(service) for service in network.classes),
-        classifiers=tuple(_classifiers(network.classes)),
+        classifiers=tuple(_classifiers(network.classes, rules)),
         routes=tuple(
             engine.Route(destination, class_id, paths)
             for (destination, class_id), paths in sorted(orders.items())
@@ -80,7 +82,29 @@ def _peer(peer: Peer) -> engine.Peer:
     )
 
 
-def _classifiers(classes: tuple[ServiceClass, ...]) -> Iterable[engine.Classifier]:
+def _classifiers(classes: tuple[ServiceClass, ...], rules: Sequence[HostRule]) -> Iterable[engine.Classifier]:
+    """This host's rules first, then the network's, then code points; the first that fits is taken."""
+    numbers = {service.name: class_id for class_id, service in enumerate(classes)}
+    for rule in rules:
+        if rule.class_ in numbers:
+            yield _classifier(numbers[rule.class_], rule)
+    for class_id, service in enumerate(classes):
+        for rule in service.rules:
+            yield _classifier(class_id, rule)
     for class_id, service in enumerate(classes):
         for dscp in service.dscp:
             yield engine.Classifier(class_id, dscp=dscp)
+
+
+def _classifier(class_id: int, rule: Rule) -> engine.Classifier:
+    return engine.Classifier(
+        class_id,
+        dscp=rule.dscp,
+        protocol=rule.protocol_number,
+        port=rule.port,
+        prefix=rule.prefix,
+        source=rule.source,
+        source_port=rule.source_port,
+        destination=rule.destination,
+        destination_port=rule.destination_port,
+    )

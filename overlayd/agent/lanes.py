@@ -21,6 +21,7 @@ SAME_NS = 2_000_000_000
 """A switch that lanes made within this is one."""
 
 _Report = TypeVar("_Report", engine.LinkReport, engine.PathReport)
+_Counts = TypeVar("_Counts", engine.RepairReport, engine.QueueReport)
 
 
 class Lanes:
@@ -87,6 +88,8 @@ def summed(reports: Iterable[engine.CountersReport]) -> engine.CountersReport:
             stranded=total.stranded + report.stranded,
             congestion_marks=total.congestion_marks + report.congestion_marks,
             advised=total.advised + report.advised,
+            order_waited=total.order_waited + report.order_waited,
+            order_given_up=total.order_given_up + report.order_given_up,
         )
     return total
 
@@ -141,7 +144,8 @@ def _merged_links(
         delivered_bps=sum(report.delivered_bps for report in lanes if report.up),
         sent_bytes=sum(report.sent_bytes for report in lanes),
         received_bytes=sum(report.received_bytes for report in lanes),
-        repair=_repair(lanes),
+        repair=_by_class(repair for lane in lanes for repair in lane.repair),
+        queues=_by_class(queue for lane in lanes for queue in lane.queues),
     )
 
 
@@ -162,14 +166,14 @@ def _merged_paths(
     )
 
 
-def _repair(reports: Iterable[engine.LinkReport]) -> tuple[engine.RepairReport, ...]:
-    sums: dict[int, engine.RepairReport] = {}
-    for report in (repair for lane in reports for repair in lane.repair):
+def _by_class(reports: Iterable[_Counts]) -> tuple[_Counts, ...]:
+    sums: dict[int, _Counts] = {}
+    for report in reports:
         total = sums.get(report.class_)
         if total is not None:
             counts = {
                 field: getattr(total, field) + getattr(report, field)
-                for field in engine.RepairReport.__struct_fields__
+                for field in report.__struct_fields__
                 if field not in ("class_", "waits")
             }
             waits = tuple(map(sum, zip(total.waits, report.waits, strict=True)))

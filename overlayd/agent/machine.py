@@ -40,7 +40,7 @@ from overlayd.agent.reporter import Reporter
 from overlayd.agent.tables import Tables
 from overlayd.model.ids import LinkId, NodeId, Path
 from overlayd.model.node import NodeRecord, Uplink
-from overlayd.model.service import ServiceClass
+from overlayd.model.service import HostRule, ServiceClass
 from overlayd.protocol import controller, engine
 from overlayd.protocol.signed import Authentic, BadRecord, read_record
 
@@ -56,13 +56,15 @@ _GOLDEN_RATIO = 0.6180339887498949
 class Self:
     """What this node is.
 
-    ``uplinks`` in the order of the configuration, ``prefixes`` as it wants to announce them.
+    ``uplinks`` in the order of the configuration, ``prefixes`` as it wants to announce them, ``rules`` for
+    the packets that enter here.
     """
 
     record: NodeRecord
     uplinks: tuple[Uplink, ...]
     prefixes: tuple[str, ...]
     version: str
+    rules: tuple[HostRule, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -401,7 +403,13 @@ class Agent:
         self.tables.changed = False
         last = self._pushed.generation if self._pushed else self.engine.generation
         snapshot = compile_snapshot(
-            last, self.me.record, self.mesh, self.mesh.network, self.tables.links.values(), self.tables.orders
+            last,
+            self.me.record,
+            self.mesh,
+            self.mesh.network,
+            self.tables.links.values(),
+            self.tables.orders,
+            self.me.rules,
         )
         if snapshot == self._pushed:
             return

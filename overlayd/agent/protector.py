@@ -1,4 +1,4 @@
-"""From a class of service to the repair settings that the engine uses for it. Pure.
+"""From a class of service to what the engine does for it: repair, order, its share of a full link. Pure.
 
 Today's answer is the class's own table. Settings that follow the estimates of a link are made here when
 there are any; nothing else decides about repair on the agent's side.
@@ -18,4 +18,6 @@ def protect(service: ServiceClass) -> engine.Class:
         repair_cap_ratio=service.repair_cap_ratio,
         disjoint=service.disjoint,
         in_order=service.in_order,
+        weight=service.weight,
+        priority_ratio=service.priority_ratio,
     )

@@ -276,7 +276,8 @@ class AgentProcess:
         """Go online as a member whose membership was checked; return who we are."""
         authentic, record = identify(membership)
         now = time.monotonic_ns()
-        me = Self(record, self._uplinks(), self._configuration.agent.announce, version())
+        configuration = self._configuration
+        me = Self(record, self._uplinks(), configuration.agent.announce, version(), configuration.classify)
         machine = Agent(me, authentic, self._state.load_mesh(), now)
         spread_s = self._configuration.agent.reconnect_spread
         channel = ControllerChannel(membership.url, self._state, self._from_controller, spread_s, self._rng)

@@ -17,6 +17,7 @@ import msgspec
 
 from overlayd.daemon.errors import ConfigurationError
 from overlayd.model.node import MAX_SHARDS
+from overlayd.model.service import HostRule, check_prefix
 from overlayd.model.tables import out_of_range, unknown_key
 
 DEFAULT_FILE = Path("/etc/overlayd/overlayd.toml")
@@ -26,6 +27,8 @@ Port = Annotated[int, msgspec.Meta(ge=1, le=65535)]
 _RATE_UNITS = {"bit": 1, "kbit": 10**3, "mbit": 10**6, "gbit": 10**9}
 # A struct's own check names the key it is about.
 _OWN_CHECK = re.compile(r"([a-z_]+(?:\[\d+\])?(?:\.[a-z_]+)?): ")
+_LISTS = ("uplink", "classify")
+"""They stand in the file only."""
 _RATE = re.compile(r"(\d+(?:\.\d+)?)\s*([a-z]+)", re.IGNORECASE)
 
 
@@ -142,12 +145,7 @@ class AgentSection(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     def __post_init__(self) -> None:
         for prefix in self.announce:
-            try:
-                right = ipaddress.ip_network(prefix, strict=False)
-            except ValueError:
-                raise ValueError(f'announce: {prefix!r} is not a prefix such as "192.168.7.0/24"') from None
-            if str(right) != prefix:
-                raise ValueError(f"announce: {prefix!r} has to be written {str(right)!r}")
+            check_prefix(prefix, "announce")
 
 
 class MetricsSection(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -174,7 +172,10 @@ class LogSection(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Configuration(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """All of ``overlayd.toml``. ``uplink`` keeps its order: an uplink's index is its number in snapshots."""
+    """All of ``overlayd.toml``. ``uplink`` keeps its order: an uplink's index is its number in snapshots.
+
+    ``classify``: which class packets belong to that enter here; the first rule that fits is taken.
+    """
 
     uplink: tuple[UplinkSection, ...]
     node: NodeSection = NodeSection()
@@ -184,6 +185,7 @@ class Configuration(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     agent: AgentSection = AgentSection()
     metrics: MetricsSection = MetricsSection()
     log: LogSection = LogSection()
+    classify: tuple[HostRule, ...] = ()
 
     def __post_init__(self) -> None:
         if not self.uplink:
@@ -338,7 +340,7 @@ def _check_keys(tables: Mapping[str, Any], source: str) -> None:
 
 def _overrides(environment: Mapping[str, str], flags: Sequence[str]) -> list[tuple[str, str, str, str]]:
     """(source, section, key, text) of all above the file, the strongest last; no uplinks."""
-    sections = [field.name for field in msgspec.structs.fields(Configuration) if field.name != "uplink"]
+    sections = [field.name for field in msgspec.structs.fields(Configuration) if field.name not in _LISTS]
     found: list[tuple[str, str, str, str]] = []
     for variable, text in sorted(environment.items()):
         for section in sections:

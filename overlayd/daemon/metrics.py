@@ -7,6 +7,7 @@ controller's to tell. Names and labels are data (:data:`FAMILIES`), which `docs/
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from itertools import accumulate
 from typing import Literal, TypeAlias
 
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
@@ -20,6 +21,7 @@ _NS_PER_S = 1e9
 _BITS = 8
 _ADDED_MS = (5, 10, 20, 40, 60, 100, 200, 400)
 """Some of the engine's bounds, those of the classes' deadlines among them: each costs a series."""
+_QUEUED_MS = (1, 5, 10, 20, 50, 100)
 _MOVES = (("agent", "bound"), ("agent", "recovered"), ("engine", "dead"), ("engine", "recovered"))
 _WATCHED_DROPS = ("queue_full", "queue_late")
 """Told from the first scrape on: a counter that begins above 0 hides its first step from `rate()`."""
@@ -78,6 +80,33 @@ FAMILIES: tuple[Family, ...] = (
         (*_LINK_CLASS, "by"),
     ),
     Family("overlayd_link_lost_packets_total", "counter", "Frames that repair gave up.", _LINK_CLASS),
+    Family("overlayd_queue_waiting_bytes", "gauge", "What waits for the paced link now.", _LINK_CLASS),
+    Family("overlayd_queue_sent_packets_total", "counter", "Frames that left after a wait.", _LINK_CLASS),
+    Family(
+        "overlayd_queue_ahead_packets_total",
+        "counter",
+        "Those of them that went ahead of other classes.",
+        _LINK_CLASS,
+    ),
+    Family(
+        "overlayd_queue_dropped_packets_total",
+        "counter",
+        "Frames given up while they waited: no room, or too late.",
+        (*_LINK_CLASS, "reason"),
+    ),
+    Family(
+        "overlayd_queue_wait_seconds",
+        "histogram",
+        "How long frames that were sent had waited for the paced link.",
+        _LINK_CLASS,
+    ),
+    Family("overlayd_class_weight", "gauge", "Weight of a class on a full link.", ("class",)),
+    Family(
+        "overlayd_class_priority_ratio",
+        "gauge",
+        "Share of a link's rate within which the class goes ahead.",
+        ("class",),
+    ),
     Family("overlayd_path_alive", "gauge", "Whether the path in use answers.", ("destination", "class")),
     Family("overlayd_path_hops", "gauge", "Links of the path in use.", ("destination", "class")),
     Family("overlayd_path_rtt_seconds", "gauge", "Round trip of the path in use.", ("destination", "class")),
@@ -96,6 +125,12 @@ FAMILIES: tuple[Family, ...] = (
     Family("overlayd_stranded_packets_total", "counter", "Packets sent although no path was alive."),
     Family("overlayd_congestion_marks_total", "counter", "Packets that bear a mark of congestion onwards."),
     Family("overlayd_advised_senders_total", "counter", "ICMP messages about what fits."),
+    Family(
+        "overlayd_order_waited_packets_total",
+        "counter",
+        "Packets that waited at the egress for others of their flow.",
+    ),
+    Family("overlayd_order_given_up_gaps_total", "counter", "Gaps of flows that nothing filled in time."),
     Family("overlayd_dropped_packets_total", "counter", "Packets dropped, by reason.", ("reason",)),
 )
 _BY_NAME = {family.name: family for family in FAMILIES}
@@ -128,6 +163,9 @@ def member_samples(agent: Agent, outside: Outside, now: int) -> Iterator[Sample]
     for number, report in agent.estimator.links().items():
         if number in agent.tables.keys:
             yield from _link(agent, number, report, now)
+    for service in agent.classes:
+        yield "overlayd_class_weight", (service.name,), service.weight
+        yield "overlayd_class_priority_ratio", (service.name,), service.priority_ratio
     for destination, class_id in agent.estimator.in_use(now):
         yield from _path(agent, destination, class_id, now)
     for key in _MOVES:
@@ -192,6 +230,17 @@ def _link(agent: Agent, number: LinkId, report: engine.LinkReport, now: int) -> 
         yield "overlayd_link_recovered_packets_total", (*service, "code"), by_code
         yield "overlayd_link_recovered_packets_total", (*service, "retransmission"), again
         yield "overlayd_link_lost_packets_total", service, repair.lost
+    for queue in report.queues:
+        yield from _queue((*link, _class_name(agent, queue.class_)), queue)
+
+
+def _queue(labels: tuple[str, ...], queue: engine.QueueReport) -> Iterator[Sample]:
+    yield "overlayd_queue_waiting_bytes", labels, queue.waiting_bytes
+    yield "overlayd_queue_sent_packets_total", labels, queue.sent
+    yield "overlayd_queue_ahead_packets_total", labels, queue.ahead
+    yield "overlayd_queue_dropped_packets_total", (*labels, "no_room"), queue.pushed_out
+    yield "overlayd_queue_dropped_packets_total", (*labels, "late"), queue.late
+    yield "overlayd_queue_wait_seconds", labels, _queue_wait(queue)
 
 
 def _path(agent: Agent, destination: NodeId, class_id: int, now: int) -> Iterator[Sample]:
@@ -225,6 +274,8 @@ def _counters(agent: Agent) -> Iterator[Sample]:
     yield "overlayd_stranded_packets_total", (), total.stranded
     yield "overlayd_congestion_marks_total", (), total.congestion_marks
     yield "overlayd_advised_senders_total", (), total.advised
+    yield "overlayd_order_waited_packets_total", (), total.order_waited
+    yield "overlayd_order_given_up_gaps_total", (), total.order_given_up
     for reason, count in sorted((dict.fromkeys(_WATCHED_DROPS, 0) | total.drops).items()):
         yield "overlayd_dropped_packets_total", (reason,), count
 
@@ -244,6 +295,13 @@ def _added_delay(repair: engine.RepairReport) -> Buckets:
         if bound in _ADDED_MS:
             buckets.append((str(bound / 1e3), below))
     return (*buckets, ("+Inf", came))
+
+
+def _queue_wait(queue: engine.QueueReport) -> Buckets:
+    """Return how many of the frames that left after a wait had waited up to each bound."""
+    told = zip(engine.WAITS_MS, accumulate(queue.waits), strict=False)
+    buckets = ((str(bound / 1e3), below) for bound, below in told if bound in _QUEUED_MS)
+    return (*buckets, ("+Inf", sum(queue.waits)))
 
 
 def _seconds(nanoseconds: int | None) -> float | None:

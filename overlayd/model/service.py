@@ -1,6 +1,8 @@
 """Classes of service: what kind of traffic wants what of a path."""
 
+import ipaddress
 from enum import StrEnum
+from typing import Annotated, Literal
 
 import msgspec
 
@@ -50,12 +52,65 @@ class Bound(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     link_loss_ratio: float | None = 0.05
 
 
+Weight = Annotated[int, msgspec.Meta(ge=1, le=1000)]
+Ratio = Annotated[float, msgspec.Meta(ge=0, le=1)]
+Port = Annotated[int, msgspec.Meta(ge=1, le=65535)]
+CodePoint = Annotated[int, msgspec.Meta(ge=0, le=63)]
+PRIORITY_MAX = 0.9
+"""What all classes together may have ahead of the others."""
+
+
+class Rule(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
+    """Which packets are of a class: those that fit in all that is said. ``port`` and ``prefix`` are of either
+    end; ``protocol`` is ``tcp``, ``udp`` or a number.
+    """
+
+    dscp: CodePoint | None = None
+    protocol: Literal["tcp", "udp"] | Annotated[int, msgspec.Meta(ge=0, le=255)] | None = None
+    port: Port | None = None
+    prefix: str | None = None
+    source: str | None = None
+    source_port: Port | None = None
+    destination: str | None = None
+    destination_port: Port | None = None
+
+    def __post_init__(self) -> None:
+        for key in ("prefix", "source", "destination"):
+            if (text := getattr(self, key)) is not None:
+                check_prefix(text, key)
+
+    @property
+    def protocol_number(self) -> int | None:
+        """As in the IP header."""
+        return _PROTOCOLS[self.protocol] if isinstance(self.protocol, str) else self.protocol
+
+
+class HostRule(Rule, frozen=True, forbid_unknown_fields=True, omit_defaults=True, kw_only=True):
+    """A rule of one host, for packets that enter there; ``class`` is the name of one of the network's."""
+
+    class_: str = msgspec.field(name="class")
+
+
+_PROTOCOLS = {"tcp": 6, "udp": 17}
+
+
+def check_prefix(text: str, key: str) -> None:
+    """Raises ValueError, which names ``key``, unless ``text`` is a prefix as the engine takes it."""
+    try:
+        right = ipaddress.ip_network(text, strict=False)
+    except ValueError:
+        raise ValueError(f'{key}: {text!r} is not a prefix such as "192.168.7.0/24"') from None
+    if str(right) != text:
+        raise ValueError(f"{key}: {text!r} has to be written {str(right)!r}")
+
+
 class ServiceClass(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """One class. ``deadline_ms`` is the delay that repair may add; ``repair_cap_ratio`` bounds repair
     symbols per source symbol; with ``disjoint`` packets take a node-disjoint path too while the one in use is
     sick. ``in_order``: the egress puts packets of TCP and QUIC that were repaired late back in their place.
 
-    ``dscp`` are the code points that select the class.
+    ``weight`` is what it gets of a full link beside others; within ``priority_ratio`` of the link's rate it
+    goes ahead of them. ``dscp`` are the code points that select the class, ``rules`` other packets, first.
     """
 
     name: str
@@ -67,7 +122,10 @@ class ServiceClass(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     repair_cap_ratio: float = 0.2
     disjoint: bool = False
     in_order: bool = False
+    weight: Weight = 1
+    priority_ratio: Ratio = 0.0
     dscp: tuple[int, ...] = ()
+    rules: tuple[Rule, ...] = ()
 
 
 def _rows(table: tuple[Row, ...]) -> tuple[RepairRow, ...]:
@@ -92,6 +150,7 @@ DEFAULT_CLASSES: tuple[ServiceClass, ...] = (
         objective=Objective.LATENCY,
         deadline_ms=100,
         repair=_rows(MODERATE),
+        weight=4,
         dscp=(18, 20, 22, 26),
     ),
     ServiceClass(
@@ -101,6 +160,8 @@ DEFAULT_CLASSES: tuple[ServiceClass, ...] = (
         deadline_ms=60,
         repair=_rows(THIN),
         repair_cap_ratio=1.15,
+        weight=4,
+        priority_ratio=0.3,
         dscp=(34, 36, 38, 40, 46),
     ),
     ServiceClass(
@@ -119,6 +180,7 @@ DEFAULT_CLASSES: tuple[ServiceClass, ...] = (
         repair=_rows(STRONG),
         repair_cap_ratio=1.05,
         disjoint=True,
+        weight=4,
         dscp=(24, 48),
     ),
 )

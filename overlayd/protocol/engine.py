@@ -63,6 +63,8 @@ class Class(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     repair_cap_ratio: float
     disjoint: bool = False
     in_order: bool = False
+    weight: int = 1
+    priority_ratio: float = 0.0
 
 
 class Classifier(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -71,6 +73,10 @@ class Classifier(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     protocol: int | None = None
     port: int | None = None
     prefix: str | None = None
+    source: str | None = None
+    source_port: int | None = None
+    destination: str | None = None
+    destination_port: int | None = None
 
 
 class Route(msgspec.Struct, frozen=True, gc=False, forbid_unknown_fields=True):
@@ -195,6 +201,22 @@ class RepairReport(msgspec.Struct, frozen=True, gc=False):
     waits: tuple[int, ...] = (0,) * (len(WAITS_MS) + 1)
 
 
+class QueueReport(msgspec.Struct, frozen=True, gc=False):
+    """What waited of one class for a paced link: bytes now, counts of frames since the link's start.
+
+    ``ahead`` of those ``sent`` went before other classes; ``waits`` says how long those waited: up to each of
+    `WAITS_MS`, and longer.
+    """
+
+    class_: int = msgspec.field(name="class")
+    waiting_bytes: int
+    sent: int
+    ahead: int
+    pushed_out: int
+    late: int
+    waits: tuple[int, ...] = (0,) * (len(WAITS_MS) + 1)
+
+
 class LinkReport(msgspec.Struct, frozen=True, gc=False):
     link: int
     peer: int
@@ -214,6 +236,7 @@ class LinkReport(msgspec.Struct, frozen=True, gc=False):
     sent_bytes: int
     received_bytes: int
     repair: tuple[RepairReport, ...]
+    queues: tuple[QueueReport, ...] = ()
 
 
 class Links(msgspec.Struct, frozen=True, gc=False, tag_field="type", tag="links"):
@@ -250,7 +273,8 @@ class Paths(msgspec.Struct, frozen=True, gc=False, tag_field="type", tag="paths"
 class CountersReport(msgspec.Struct, frozen=True):
     """Totals since the engine's start. ``stranded``: packets sent although no path was alive;
     ``congestion_marks``: packets that bear a mark to their destination; ``advised``: senders that were told
-    by ICMP what fits.
+    by ICMP what fits; ``order_waited``: packets that the egress kept for others of their flow,
+    ``order_given_up``: gaps that nothing filled in time.
     """
 
     packets_in: int
@@ -262,6 +286,8 @@ class CountersReport(msgspec.Struct, frozen=True):
     stranded: int = 0
     congestion_marks: int = 0
     advised: int = 0
+    order_waited: int = 0
+    order_given_up: int = 0
 
 
 class Counters(msgspec.Struct, frozen=True, tag_field="type", tag="counters"):

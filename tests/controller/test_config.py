@@ -7,7 +7,7 @@ import pytest
 from controller.config import Config, ConfigError, load_config, render_config
 from controller.configured import classes_of, place_of, policies_of
 from controller.policy.rules import ANYWHERE, Place, Policy
-from overlayd.model.service import DEFAULT_CLASSES, Objective
+from overlayd.model.service import DEFAULT_CLASSES, Objective, Rule
 
 BASE = 'listen = "127.0.0.1:7443"\nadvertise = ["wss://127.0.0.1:7443"]\n'
 CHOICES = """
@@ -57,6 +57,19 @@ def test_a_class_gets_policy_bounds_and_regions(tmp_path: Path) -> None:
     assert place_of(config, "paris") == Place("far", False, 500e6)
 
 
+def test_a_class_gets_a_name_a_share_and_packets(tmp_path: Path) -> None:
+    config = load(
+        tmp_path,
+        '[classes.realtime]\nname = "voice"\nweight = 10\npriority_ratio = 0.5\ndscp = [46]\n'
+        '[[classes.realtime.rules]]\nprotocol = "udp"\nport = 5060\n[classes.interactive]\ndscp = []\n',
+    )
+    interactive, voice, bulk, reliable = classes_of(config)
+    assert (voice.name, voice.weight, voice.priority_ratio, voice.dscp) == ("voice", 10, 0.5, (46,))
+    assert voice.rules == (Rule(protocol="udp", port=5060),)
+    assert voice.repair == DEFAULT_CLASSES[1].repair
+    assert interactive.dscp == () and (bulk, reliable) == DEFAULT_CLASSES[2:]
+
+
 def test_a_new_file_is_read_again(tmp_path: Path) -> None:
     config = Config(listen="127.0.0.1:7443", advertise=("wss://127.0.0.1:7443",))
     file = tmp_path / "controller.toml"
@@ -85,6 +98,21 @@ def test_a_new_file_is_read_again(tmp_path: Path) -> None:
         (
             '[classes.bulk]\nregions = ["eu"]\n',
             "classes.bulk.regions: no node is in 'eu'; [nodes.NAME] region sets them",
+        ),
+        ("[classes.bulk]\nweight = 0\n", "classes.bulk.weight: 0 is out of range: at least 1, at most 1000"),
+        (
+            "[classes.bulk]\npriority_ratio = 0.7\n",
+            "classes.bulk.priority_ratio: with those before it 1, more than 0.9: the others would starve",
+        ),
+        ("[classes.bulk]\ndscp = [46]\n", "classes.bulk.dscp: 46 selects classes.realtime already"),
+        (
+            '[classes.bulk]\nname = "realtime"\n',
+            "classes.bulk.name: 'realtime' is the name of classes.realtime",
+        ),
+        ('[classes.bulk]\nname = "two words"\n', "classes.bulk.name: 'two words' is not a name of a class"),
+        (
+            '[[classes.bulk.rules]]\nprefix = "10.0.0.1/8"\n',
+            "classes.bulk.rules[0]: prefix: '10.0.0.1/8' has to be written '10.0.0.0/8'",
         ),
         ("[policies.own]\nlatenzy = 1\n", "policies.own.latenzy: unknown key; did you mean 'latency'?"),
         ("[policies.own]\n", "policies.own: at least one weight has to be above 0"),

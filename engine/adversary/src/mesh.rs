@@ -98,9 +98,7 @@ pub(crate) fn tables(id: u16) -> Snapshot {
             .map(|class| Classifier {
                 class,
                 dscp: Some(class),
-                protocol: None,
-                port: None,
-                prefix: None,
+                ..Classifier::default()
             })
             .collect(),
         routes: routes(id),

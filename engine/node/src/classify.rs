@@ -84,11 +84,8 @@ fn class_of(classifiers: &[Classifier], packet: &InnerPacket<'_>) -> u8 {
 }
 
 fn matches(rule: &Classifier, packet: &InnerPacket<'_>) -> bool {
-    let port_matches = |port| {
-        packet
-            .ports()
-            .is_some_and(|(source, destination)| port == source || port == destination)
-    };
+    let ports = packet.ports();
+    let port_matches = |port| ports.is_some_and(|(from, to)| port == from || port == to);
     rule.dscp.is_none_or(|dscp| dscp == packet.dscp())
         && rule
             .protocol
@@ -97,4 +94,16 @@ fn matches(rule: &Classifier, packet: &InnerPacket<'_>) -> bool {
         && rule.prefix.is_none_or(|prefix| {
             prefix.contains(packet.source()) || prefix.contains(packet.destination())
         })
+        && rule
+            .source
+            .is_none_or(|prefix| prefix.contains(packet.source()))
+        && rule
+            .destination
+            .is_none_or(|prefix| prefix.contains(packet.destination()))
+        && rule
+            .source_port
+            .is_none_or(|port| ports.is_some_and(|(from, _)| port == from))
+        && rule
+            .destination_port
+            .is_none_or(|port| ports.is_some_and(|(_, to)| port == to))
 }

@@ -256,7 +256,7 @@ fn place_in_flow(view: &InnerPacket<'_>, packet: &[u8], frame: Number) -> Option
         }
         UDP => {
             let (from, to) = view.ports()?;
-            // A session's numbers are given before packets are queued at the ingress, where one flow may overtake another.
+            // All classes share a session's numbers, and at relays one overtakes another.
             let is_on_link = frame.stream & SESSION == 0;
             (is_on_link && (from == QUIC || to == QUIC)).then(|| Place {
                 flow: classify::hash_of(view),

@@ -170,7 +170,7 @@ impl RepairRow {
 }
 
 /// All given fields must match.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Classifier {
     pub class: u8,
@@ -178,8 +178,17 @@ pub struct Classifier {
     /// IP protocol number.
     pub protocol: Option<u8>,
     /// Source or destination port.
+    /// Of either end, as `prefix`.
     pub port: Option<u16>,
     pub prefix: Option<Prefix>,
+    #[serde(default)]
+    pub source: Option<Prefix>,
+    #[serde(default)]
+    pub source_port: Option<u16>,
+    #[serde(default)]
+    pub destination: Option<Prefix>,
+    #[serde(default)]
+    pub destination_port: Option<u16>,
 }
 
 /// Paths to one destination for one class: the primary, then back-ups in order. A path is the list of nodes after this one: relays, then

@@ -246,8 +246,15 @@ fn classifiers(classifiers: &[Classifier], classes: usize) -> Result<(), Snapsho
             field("dscp"),
             || "is not within 0..63".into(),
         )?;
-        if let Some(prefix) = &classifier.prefix {
-            well_formed(prefix, field("prefix"))?;
+        let prefixes = [
+            (&classifier.prefix, "prefix"),
+            (&classifier.source, "source"),
+            (&classifier.destination, "destination"),
+        ];
+        for (prefix, name) in prefixes {
+            if let Some(prefix) = prefix {
+                well_formed(prefix, field(name))?;
+            }
         }
     }
     Ok(())

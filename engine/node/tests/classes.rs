@@ -31,9 +31,7 @@ fn classed(mut mesh: Mesh) -> Mesh {
                 .map(|class| Classifier {
                     class,
                     dscp: Some(class),
-                    protocol: None,
-                    port: None,
-                    prefix: None,
+                    ..Classifier::default()
                 })
                 .to_vec();
         });

@@ -172,10 +172,9 @@ fn classes_follow_the_first_classifier_that_matches() {
             .classifiers
             .push(overlayd_node::snapshot::Classifier {
                 class: 1,
-                dscp: None,
                 protocol: Some(17),
                 port: Some(7),
-                prefix: None,
+                ..Default::default()
             });
     });
     mesh.run_for(SECOND);
@@ -195,6 +194,47 @@ fn classes_follow_the_first_classifier_that_matches() {
         !used.is_empty() && used.iter().all(|class| *class == 1),
         "{used:?}"
     );
+}
+
+#[test]
+fn a_classifier_may_name_all_of_a_flow() {
+    use overlayd_node::snapshot::{Classifier, Prefix};
+    let host = |id| Some(Prefix::try_from(format!("{}/32", overlay(id))).unwrap());
+    let exact = Classifier {
+        class: 1,
+        protocol: Some(17),
+        source: host(1),
+        source_port: Some(7),
+        destination: host(2),
+        destination_port: Some(7),
+        ..Classifier::default()
+    };
+    let used = |rule: Classifier| {
+        let mut mesh = Mesh::pair(1, delay(5));
+        mesh.change(1, |tables| {
+            tables.classes.push(class("voice"));
+            tables.classifiers.push(rule);
+        });
+        mesh.run_for(SECOND);
+        mesh.send(1, &numbered(1, 2, 1, 100));
+        mesh.run_for(1500 * MS);
+        let events = mesh.hosts[&1].events.iter().rev();
+        let mut classes = events.filter_map(|(_, event)| match event {
+            overlayd_node::Event::Links { links, .. } => Some(links[0].repair.first()?.class),
+            _ => None,
+        });
+        classes.next().unwrap()
+    };
+    assert_eq!(used(exact.clone()), 1);
+    let others = [
+        Classifier { source: host(2), ..exact.clone() },
+        Classifier { destination: host(1), ..exact.clone() },
+        Classifier { source_port: Some(8), ..exact.clone() },
+        Classifier { destination_port: Some(8), ..exact.clone() },
+    ];
+    for other in others {
+        assert_eq!(used(other.clone()), 0, "{other:?}");
+    }
 }
 
 /// A TCP super-packet of `payload` bytes as a kernel hands it over: partial checksum, to be cut each `size` bytes.

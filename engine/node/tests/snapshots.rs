@@ -144,6 +144,33 @@ fn each_rule_names_what_breaks_it() {
                 }];
             }),
         ),
+        ("classes[0].weight", refusal(|it| it.classes[0].weight = 0)),
+        (
+            "classes[0].weight",
+            refusal(|it| it.classes[0].weight = 1001),
+        ),
+        (
+            "classes[0].priority_ratio",
+            refusal(|it| it.classes[0].priority_ratio = -0.1),
+        ),
+        (
+            "classes[1].priority_ratio",
+            refusal(|it| {
+                it.classes.push(class("another"));
+                for class in &mut it.classes {
+                    class.priority_ratio = 0.5;
+                }
+            }),
+        ),
+        (
+            "classifiers[0].destination",
+            refusal(|it| {
+                it.classifiers.push(Classifier {
+                    destination: Some("10.0.0.1/8".to_owned().try_into().unwrap()),
+                    ..classifier(0)
+                });
+            }),
+        ),
         (
             "classifiers[0].class",
             refusal(|it| it.classifiers.push(classifier(1))),
@@ -263,9 +290,6 @@ fn tables_from_before_a_revocation_are_refused() {
 fn classifier(class: u8) -> Classifier {
     Classifier {
         class,
-        dscp: None,
-        protocol: None,
-        port: None,
-        prefix: None,
+        ..Classifier::default()
     }
 }

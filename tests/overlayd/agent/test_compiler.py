@@ -10,7 +10,7 @@ from overlayd.agent.compiler import compile_snapshot, installable
 from overlayd.agent.mesh import MeshView
 from overlayd.agent.prober import LinkIds, LocalUplink, numbered, wanted
 from overlayd.model.ids import NodeId, Path
-from overlayd.model.service import DEFAULT_CLASSES
+from overlayd.model.service import DEFAULT_CLASSES, HostRule, Rule
 from overlayd.protocol import engine
 from tests.overlayd.agent.dialogue import BERLIN, ME, OSLO, ROME, believe, mesh, record, uplink
 
@@ -48,6 +48,29 @@ def test_each_code_point_selects_its_class() -> None:
     classifiers = {classifier.dscp: classifier.class_ for classifier in compiled(BERLIN).classifiers}
     for class_id, service in enumerate(DEFAULT_CLASSES):
         assert all(classifiers[dscp] == class_id for dscp in service.dscp)
+
+
+def test_what_a_class_has_of_a_full_link_reaches_the_engine() -> None:
+    made = {one.name: (one.weight, one.priority_ratio) for one in compiled(BERLIN).classes}
+    assert made == {"interactive": (4, 0.0), "realtime": (4, 0.3), "bulk": (1, 0.0), "reliable": (4, 0.0)}
+
+
+def test_a_hosts_rules_go_before_the_networks_and_these_before_code_points() -> None:
+    held = view(BERLIN)
+    assert held.network is not None
+    voice = Rule(protocol="udp", destination="10.1.0.0/16", destination_port=5060)
+    classes = tuple(
+        msgspec.structs.replace(one, rules=(voice,)) if one.name == "realtime" else one
+        for one in DEFAULT_CLASSES
+    )
+    network = msgspec.structs.replace(held.network, classes=classes)
+    rules = (HostRule(class_="bulk", dscp=46), HostRule(class_="nonsense", port=1))
+    made = compile_snapshot(7, record(ME), held, network, (), {}, rules)
+    assert made.classifiers[:2] == (
+        engine.Classifier(2, dscp=46),
+        engine.Classifier(1, protocol=17, destination="10.1.0.0/16", destination_port=5060),
+    )
+    assert all(one.dscp is not None and one.port is None for one in made.classifiers[2:])
 
 
 def test_own_addresses_are_covered_by_own_prefixes() -> None:

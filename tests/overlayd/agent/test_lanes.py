@@ -106,6 +106,14 @@ def test_repair_is_summed_by_class():
     )
 
 
+def test_what_waits_is_summed_by_class():
+    lanes = Lanes()
+    queue = engine.QueueReport(2, 3, 4, 5, 6, 7, tuple(range(16)))
+    lanes.links(links(1, link(queues=(queue,))), 0)
+    (told,) = lanes.links(links(0, link(queues=(queue,))), S)
+    assert told.queues == (engine.QueueReport(2, 6, 8, 10, 12, 14, tuple(range(0, 32, 2))),)
+
+
 def test_a_path_that_is_dead_in_another_lane_alone_is_not_dead():
     lanes = Lanes()
     assert lanes.paths(paths(2, path(alive=False)), 0) == []

@@ -6,6 +6,7 @@ import pytest
 
 from overlayd.daemon.config import Configuration, load, parse_rate
 from overlayd.daemon.errors import ConfigurationError
+from overlayd.model.service import HostRule
 
 UPLINK = '[[uplink]]\nname = "isp1"\naddress = "198.51.100.7"\n'
 
@@ -46,6 +47,29 @@ def test_the_documented_example_is_read(file: Path) -> None:
     assert configuration.node.name == "paris"
     assert configuration.uplink[0].rate_bps == 100_000_000
     assert configuration.agent.announce == ("192.168.7.0/24",)
+
+
+def test_rules_say_which_class_packets_have(file: Path) -> None:
+    text = '[[classify]]\nclass = "realtime"\nprotocol = "udp"\ndestination_port = 5060\n'
+    assert read(file, UPLINK + text).classify == (
+        HostRule(class_="realtime", protocol="udp", destination_port=5060),
+    )
+
+
+@pytest.mark.parametrize(
+    ("rule", "key", "hint"),
+    [
+        ("dscp = 46\n", "classify[0]", "class"),
+        ('class = "bulk"\ndscp = 64\n', "classify[0].dscp", "64 is out of range"),
+        ('class = "bulk"\nprefix = "10.0.0.1/8"\n', "classify[0].prefix", "'10.0.0.0/8'"),
+        ('class = "bulk"\nmark = 7\n', "classify[0].mark", "unknown key"),
+        ('class = "bulk"\nprotocol = "sctp"\n', "classify[0].protocol", "sctp"),
+    ],
+)
+def test_a_rule_that_is_wrong_is_named(file: Path, rule: str, key: str, hint: str) -> None:
+    error = refused(file, UPLINK + "[[classify]]\n" + rule)
+    assert error.key == key
+    assert hint in error.problem
 
 
 @pytest.mark.parametrize(

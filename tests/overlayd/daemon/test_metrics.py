@@ -65,10 +65,21 @@ def links_of(talk: Dialogue) -> dict[int, int]:
     return {link.peer: number for number, link in talk.agent.tables.links.items()}
 
 
-def measured(repair: tuple[engine.RepairReport, ...] = ()) -> Dialogue:
+def measured(
+    repair: tuple[engine.RepairReport, ...] = (), queues: tuple[engine.QueueReport, ...] = ()
+) -> Dialogue:
     talk = started(route(BERLIN, DIRECT, DETOUR))
     number = links_of(talk)[BERLIN]
-    report = link_report(number, BERLIN, 20.0, 0.05, sent_bytes=1000, repair=repair, budget_bps=80_000_000)
+    report = link_report(
+        number,
+        BERLIN,
+        20.0,
+        0.05,
+        sent_bytes=1000,
+        repair=repair,
+        queues=queues,
+        budget_bps=80_000_000,
+    )
     talk.second(report, paths=(path_report(DIRECT, 21.0, active=True, loss=0.01),))
     return talk
 
@@ -114,6 +125,22 @@ def test_a_host_tells_no_more_series_than_are_documented():
     letters = {"N": 3, "L": 2, "C": 1, "S": 1, "R": 2}
     for metric, count in counted.items():
         assert metric is not None and count <= metric.most(letters), metric
+
+
+def test_what_waits_for_a_paced_link_is_told_by_class():
+    waits = (90, 6, 3) + (0,) * 12 + (1,)
+    queue = engine.QueueReport(0, 4_000, 100, 80, 7, 5, waits)
+    found = told(measured(queues=(queue,)))
+    labels = LINK | {"class": "interactive"}
+    assert of(found, "overlayd_queue_waiting_bytes", **labels) == 4_000
+    assert of(found, "overlayd_queue_sent_packets_total", **labels) == 100
+    assert of(found, "overlayd_queue_ahead_packets_total", **labels) == 80
+    assert of(found, "overlayd_queue_dropped_packets_total", **labels, reason="no_room") == 7
+    assert of(found, "overlayd_queue_dropped_packets_total", **labels, reason="late") == 5
+    assert of(found, "overlayd_queue_wait_seconds_bucket", **labels, le="0.005") == 99
+    assert of(found, "overlayd_queue_wait_seconds_bucket", **labels, le="+Inf") == 100
+    assert of(found, "overlayd_class_weight", **{"class": "interactive"}) == 4
+    assert of(found, "overlayd_class_priority_ratio", **{"class": "interactive"}) == 0
 
 
 def test_what_was_not_measured_lately_is_not_told():
@@ -165,13 +192,15 @@ def test_starts_of_the_engine_are_counted_across_lives():
 
 def test_counters_and_drops_are_told():
     talk = measured()
-    report = engine.CountersReport(1, 2, 3, 4, 5, {"bad_tag": 7}, 8, 9, 10)
+    report = engine.CountersReport(1, 2, 3, 4, 5, {"bad_tag": 7}, 8, 9, 10, 11, 12)
     talk >> engine.Counters(talk.now, 1, report)
     found = told(talk)
     assert of(found, "overlayd_packets_total", shard="0", direction="out") == 2
     assert of(found, "overlayd_dropped_packets_total", reason="bad_tag") == 7
     assert of(found, "overlayd_dropped_packets_total", reason="queue_full") == 0
     assert of(found, "overlayd_stranded_packets_total") == 8
+    assert of(found, "overlayd_order_waited_packets_total") == 11
+    assert of(found, "overlayd_order_given_up_gaps_total") == 12
 
 
 def test_a_host_that_has_not_joined_says_so():

@@ -350,9 +350,7 @@ fn classifiers() -> Vec<Classifier> {
     let rule = |class, dscp| Classifier {
         class,
         dscp: Some(dscp),
-        protocol: None,
-        port: None,
-        prefix: None,
+        ..Classifier::default()
     };
     codes
         .iter()
