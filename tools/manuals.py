@@ -95,6 +95,9 @@ def command_page(command: Command, section: int) -> str:
     return "\n".join([*out, *_see_also(name)]) + "\n"
 
 
+_TITLES = {"uplink": "[[uplink]], at least one", "classify": "[[classify]], the first that fits"}
+
+
 def configuration_page() -> str:
     """Return the page of ``overlayd.toml``: every section, with the keys' types and defaults."""
     out = _head("overlayd.toml", 5, "Configuration of an overlayd host.")
@@ -106,12 +109,14 @@ def configuration_page() -> str:
     for section in msgspec.structs.fields(Configuration):
         if section.name == "fault":
             continue
-        struct = section.type if section.name != "uplink" else get_args(section.type)[0]
-        title = "[[uplink]], at least one" if section.name == "uplink" else f"[{section.name}]"
+        arguments = get_args(section.type)
+        struct = arguments[0] if arguments else section.type
+        title = _TITLES.get(section.name, f"[{section.name}]")
         out += [f'.SH "{title}"', _roff(" ".join((inspect.getdoc(struct) or "").split()))]
         for field in msgspec.structs.fields(struct):
-            live = "; a reload puts it in force" if f"{section.name}.{field.name}" in RELOADABLE else ""
-            out += [".TP", f".B {_roff(field.name)}", _roff(_kind(field) + live)]
+            key = field.encode_name
+            live = "; a reload puts it in force" if f"{section.name}.{key}" in RELOADABLE else ""
+            out += [".TP", f".B {_roff(key)}", _roff(_kind(field) + live)]
     example = (Path(__file__).parent.parent / "packaging/etc/overlayd.toml").read_text("utf-8")
     out += [
         ".SH EXAMPLE",

@@ -104,6 +104,7 @@ class Agent:
         self._saved = saved
         self._resync = False
         self._local_routes_due: int | None = None
+        self._unknown_classes: set[str] = set()
         self._unix = 0.0
         self._out: list[Command] = []
         if saved is not None:
@@ -314,10 +315,12 @@ class Agent:
     def _configured(self, event: Configured, now: int) -> None:
         lanes = max((uplink.lanes for uplink in self.me.uplinks), default=1)
         uplinks = tuple(msgspec.structs.replace(uplink, lanes=lanes) for uplink in event.uplinks)
-        if (uplinks, event.prefixes) == (self.me.uplinks, self.me.prefixes):
+        same = (uplinks, event.prefixes) == (self.me.uplinks, self.me.prefixes)
+        if same and event.rules == self.me.rules:
             return
-        self.me = replace(self.me, uplinks=uplinks, prefixes=event.prefixes)
-        if self.connected:
+        self.me = replace(self.me, uplinks=uplinks, prefixes=event.prefixes, rules=event.rules)
+        self.tables.changed = True
+        if self.connected and not same:
             self._out.append(Reconnect("the configuration of this node has changed"))
         self._rebuild(now)
 
@@ -413,6 +416,11 @@ class Agent:
         )
         if snapshot == self._pushed:
             return
+        names = {service.name for service in self.classes}
+        for rule in self.me.rules:
+            if rule.class_ not in names and rule.class_ not in self._unknown_classes:
+                self._unknown_classes.add(rule.class_)
+                self._log(Level.WARNING, "rule for a class that the network does not have", name=rule.class_)
         self._pushed = msgspec.structs.replace(snapshot, generation=last + 1)
         self._out.append(PushSnapshot(self._pushed))
 

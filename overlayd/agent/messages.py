@@ -12,6 +12,7 @@ from typing import TypeAlias
 from overlayd.agent.mesh import Saved
 from overlayd.model.ids import NodeId
 from overlayd.model.node import SignedRecord, Uplink
+from overlayd.model.service import HostRule
 from overlayd.protocol import controller, engine
 
 # Events
@@ -57,10 +58,11 @@ class Tick:
 
 @dataclass(frozen=True, slots=True)
 class Configured:
-    """This node's uplinks or what it wants to announce are others from now on."""
+    """This node's uplinks, what it wants to announce or its rules are others from now on."""
 
     uplinks: tuple[Uplink, ...]
     prefixes: tuple[str, ...]
+    rules: tuple[HostRule, ...] = ()
 
 
 Event: TypeAlias = (

@@ -179,7 +179,7 @@ class AgentProcess:
                 self._keep_trying_to_join()
             return
         member.channel.spread_s = configuration.agent.reconnect_spread
-        self._handle(Configured(self._uplinks(), configuration.agent.announce))
+        self._handle(Configured(self._uplinks(), configuration.agent.announce, configuration.classify))
         if not configuration.agent.lan_discovery:
             self._cancel("lan")
             self._lan_of = None

@@ -171,6 +171,10 @@ class LogSection(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     format: Literal["text", "json"] = "text"
 
 
+class ClassifySection(HostRule, frozen=True, forbid_unknown_fields=True, omit_defaults=True, kw_only=True):
+    """Packets that enter here and fit in all that is said are of the network's class with this name."""
+
+
 class Configuration(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """All of ``overlayd.toml``. ``uplink`` keeps its order: an uplink's index is its number in snapshots.
 
@@ -185,7 +189,7 @@ class Configuration(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     agent: AgentSection = AgentSection()
     metrics: MetricsSection = MetricsSection()
     log: LogSection = LogSection()
-    classify: tuple[HostRule, ...] = ()
+    classify: tuple[ClassifySection, ...] = ()
 
     def __post_init__(self) -> None:
         if not self.uplink:

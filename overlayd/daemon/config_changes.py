@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 from msgspec.structs import fields, replace
 
-from overlayd.daemon.config import Configuration, UplinkSection
+from overlayd.daemon.config import ClassifySection, Configuration, UplinkSection
 
 RELOADABLE = frozenset(
     {
@@ -26,6 +26,7 @@ RELOADABLE = frozenset(
         "metrics.listen",
         "log.level",
         "log.format",
+        *(f"classify.{field.encode_name}" for field in fields(ClassifySection)),
     }
 )
 """Keys that change without a packet lost. ``uplink.rate`` does as long as there is one: whether an uplink has
@@ -53,6 +54,10 @@ def changes(before: Configuration, after: Configuration) -> tuple[Change, ...]:
             found += _uplinks(before, after)
             continue
         old, new = getattr(before, section.name), getattr(after, section.name)
+        if section.name == "classify":
+            if old != new:
+                found.append(Change("classify", _shown(old), _shown(new), live=True))
+            continue
         found += _keys(section.name, f"{section.name}.", old, new)
     return tuple(found)
 
@@ -62,7 +67,9 @@ def in_force(now: Configuration, wanted: Configuration) -> Configuration:
     sections: dict[str, Any] = {}
     for section in fields(Configuration):
         old, new = getattr(now, section.name), getattr(wanted, section.name)
-        if section.name != "uplink":
+        if section.name == "classify":
+            sections["classify"] = new
+        elif section.name != "uplink":
             sections[section.name] = _with_live(section.name, old, new)
         elif _same_sockets(now, wanted):
             sections["uplink"] = tuple(_with_live("uplink", *pair) for pair in zip(old, new, strict=True))
@@ -117,4 +124,4 @@ def _sockets(configuration: Configuration) -> list[tuple[str, str, int]]:
 
 
 def _shown(value: Any) -> Any:
-    return msgspec.to_builtins(value) if isinstance(value, msgspec.Struct) else value
+    return msgspec.to_builtins(value) if isinstance(value, msgspec.Struct | tuple) else value

@@ -34,6 +34,10 @@ reconnect_spread = 0.5
 listen = "127.0.0.1:9460"
 [log]
 level = "debug"
+[[classify]]
+class = "bulk"
+protocol = "udp"
+source_port = 22
 """
 
 
@@ -70,6 +74,10 @@ def test_every_key_of_the_configuration_tells_whether_a_reload_puts_it_in_force(
         ('address = "::"', "", False),
         ('level = "debug"', 'level = "loud"', False),
         ("reconnect_spread = 0.5", "reconnect_spread = 0", False),
+        ('"udp"', "132", True),
+        ('"udp"', '"sctp"', False),
+        ('class = "bulk"', "", False),
+        ("source_port = 22", "source_port = 0", False),
     ],
 )
 def test_the_schema_and_the_programs_agree(tmp_path: Path, before: str, after: str, right: bool) -> None:

@@ -22,6 +22,7 @@ from overlayd.agent.messages import (
 from overlayd.agent.view import NotFound, Outside, View
 from overlayd.model.ids import LinkId
 from overlayd.model.node import SignedRecord
+from overlayd.model.service import HostRule
 from overlayd.protocol import controller, engine
 from tests.overlayd.agent.dialogue import (
     BERLIN,
@@ -342,6 +343,23 @@ def test_a_changed_configuration_is_told_and_keeps_what_was_measured() -> None:
     assert (hello.uplinks, hello.prefixes) == (slower, ("192.168.7.0/24",))
     talk >> Configured(slower, ("192.168.7.0/24",))
     talk.silent()
+
+
+def test_a_rule_is_in_force_without_a_new_connection_and_one_for_no_class_is_told_once() -> None:
+    talk = started(route(BERLIN, DIRECT))
+    talk >> ControllerConnected()
+    talk.drain()
+    me = talk.agent.me
+    rules = (HostRule(class_="interactive", port=22), HostRule(class_="voice", port=5060))
+    talk >> Configured(me.uplinks, me.prefixes, rules)
+    out = talk.drain()
+    (snapshot,) = snapshots(out)
+    assert snapshot.classifiers[0] == engine.Classifier(0, port=22)
+    assert all(one.port != 5060 for one in snapshot.classifiers)
+    assert not any(isinstance(command, Reconnect) for command in out)
+    assert [log.fields["name"] for log in talk.log if "class" in log.event] == ["voice"]
+    talk >> Configured(me.uplinks, me.prefixes, rules[:1])
+    talk.drain()
 
 
 def test_a_lane_that_fails_where_the_hop_lives_is_a_warning_and_nothing_more() -> None:

@@ -4,9 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from overlayd.daemon.config import Configuration, load, parse_rate
+from overlayd.daemon.config import ClassifySection, Configuration, load, parse_rate
 from overlayd.daemon.errors import ConfigurationError
-from overlayd.model.service import HostRule
 
 UPLINK = '[[uplink]]\nname = "isp1"\naddress = "198.51.100.7"\n'
 
@@ -52,7 +51,7 @@ def test_the_documented_example_is_read(file: Path) -> None:
 def test_rules_say_which_class_packets_have(file: Path) -> None:
     text = '[[classify]]\nclass = "realtime"\nprotocol = "udp"\ndestination_port = 5060\n'
     assert read(file, UPLINK + text).classify == (
-        HostRule(class_="realtime", protocol="udp", destination_port=5060),
+        ClassifySection(class_="realtime", protocol="udp", destination_port=5060),
     )
 
 

@@ -4,6 +4,7 @@ from msgspec.structs import fields, replace
 
 from overlayd.daemon.config import (
     AgentSection,
+    ClassifySection,
     Configuration,
     EngineSection,
     LogSection,
@@ -13,14 +14,16 @@ from overlayd.daemon.config import (
 from overlayd.daemon.config_changes import RELOADABLE, UNTRIED, Change, changes, in_force
 
 ONE = UplinkSection("isp1", "192.0.2.1", rate="10mbit")
+RULE = ClassifySection(class_="bulk", port=22)
 TWO = UplinkSection("isp2", "192.0.2.2")
 NOW = Configuration(uplink=(ONE, TWO))
 
 
 def keys() -> set[str]:
     """All keys of a file."""
-    sections = {field.name: getattr(NOW, field.name) for field in fields(Configuration)} | {"uplink": ONE}
-    return {f"{name}.{field.name}" for name, section in sections.items() for field in fields(section)}
+    sections = {field.name: getattr(NOW, field.name) for field in fields(Configuration)}
+    sections |= {"uplink": ONE, "classify": RULE}
+    return {f"{name}.{field.encode_name}" for name, section in sections.items() for field in fields(section)}
 
 
 def test_reloadable_and_untried_keys_are_keys() -> None:
@@ -45,6 +48,13 @@ def test_live_keys_are_taken_and_others_are_not() -> None:
     assert in_force(NOW, wanted) == replace(
         NOW, engine=EngineSection(mtu=1300), agent=wanted.agent, log=wanted.log
     )
+
+
+def test_rules_change_live_as_a_whole() -> None:
+    wanted = replace(NOW, classify=(RULE,))
+    told = Change("classify", (), ({"class": "bulk", "port": 22},), live=True)
+    assert changes(NOW, wanted) == (told,)
+    assert in_force(NOW, wanted) == wanted
 
 
 def test_a_rate_changes_but_does_not_appear_or_go() -> None:
