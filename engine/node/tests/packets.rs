@@ -227,10 +227,22 @@ fn a_classifier_may_name_all_of_a_flow() {
     };
     assert_eq!(used(exact.clone()), 1);
     let others = [
-        Classifier { source: host(2), ..exact.clone() },
-        Classifier { destination: host(1), ..exact.clone() },
-        Classifier { source_port: Some(8), ..exact.clone() },
-        Classifier { destination_port: Some(8), ..exact.clone() },
+        Classifier {
+            source: host(2),
+            ..exact.clone()
+        },
+        Classifier {
+            destination: host(1),
+            ..exact.clone()
+        },
+        Classifier {
+            source_port: Some(8),
+            ..exact.clone()
+        },
+        Classifier {
+            destination_port: Some(8),
+            ..exact.clone()
+        },
     ];
     for other in others {
         assert_eq!(used(other.clone()), 0, "{other:?}");
