@@ -249,7 +249,37 @@ HOST = Dashboard(
                 (_rate("overlayd_congestion_marks_total", _HOST), "marked for congestion"),
                 (_rate("overlayd_stranded_packets_total", _HOST), "sent without a living path"),
                 (_rate("overlayd_advised_senders_total", _HOST), "told what fits"),
+                (_rate("overlayd_order_waited_packets_total", _HOST), "waited for their flow's order"),
+                (_rate("overlayd_order_given_up_gaps_total", _HOST), "gaps given up"),
             ),
+        ),
+        Panel(
+            "Waits for paced links, 99 of 100",
+            "s",
+            (
+                (
+                    f"histogram_quantile(0.99, {_sum('overlayd_queue_wait_seconds_bucket', 'le, class', _HOST)})",
+                    "{{class}}",
+                ),
+            ),
+            text="Of frames that had to wait.",
+        ),
+        Panel(
+            "Classes at paced links",
+            "pps",
+            (
+                (_sum("overlayd_queue_sent_packets_total", "class", _HOST), "{{class}} waited"),
+                (_sum("overlayd_queue_ahead_packets_total", "class", _HOST), "{{class}} went ahead"),
+                (
+                    _sum("overlayd_queue_dropped_packets_total", "class, reason", _HOST),
+                    "{{class}} given up: {{reason}}",
+                ),
+            ),
+        ),
+        Panel(
+            "Bytes that wait for paced links",
+            "bytes",
+            ((f"sum by (class) (overlayd_queue_waiting_bytes{{{_HOST}}})", "{{class}}"),),
         ),
         Panel(
             "Generations",

@@ -100,13 +100,6 @@ FAMILIES: tuple[Family, ...] = (
         "How long frames that were sent had waited for the paced link.",
         _LINK_CLASS,
     ),
-    Family("overlayd_class_weight", "gauge", "Weight of a class on a full link.", ("class",)),
-    Family(
-        "overlayd_class_priority_ratio",
-        "gauge",
-        "Share of a link's rate within which the class goes ahead.",
-        ("class",),
-    ),
     Family("overlayd_path_alive", "gauge", "Whether the path in use answers.", ("destination", "class")),
     Family("overlayd_path_hops", "gauge", "Links of the path in use.", ("destination", "class")),
     Family("overlayd_path_rtt_seconds", "gauge", "Round trip of the path in use.", ("destination", "class")),
@@ -163,9 +156,6 @@ def member_samples(agent: Agent, outside: Outside, now: int) -> Iterator[Sample]
     for number, report in agent.estimator.links().items():
         if number in agent.tables.keys:
             yield from _link(agent, number, report, now)
-    for service in agent.classes:
-        yield "overlayd_class_weight", (service.name,), service.weight
-        yield "overlayd_class_priority_ratio", (service.name,), service.priority_ratio
     for destination, class_id in agent.estimator.in_use(now):
         yield from _path(agent, destination, class_id, now)
     for key in _MOVES:

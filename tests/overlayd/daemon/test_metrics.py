@@ -139,8 +139,6 @@ def test_what_waits_for_a_paced_link_is_told_by_class():
     assert of(found, "overlayd_queue_dropped_packets_total", **labels, reason="late") == 5
     assert of(found, "overlayd_queue_wait_seconds_bucket", **labels, le="0.005") == 99
     assert of(found, "overlayd_queue_wait_seconds_bucket", **labels, le="+Inf") == 100
-    assert of(found, "overlayd_class_weight", **{"class": "interactive"}) == 4
-    assert of(found, "overlayd_class_priority_ratio", **{"class": "interactive"}) == 0
 
 
 def test_what_was_not_measured_lately_is_not_told():
