@@ -172,6 +172,7 @@ MESH = Dashboard(
 )
 
 _HOST = 'instance="$instance"'
+_QUEUED = _sum("overlayd_queue_wait_seconds_bucket", "le, class", _HOST)
 HOST = Dashboard(
     "host",
     "overlayd: a host",
@@ -256,12 +257,7 @@ HOST = Dashboard(
         Panel(
             "Waits for paced links, 99 of 100",
             "s",
-            (
-                (
-                    f"histogram_quantile(0.99, {_sum('overlayd_queue_wait_seconds_bucket', 'le, class', _HOST)})",
-                    "{{class}}",
-                ),
-            ),
+            ((f"histogram_quantile(0.99, {_QUEUED})", "{{class}}"),),
             text="Of frames that had to wait.",
         ),
         Panel(
