@@ -124,6 +124,13 @@ test-labs: setup ## nine labs in network namespaces: what each expects holds, an
 dashboard: ## the controller's dashboard, of which wheel and packages take what is built (Node 18 or newer)
 	@tools/dashboard
 
+.PHONY: test-dashboard
+test-dashboard: setup dashboard ## the dashboard in a real Chromium over live controllers; report in build/dashboard.json (3 minutes; root)
+	@command -v chromium > /dev/null || apt-get install --yes --no-install-recommends chromium
+	@$(BIN)/python -c "import playwright" 2> /dev/null || \
+	    $(BIN)/pip install --quiet --disable-pip-version-check --constraint tools/constraints.txt playwright
+	$(BIN)/python -m tests.dashboard $(if $(SCREENSHOTS),--screenshots $(SCREENSHOTS))
+
 .PHONY: wheel
 wheel: setup dashboard ## the Python package for any Python from 3.11 on, in build/wheel (abi3)
 	rm -rf build/wheel
