@@ -109,7 +109,7 @@ async def _moment(service: Service, at: str | None) -> Moment:
     if at is None:
         present = now()
         span_s = service.state.config.decisions.telemetry_interval
-        return Moment(present.unix_s, span_s, service.core.topology.frame(present.monotonic_ns))
+        return Moment(present.unix_s, span_s, service.core.frame(present))
     moment = await asyncio.to_thread(service.archive.at, unix_seconds(at))
     if moment is None:
         raise HTTPException(404, f"history does not tell of links at {at}")

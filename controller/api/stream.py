@@ -179,7 +179,7 @@ class _Reader:
             yield _message("seen", fresh)
         present = now()
         span_s = self.service.state.config.decisions.telemetry_interval
-        moment = Moment(present.unix_s, span_s, self.service.core.topology.frame(present.monotonic_ns))
+        moment = Moment(present.unix_s, span_s, self.service.core.frame(present))
         same = moment.frame.ids == self._ids
         self._ids = moment.frame.ids
         for metric in self._metrics:

@@ -43,6 +43,7 @@ from controller.planner.kept import Kept
 from controller.policy.rules import Policy
 from controller.prediction.forecast import Forecast
 from controller.prediction.predictor import Predictor
+from controller.topology.frames import LinkFrame
 from controller.topology.links import Topology, Vertex
 from controller.topology.reports import Report
 from overlayd.model.ids import Generation, NodeId
@@ -206,6 +207,11 @@ class Controller:
         now_ns = now.monotonic_ns
         forecast = self._learning.refine(self._predictor.forecast(now_ns), now_ns)
         return self._ruling.informed(forecast, self.topology, now_ns)
+
+    def frame(self, now: Instant) -> LinkFrame:
+        """Return what is known of all links now; whoever has just arrived is among their ends."""
+        self._settle()
+        return self.topology.frame(now.monotonic_ns)
 
     def explain(
         self, source: NodeId, destination: NodeId, class_id: int, rejected: int = REJECTED
