@@ -44,7 +44,8 @@ export function Chart({ label, times, lines, height, show, bare = false, marked 
   const theme = useStore((state) => state.theme);
   chosen.current = choose;
   mark.current = marked;
-  const data = [times, ...lines.map((line) => line.values)] as unknown as uPlot.AlignedData;
+  const data = useRef<uPlot.AlignedData>([[]]);
+  data.current = [times, ...lines.map((line) => line.values)] as unknown as uPlot.AlignedData;
   const shape = lines.map((line) => `${line.label}/${line.dash ?? ""}`).join();
 
   useEffect(() => {
@@ -59,7 +60,7 @@ export function Chart({ label, times, lines, height, show, bare = false, marked 
         padding: bare ? [2, 0, 2, 0] : [6, 8, 0, 0],
         legend: { show: !bare, live: true },
         cursor: { y: false, drag: { x: false, y: false }, points: { show: false } },
-        scales: { y: { range: (_, __, high) => [0, high > 0 ? high * 1.08 : 1] } },
+        scales: { y: { range: (_, __, high) => [0, high > 0 ? high * 1.08 : 0.01] } },
         axes: bare ? [{ show: false }, { show: false }] : [axis, { ...axis, size: 58, values: (_, ticks) => ticks.map((tick) => show(tick)) }],
         series: [
           { value: (_, value) => (value === null ? "" : new Date(value * 1000).toLocaleTimeString()) },
@@ -74,10 +75,12 @@ export function Chart({ label, times, lines, height, show, bare = false, marked 
         ],
         hooks: { draw: [(u: uPlot) => drawMark(u, mark.current, paint.mark)] },
       },
-      data,
+      [[], ...lines.map(() => [])],
       element,
     );
     plot.current = made;
+    // Scales that are given data before the first drawing are not kept.
+    queueMicrotask(() => plot.current === made && made.setData(data.current));
     const click = (): void => {
       const left = made.cursor.left ?? -1;
       if (left >= 0) chosen.current?.(made.posToVal(left, "x"));
@@ -92,7 +95,7 @@ export function Chart({ label, times, lines, height, show, bare = false, marked 
     };
   }, [theme, shape, height, bare]);
 
-  useEffect(() => plot.current?.setData(data), [times, ...lines.map((line) => line.values)]);
+  useEffect(() => queueMicrotask(() => plot.current?.setData(data.current)), [times, ...lines.map((line) => line.values)]);
   useEffect(() => plot.current?.redraw(), [marked]);
   return <div ref={host} class={`chart ${bare ? "bare" : ""} ${choose === undefined ? "" : "choosing"}`} role="img" aria-label={label} />;
 }

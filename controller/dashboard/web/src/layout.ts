@@ -1,5 +1,6 @@
-/** Where nodes stand on the map: so that distance on it is RTT, as far as a plane can show that. Pure.
+/** Where nodes stand on the map: so that distance on it is the square root of RTT, as far as a plane can show that. Pure.
  *
+ * Of RTT itself, a continent would be one point on a map of the world.
  * Classical scaling gives the beginning, majorization of stress (de Leeuw 1977) the rest. The same figures give the same
  * map; it is turned so that its longest extent lies flat and its first node to the left.
  */
@@ -30,14 +31,14 @@ function distances(rtt: Matrix): { distance: Float64Array; weight: Float64Array 
   const distance = new Float64Array(n * n);
   const weight = new Float64Array(n * n);
   const known = rtt.values.filter((value) => !Number.isNaN(value)).sort();
-  const usual = known[Math.floor(known.length / 2)] ?? 1;
+  const usual = Math.sqrt(known[Math.floor(known.length / 2)] ?? 1);
   for (let i = 0; i < n; i++) {
     for (let j = 0; j < n; j++) {
       if (i === j) continue;
       const a = rtt.values[i * n + j] ?? NaN;
       const b = rtt.values[j * n + i] ?? NaN;
       const there = Number.isNaN(a) ? b : Number.isNaN(b) ? a : Math.min(a, b);
-      const value = Math.max(Number.isNaN(there) ? usual : there, usual / 50);
+      const value = Math.max(Number.isNaN(there) ? usual : Math.sqrt(there), usual / 20);
       distance[i * n + j] = value;
       // What is near is to be right in proportion, too.
       weight[i * n + j] = Number.isNaN(there) ? 0.01 / (usual * usual) : 1 / (value * usual);

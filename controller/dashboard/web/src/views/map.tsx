@@ -40,7 +40,7 @@ export function MapView({ place }: { place: Place }) {
           Table
         </button>
         <p class="hint">
-          Distance is RTT, as far as a plane can show it. ■ relay, ● node, ○ not connected. Choose two nodes to see the path between them.
+          Distance grows with RTT. ■ relay, ● node, ○ not connected. Choose two nodes to see the path between them.
           {matrix.nodes.length > ALL_LINKS_UP_TO && ` Lines: links out of order (${NAME[matrix.metric]}), and those of the chosen node.`}
         </p>
       </div>
@@ -75,6 +75,8 @@ function Drawing({ place, matrix, rtt, path }: { place: Place; matrix: Matrix; r
   const route = path.flatMap((name) => matrix.index.get(name) ?? []);
   const wanted = place.filter.toLowerCase();
   const figures = useMemo(() => matrix.nodes.map((_, i) => nodeFigure(matrix, i)), [matrix]);
+  const named = (i: number): boolean => n <= NAMES_UP_TO || i === over || route.includes(i) || matrix.nodes[i] === place.src || matrix.nodes[i] === place.dst;
+  const labels = useMemo(() => labelled(matrix.nodes, x, y, named), [matrix.nodes, points, room, over, route.join(), place.src, place.dst]);
   const radius = n > 200 ? 3.5 : n > NAMES_UP_TO ? 5 : 8;
   const key = (event: KeyboardEvent, i: number): void => {
     const to = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] }[event.key];
@@ -135,8 +137,8 @@ function Drawing({ place, matrix, rtt, path }: { place: Place; matrix: Matrix; r
               onBlur={() => setOver(null)}
             >
               <Shape node={node} radius={marked ? radius * 1.3 : radius} fill={Number.isNaN(figures[i] ?? NaN) ? "transparent" : (COLOURS[theme][step] ?? "")} ink={INK[theme][step] ?? ""} />
-              {(n <= NAMES_UP_TO || marked || (wanted !== "" && !faded)) && (
-                <text x={radius + 5} dy="0.35em">
+              {(labels[i] !== undefined || marked || (wanted !== "" && !faded)) && (
+                <text x={(labels[i] ?? SPOTS[0]).x} y={(labels[i] ?? SPOTS[0]).y} text-anchor={(labels[i] ?? SPOTS[0]).anchor}>
                   {name}
                 </text>
               )}
@@ -156,6 +158,39 @@ function Shape({ node, radius, fill, ink }: { node: Node | undefined; radius: nu
   ) : (
     <circle r={radius} fill={filled} class={there ? "" : "away"} data-ink={ink} />
   );
+}
+
+interface Spot {
+  readonly x: number;
+  readonly y: number;
+  readonly anchor: "start" | "middle" | "end";
+}
+
+/** Where a name may stand beside its node, in the order in which that is tried. */
+const SPOTS: readonly [Spot, ...Spot[]] = [
+  { x: 13, y: 4, anchor: "start" },
+  { x: -13, y: 4, anchor: "end" },
+  { x: 0, y: -13, anchor: "middle" },
+  { x: 0, y: 21, anchor: "middle" },
+];
+const LETTER_PX = 7;
+
+/** A spot for each name that covers no other name and no node; names for which there is none are left out. */
+function labelled(names: readonly string[], x: (i: number) => number, y: (i: number) => number, named: (i: number) => boolean): (Spot | undefined)[] {
+  type Box = readonly [left: number, top: number, right: number, bottom: number];
+  const taken: Box[] = names.length <= NAMES_UP_TO ? names.map((_, i) => [x(i) - 8, y(i) - 8, x(i) + 8, y(i) + 8] as const) : [];
+  return names.map((name, i) => {
+    if (!named(i)) return undefined;
+    const width = name.length * LETTER_PX;
+    for (const spot of SPOTS) {
+      const left = x(i) + spot.x - (spot.anchor === "end" ? width : spot.anchor === "middle" ? width / 2 : 0);
+      const box: Box = [left, y(i) + spot.y - 11, left + width, y(i) + spot.y + 3];
+      if (taken.some((other) => box[0] < other[2] && other[0] < box[2] && box[1] < other[3] && other[1] < box[3])) continue;
+      taken.push(box);
+      return spot;
+    }
+    return undefined;
+  });
 }
 
 /** The second node that is chosen is the other end; a chosen one lets go. */

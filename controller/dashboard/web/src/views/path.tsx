@@ -78,7 +78,8 @@ function Route({ told, place }: { told: Explanation; place: Place }) {
         {told.source} → {told.destination} <span class="quiet">{told.class}, for {told.objective}</span>
       </h2>
       <p class="verdict" data-primary={primary?.path.join(">")}>
-        <b>{via(primary?.path ?? null)}</b> {told.reason}
+        {!told.reason.startsWith(via(primary?.path ?? null)) && <b>{via(primary?.path ?? null)}: </b>}
+        {told.reason}
         <span class="quiet">
           {" "}
           · {told.decider}, {clock(told.decidedAt)}

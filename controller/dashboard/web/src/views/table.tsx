@@ -31,7 +31,7 @@ export function LinkTable({ matrix, filter }: { matrix: Matrix; filter: string }
               <td>{to}</td>
               <td class="number">{show(matrix.metric, value)}</td>
               <td>
-                <button type="button" class="link" aria-label={`Path from ${from} to ${to}`} onClick={() => go({ view: "path", src: from, dst: to })}>
+                <button type="button" class="link" aria-label={`open the path from ${from} to ${to}`} onClick={() => go({ view: "path", src: from, dst: to })}>
                   open
                 </button>
               </td>
