@@ -121,6 +121,7 @@ fn links(id: u16) -> Vec<Link> {
         peer,
         uplink,
         remote: (peer != CALLER).then(|| underlay(peer, uplink)),
+        reflexive: None,
         lane: 0,
         mtu: 1500,
         // One slow link, so that a queue can stand.

@@ -54,6 +54,7 @@ impl Stranger {
                 peer: id,
                 uplink: 0,
                 remote: Some(mesh::underlay(id, 0)),
+                reflexive: None,
                 lane,
             };
             let peer = |id: u16| PeerSettings {

@@ -170,6 +170,7 @@ fn end(node: u16, peer: u16, suite: Suite) -> Sessions {
                 peer,
                 uplink: 0,
                 remote: Some(address(peer)),
+                reflexive: None,
                 lane: 0,
             }],
         },

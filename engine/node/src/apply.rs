@@ -202,6 +202,7 @@ impl Node {
                 peer: link.peer,
                 uplink: link.uplink,
                 remote: link.configured,
+                reflexive: link.reflexive,
                 lane: link.lane,
                 numbering: link.numbering,
             })

@@ -61,15 +61,18 @@ impl Snapshot {
 
 /// `None`: the shard does not have it.
 fn link_of(link: &Link, shard: u8) -> Option<Link> {
+    let above = |at: SocketAddr| {
+        let port = at.port().checked_add(shard.into())?;
+        Some(SocketAddr::new(at.ip(), port))
+    };
     let remote = match link.remote {
-        Some(remote) => {
-            let port = remote.port().checked_add(shard.into())?;
-            Some(SocketAddr::new(remote.ip(), port))
-        }
+        Some(remote) => Some(above(remote)?),
         None => None,
     };
     link.rate_bps.is_none().then(|| Link {
         remote,
+        // A NAT that keeps ports keeps them for all shards; behind another one shard 0 carries what is for the peer.
+        reflexive: link.reflexive.and_then(above),
         lane: of_shard(link.lane, shard),
         ..link.clone()
     })

@@ -36,6 +36,7 @@ pub(crate) struct Link {
     /// As in the snapshot: the link's identity, wherever the peer has moved since.
     pub(crate) uplink: u8,
     pub(crate) configured: Option<SocketAddr>,
+    pub(crate) reflexive: Option<SocketAddr>,
     pub(crate) lane: u8,
     /// Which of the links that this node has had it is; handshakes tell the peer, whose numbers have to begin again with ours.
     pub(crate) numbering: u16,
@@ -92,6 +93,7 @@ impl Link {
             peer: link.peer,
             uplink: link.uplink,
             configured: link.remote,
+            reflexive: link.reflexive,
             lane: link.lane,
             numbering,
             exit: Exit::new(link.uplink, link.remote, pacer),
@@ -125,6 +127,7 @@ impl Link {
     pub(crate) fn update(&mut self, link: &snapshot::Link, shares: &Arc<[Share]>) {
         self.exit.pacer.set_shares(shares);
         self.id = link.id;
+        self.reflexive = link.reflexive;
         self.preference = link.preference;
         self.mtu.set_limit(link.mtu);
         self.exit.pacer.set_rate(link.rate_bps);

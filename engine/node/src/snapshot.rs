@@ -101,6 +101,9 @@ pub struct Link {
     pub uplink: u8,
     /// None: the peer has to call us (it sits behind a NAT); learned from its handshake.
     pub remote: Option<SocketAddr>,
+    /// Where other nodes see the peer's uplink, behind its NAT: called as well, and no part of what makes this link itself.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reflexive: Option<SocketAddr>,
     /// Below 16: tells apart the uplinks of a node that cannot be called. [`Snapshot::of_shard`] adds the shard, times 16.
     pub lane: u8,
     /// Largest IP packet the underlay is known or configured to carry; probing may lower or raise what is used, up to this.

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use crate::snapshot::{
     CLASSES_MAX, Class, Classifier, Link, Prefix, RELAYS_MAX, Route, SCHEMA, SHARDS_MAX, Snapshot,
@@ -157,10 +157,13 @@ fn links(links: &[Link], peers: &BTreeMap<u16, bool>) -> Result<(), SnapshotErro
         ensure(new, field("remote"), || {
             "another link has the same ends and lane".into()
         })?;
-        if let Some(remote) = link.remote {
-            let usable = remote.port() != 0 && !remote.ip().is_unspecified();
-            ensure(usable, field("remote"), || {
-                format!("{remote} cannot be sent to")
+        for (name, address) in [("remote", link.remote), ("reflexive", link.reflexive)] {
+            let usable = |at: SocketAddr| at.port() != 0 && !at.ip().is_unspecified();
+            ensure(address.is_none_or(usable), field(name), || {
+                format!(
+                    "{} cannot be sent to",
+                    address.map_or(String::new(), |at| at.to_string())
+                )
             })?;
         }
         let is_v6 = link.remote.is_some_and(|remote| remote.is_ipv6());

@@ -162,3 +162,24 @@ fn what_is_nobodys_is_dropped_where_it_is_read() {
     assert!(node.output().handed.is_empty());
     assert_eq!(node.counters().drops["no_owner"], 1);
 }
+
+#[test]
+fn a_shard_calls_the_port_of_its_own_behind_a_nat() {
+    let mut whole = tables();
+    whole.links[0].remote = None;
+    whole.links[0].reflexive = Some("203.0.113.7:51900".parse().unwrap());
+    whole.links[1].reflexive = Some("203.0.113.7:65535".parse().unwrap());
+    let cut = whole.of_shard(2);
+    let seen = |id| {
+        cut.links
+            .iter()
+            .find(|link| link.id == id)
+            .unwrap()
+            .reflexive
+    };
+    assert_eq!(
+        seen(whole.links[0].id),
+        Some("203.0.113.7:51902".parse().unwrap())
+    );
+    assert_eq!(seen(whole.links[1].id), None, "there is no such port");
+}

@@ -47,6 +47,9 @@ pub(super) const FOLLOWER_WAIT: Nanos = 200 * MS;
 const WANTED_FOR: Nanos = 30 * SECOND;
 const RETRY_FIRST: Nanos = 250 * MS;
 const RETRY_MOST: Nanos = 5 * SECOND;
+/// Of a link whose peer is behind a NAT: it may never open. What each end sends keeps its own NAT open for 30 s or more, so two that try at this
+/// pace still meet.
+const RETRY_REFLEXIVE_MOST: Nanos = 30 * SECOND;
 /// A cookie is worth showing for this long.
 pub(super) const COOKIE_LIFE: Nanos = 120 * SECOND;
 
@@ -227,8 +230,19 @@ pub(super) struct Place {
     pub(super) lane: u8,
     pub(super) numbering: u16,
     pub(super) configured: Option<SocketAddr>,
+    /// Where others see the peer, behind its NAT.
+    pub(super) reflexive: Option<SocketAddr>,
     /// Where the peer was last proven to be.
     pub(super) learned: Option<SocketAddr>,
+}
+
+impl Place {
+    /// Where the peer may be: the likeliest first.
+    pub(super) fn known(&self) -> impl Iterator<Item = SocketAddr> + use<> {
+        [self.learned, self.configured, self.reflexive]
+            .into_iter()
+            .flatten()
+    }
 }
 
 pub(super) struct Association {
@@ -364,30 +378,52 @@ impl Association {
     pub(super) fn can_initiate(&self) -> bool {
         self.place
             .as_ref()
-            .is_none_or(|place| place.configured.or(place.learned).is_some())
+            .is_none_or(|place| place.known().next().is_some())
     }
 
-    /// Where the `tries`-th init goes: where the peer was last, and where the snapshot says, in turn.
+    /// Where the `tries`-th init goes: where the peer was last, where the snapshot says, and where others see it, in turn.
     pub(super) fn way(&self, tries: u32) -> Option<Via> {
         let Some(place) = &self.place else {
             return Some(Via::Route { peer: self.peer });
         };
-        let first = place.learned.or(place.configured)?;
-        let other = place.configured.unwrap_or(first);
-        let remote = if tries.is_multiple_of(2) {
-            first
-        } else {
-            other
-        };
+        let mut ways: Vec<SocketAddr> = place.known().collect();
+        ways.dedup();
+        let turn = (tries as usize).checked_rem(ways.len())?;
         Some(Via::Underlay {
             uplink: place.uplink,
-            remote,
+            remote: *ways.get(turn)?,
         })
     }
 
     /// Pause after the `tries`-th init, before jitter.
-    pub(super) fn pause(tries: u32) -> Nanos {
-        (RETRY_FIRST << tries.min(10)).min(RETRY_MOST)
+    pub(super) fn pause(&self, tries: u32) -> Nanos {
+        let behind_nat = self
+            .place
+            .as_ref()
+            .is_some_and(|place| place.reflexive.is_some());
+        let most = if behind_nat {
+            RETRY_REFLEXIVE_MOST
+        } else {
+            RETRY_MOST
+        };
+        (RETRY_FIRST << tries.min(10)).min(most)
+    }
+
+    /// Others see the peer somewhere: an attempt that is under way goes there next, and the ones after it follow as quickly as the first.
+    pub(super) fn seen_at(&mut self, now: Nanos, reflexive: Option<SocketAddr>) {
+        let Some(place) = &mut self.place else {
+            return;
+        };
+        if std::mem::replace(&mut place.reflexive, reflexive) == reflexive {
+            return;
+        }
+        let ways = place.known().count();
+        if reflexive.is_some()
+            && let Some(attempt) = &mut self.attempt
+        {
+            attempt.tries = ways.saturating_sub(2) as u32;
+            attempt.retry_at = now;
+        }
     }
 
     /// The answer to our init is in: `session` is sent on from now. One that the peer began meanwhile is only listened to. Returns

@@ -6,7 +6,7 @@
 use overlayd_wire::handshake::MAC_LEN;
 use overlayd_wire::{CookieReply, Init, InitPayload, Kind, Response, ResponsePayload};
 
-use super::association::{Association, Attempt, COOKIE_LIFE, Life, Made, NEXT_LIFE, Session};
+use super::association::{Attempt, COOKIE_LIFE, Life, Made, NEXT_LIFE, Session};
 use super::handshake::{Initiator, Keys, Responder};
 use super::{Action, KeyRecord, Layer, Scope, Sessions, Via, cookie};
 use crate::{DropReason, Nanos};
@@ -115,13 +115,9 @@ impl Sessions {
                     if (place.uplink, place.lane) != (uplink, responder.payload.lane) {
                         return None;
                     }
-                    let known = [place.learned, place.configured];
-                    let is_at = |fits: &dyn Fn(std::net::SocketAddr) -> bool| {
-                        known.iter().flatten().any(|at| fits(*at))
-                    };
-                    let rank = if is_at(&|at| at == remote) {
+                    let rank = if place.known().any(|at| at == remote) {
                         0
-                    } else if is_at(&|at| at.ip() == remote.ip()) {
+                    } else if place.known().any(|at| at.ip() == remote.ip()) {
                         1
                     } else if place.configured.is_none() {
                         2
@@ -308,7 +304,7 @@ impl Sessions {
         if let Some(old) = old {
             self.slots.release(old.local);
         }
-        let pause = Association::pause(tries);
+        let pause = association.pause(tries);
         let retry_at = now + pause + self.random.below(pause / 3);
         // Should anything below fail, this is when to try again.
         association.start_at = Some(retry_at);

@@ -112,22 +112,24 @@ impl Sessions {
         self.peers_by_key = keys.iter().map(|(id, key)| (*key, *id)).collect();
         self.links_by_peer.clear();
         for (peer, key) in &keys {
-            self.add(Scope::EndToEnd(*peer), *peer, *key, None);
+            self.add(now, Scope::EndToEnd(*peer), *peer, *key, None);
         }
         for (id, link) in links {
             let Some(key) = keys.get(&link.peer) else {
                 continue;
             };
             self.links_by_peer.entry(link.peer).or_default().push(id);
-            self.add(Scope::Hop(id), link.peer, *key, Some(link));
+            self.add(now, Scope::Hop(id), link.peer, *key, Some(link));
         }
         self.run_timers(now);
     }
 
-    fn add(&mut self, scope: Scope, peer: u16, key: Key, link: Option<&LinkSettings>) {
+    fn add(&mut self, now: Nanos, scope: Scope, peer: u16, key: Key, link: Option<&LinkSettings>) {
         if let Some(association) = self.associations.get_mut(scope) {
             if let (Some(place), Some(link)) = (&mut association.place, link) {
                 place.configured = link.remote;
+                association.seen_at(now, link.reflexive);
+                self.reschedule(scope);
             }
             return;
         }
@@ -136,6 +138,7 @@ impl Sessions {
             lane: link.lane,
             numbering: link.numbering,
             configured: link.remote,
+            reflexive: link.reflexive,
             learned: None,
         });
         let leads = self.node < peer;

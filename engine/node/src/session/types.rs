@@ -89,6 +89,8 @@ pub struct LinkSettings {
     pub uplink: u8,
     /// None: the peer has to call first.
     pub remote: Option<SocketAddr>,
+    /// Where others see the peer: to be called too.
+    pub reflexive: Option<SocketAddr>,
     pub lane: u8,
     /// Tells apart the links that have had this id: the frames of each are numbered from the start.
     pub numbering: u16,

@@ -168,6 +168,7 @@ pub fn link(id: u16, peer: u16, uplink: u8, remote: Option<SocketAddr>) -> Link 
         peer,
         uplink,
         remote,
+        reflexive: None,
         lane: 0,
         mtu: 1500,
         rate_bps: None,

@@ -8,6 +8,7 @@
 
 mod attacks;
 mod meeting;
+mod nat;
 mod renewal;
 
 use std::collections::BTreeMap;
@@ -54,6 +55,7 @@ fn settings(end: usize, calls: bool) -> Settings {
             peer: other as u16 + 1,
             uplink: 0,
             remote: calls.then(|| address(other)),
+            reflexive: None,
             lane: 0,
             numbering: 0,
         }],

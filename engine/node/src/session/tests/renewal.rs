@@ -321,6 +321,7 @@ fn a_snapshot_keeps_what_it_does_not_change() {
         peer: 9,
         uplink: 0,
         remote: None,
+        reflexive: None,
         lane: 0,
         numbering: 0,
     });
