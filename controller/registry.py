@@ -109,6 +109,11 @@ def seen(node: Node, unix_s: float) -> Node:
     return replace(node, status=replace(node.status, last_seen=timestamp(unix_s)))
 
 
+def reached(node: Node, uplinks: tuple[Uplink, ...]) -> Node:
+    """Others see its uplinks like this."""
+    return replace(node, status=replace(node.status, uplinks=uplinks))
+
+
 def certified(node: Node, not_after: int) -> Node:
     """A certificate was issued that ends at ``not_after`` (Unix seconds)."""
     return replace(node, status=replace(node.status, certificate_not_after=timestamp(not_after)))

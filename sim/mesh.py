@@ -218,7 +218,7 @@ class SimulatedMesh:
             match message:
                 case wire.Hello():
                     self._decide(mind.Connected(node, message))
-                case wire.Telemetry() | wire.Switched():
+                case wire.Telemetry() | wire.Switched() | wire.Sightings():
                     self._decide(mind.Received(node, message))
                 case wire.Mesh() if to_agent:
                     self._tell_agent(index, message)

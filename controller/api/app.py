@@ -108,12 +108,12 @@ def _add_nodes(router: APIRouter, service: Service) -> None:
     @router.get("/nodes")
     async def list_nodes() -> NodeList:
         """All members, by id."""
-        return NodeList(items=[node_model(member.node) for _, member in sorted(service.members.items())])
+        return NodeList(items=[node_model(service.described(node)) for node in sorted(service.members)])
 
     @router.get("/nodes/{name}", responses=MISSING)
     async def read_node(name: str) -> NodeModel:
         """One member."""
-        return node_model(service.members[find_node(service, name)].node)
+        return node_model(service.described(find_node(service, name)))
 
     @router.delete("/nodes/{name}", responses=MISSING)
     async def remove_node(name: str) -> NodeModel:

@@ -62,9 +62,11 @@ class ConditionModel(Model):
 class UplinkModel(Model):
     name: str
     endpoint: str | None
-    mtu: int
-    rate_bps: int | None
+    mtu: int = 1500
+    rate_bps: int | None = None
     lanes: int = 1
+    reflexive: str | None = None
+    symmetric: bool = False
 
 
 class NodeStatusModel(Model):

@@ -38,6 +38,7 @@ from controller.core.messages import (
 from controller.core.publication import Publication
 from controller.core.rows import RouteRows
 from controller.core.ruling import Ruling
+from controller.core.sightings import Sightings as Seen
 from controller.planner.explain import REJECTED, Explainer
 from controller.planner.kept import Kept
 from controller.policy.rules import Policy
@@ -47,9 +48,11 @@ from controller.topology.frames import LinkFrame
 from controller.topology.links import Topology, Vertex
 from controller.topology.reports import Report
 from overlayd.model.ids import Generation, NodeId
+from overlayd.model.node import Uplink
 from overlayd.model.route import Route
 from overlayd.model.service import Objective
 from overlayd.protocol.controller import NetworkConfig, PathSample, PeerInfo, Switched, Telemetry
+from overlayd.protocol.reflexive import Sightings
 from overlayd.protocol.routes import BadColumns, RouteColumns
 
 NO_GENERATION = Generation(0)
@@ -103,6 +106,7 @@ class Controller:
         self._predictor = Predictor(self.topology)
         self._learning = Learning(self.topology)
         self._arriving: dict[NodeId, Vertex] = {}
+        self._seen = Seen()
         self._ruling = Ruling(self.services, self.settings.policies)
         self._membership = 0
         self._decided: Decided | None = None
@@ -117,11 +121,13 @@ class Controller:
         match event:
             case Received(node, message):
                 return self._receive(node, message, now)
-            case Connected(node, hello):
+            case Connected(node, hello, host):
                 info = self.publication.peer(node)
                 if info is None:
                     return []
-                self.publication.set_peer(node, PeerInfo(info.record, hello.uplinks))
+                self._seen.came_from(node, host, now.monotonic_ns)
+                uplinks = self._seen.seen(node, hello.uplinks)
+                self.publication.set_peer(node, PeerInfo(info.record, uplinks))
                 vertex = self._arriving.get(node) or self.topology.vertices[self.topology.index[node]]
                 self._arriving[node] = self._ruling.with_uplinks(vertex, hello.uplinks)
                 self._gather(now)
@@ -130,8 +136,9 @@ class Controller:
                 return [Persist(self.publication.generation), greeting]
             case Disconnected(node):
                 self.publication.part(node)
+                self._seen.part(node)
             case Enrolled(record, signed, uplinks):
-                self.publication.set_peer(record.id, PeerInfo(signed, uplinks))
+                self.publication.set_peer(record.id, PeerInfo(signed, self._seen.seen(record.id, uplinks)))
                 self._arriving[record.id] = self._ruling.vertex(event)
             case Pinned(pins):
                 if self._ruling.pin(pins, now.monotonic_ns):
@@ -150,7 +157,8 @@ class Controller:
 
     def poll_timeout(self) -> int | None:
         """Return when (monotonic ns) a :class:`Tick` is due; None: not before the next event."""
-        due = [at for at in (self._publish_at, None if self._deciding else self._decide_at) if at is not None]
+        deciding = None if self._deciding else self._decide_at
+        due = [at for at in (self._publish_at, deciding, self._seen.due) if at is not None]
         return min(due, default=None)
 
     # Decisions
@@ -253,11 +261,19 @@ class Controller:
         commands: list[Command] = []
         if (decision := self.begin(now)) is not None:
             commands += self.complete(decision.run(self.kept), now)
+        self._settle_sightings(now)
         if self._publish_at is not None and now.monotonic_ns >= self._publish_at:
             commands += self._publish()
         return commands
 
-    def _receive(self, node: NodeId, message: Telemetry | Report | Switched, now: Instant) -> list[Command]:
+    def _receive(
+        self, node: NodeId, message: Telemetry | Report | Switched | Sightings, now: Instant
+    ) -> list[Command]:
+        if isinstance(message, Sightings):
+            refused = self._seen.note(node, message.seen, self._uplinks, now.monotonic_ns)
+            self.refused_samples += refused
+            self._settle_sightings(now)
+            return []
         if not isinstance(message, Switched):
             self._observe(node, message, now)
             return []
@@ -280,6 +296,18 @@ class Controller:
             reports.clear()
         for sample in telemetry.paths:
             reports[sample.destination, sample.class_id, sample.path] = PathReport(now, sample)
+
+    def _uplinks(self, node: NodeId) -> tuple[Uplink, ...]:
+        info = self.publication.peer(node)
+        return info.uplinks if info else ()
+
+    def _settle_sightings(self, now: Instant) -> None:
+        """Have all know where nodes are seen that are elsewhere now."""
+        for node in self._seen.settle(now.monotonic_ns):
+            if (info := self.publication.peer(node)) is not None:
+                uplinks = self._seen.seen(node, info.uplinks)
+                self.publication.set_peer(node, PeerInfo(info.record, uplinks))
+        self._gather(now)
 
     def _hasten(self, now: Instant) -> None:
         """Decide soon: news has come."""
@@ -309,6 +337,7 @@ class Controller:
 
     def _remove(self, node: NodeId, now: Instant) -> None:
         self.publication.remove_peer(node)
+        self._seen.forget(node)
         self._paths.pop(node, None)
         self._arriving.pop(node, None)
         index = self.topology.remove(node)

@@ -16,6 +16,7 @@ from controller.topology.reports import Report
 from overlayd.model.ids import Generation, NodeId
 from overlayd.model.node import NodeRecord, SignedRecord, SignedRevocation, Uplink
 from overlayd.protocol.controller import Hello, Mesh, Switched, Telemetry
+from overlayd.protocol.reflexive import Sightings
 from overlayd.protocol.routes import NO_ROUTES, CompactMesh, RouteColumns
 
 # Events
@@ -66,10 +67,11 @@ class Restored:
 
 @dataclass(frozen=True, slots=True)
 class Connected:
-    """The agent of ``node`` opened its channel and said hello."""
+    """The agent of ``node`` opened its channel, from the address ``host``, and said hello."""
 
     node: NodeId
     hello: Hello
+    host: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,10 +83,10 @@ class Disconnected:
 
 @dataclass(frozen=True, slots=True)
 class Received:
-    """A message about ``node`` itself, from its authenticated channel."""
+    """What ``node`` says, from its authenticated channel."""
 
     node: NodeId
-    message: Telemetry | Report | Switched
+    message: Telemetry | Report | Switched | Sightings
 
 
 @dataclass(frozen=True, slots=True)

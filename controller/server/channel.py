@@ -10,6 +10,7 @@ and nothing else.
 """
 
 import asyncio
+import dataclasses
 import http
 import logging
 import ssl
@@ -17,6 +18,7 @@ from collections.abc import Callable
 from typing import Any, Protocol
 
 import msgspec
+from msgspec.structs import replace
 from websockets.asyncio.server import ServerConnection
 from websockets.datastructures import Headers
 from websockets.exceptions import ConnectionClosed
@@ -26,7 +28,7 @@ from controller.core.messages import Send
 from controller.enrolment.errors import EnrolmentError, NotAMember
 from controller.topology.reports import BadReport, Decoder, Report
 from overlayd.model.ids import NodeId
-from overlayd.protocol import compact, routes
+from overlayd.protocol import compact, reflexive, routes
 from overlayd.protocol.controller import (
     MAX_MESSAGE_BYTES,
     PROTOCOL,
@@ -42,11 +44,12 @@ from overlayd.protocol.controller import (
     Switched,
     Telemetry,
 )
+from overlayd.protocol.reflexive import Sightings
 
 LOG = logging.getLogger(__name__)
 
 SUBPROTOCOL = "overlayd.v1"
-SUBPROTOCOLS = (routes.SUBPROTOCOL, compact.SUBPROTOCOL, SUBPROTOCOL)
+SUBPROTOCOLS = (reflexive.SUBPROTOCOL, routes.SUBPROTOCOL, compact.SUBPROTOCOL, SUBPROTOCOL)
 """The best one that the agent offers is spoken."""
 JOIN_PATH, AGENT_PATH, CA_PATH = "/v1/join", "/v1/agent", "/v1/ca"
 MAX_OPENING = 256
@@ -68,7 +71,7 @@ class Host(Protocol):
     def is_member(self, node: NodeId) -> bool: ...
     def join(self, request: JoinRequest) -> Joined: ...
     def opened(self, session: "Session", hello: Hello) -> None: ...
-    def received(self, session: "Session", message: Telemetry | Report | Switched) -> None: ...
+    def received(self, session: "Session", message: Telemetry | Report | Switched | Sightings) -> None: ...
     def renew(self, session: "Session", request: RenewRequest) -> Renewed: ...
     def left(self, session: "Session") -> None: ...
     def closed(self, session: "Session", problem: str) -> None: ...
@@ -91,8 +94,16 @@ class Session:
 
     def encoded(self, send: Send) -> bytes:
         """Return a mesh as this agent reads it. Touches nothing, so it may run in any thread."""
-        compact = self._connection.subprotocol == routes.SUBPROTOCOL
+        spoken = self._connection.subprotocol
+        if spoken != reflexive.SUBPROTOCOL:
+            send = _plain(send)
+        compact = spoken in (reflexive.SUBPROTOCOL, routes.SUBPROTOCOL)
         return msgspec.msgpack.encode(send.compact if compact else send.message)
+
+    @property
+    def host(self) -> str:
+        """The address that the channel comes from."""
+        return _host(self._connection)
 
     def put(self, message: bytes) -> None:
         """Queue an encoded message."""
@@ -181,7 +192,7 @@ class Channel:
         try:
             answer: Joined | Denied = self._host.join(self._join_decoder.decode(_binary(message)))
         except EnrolmentError as error:
-            LOG.warning("join from %s denied: %s: %s", _address(connection), error.code, error)
+            LOG.warning("join from %s denied: %s: %s", _host(connection), error.code, error)
             answer = Denied(error.code, str(error))
         except (msgspec.DecodeError, ValueError) as error:
             answer = Denied("bad-request", f"not a join request: {error}")
@@ -234,7 +245,7 @@ class Channel:
         columns = Decoder()
         async for data in connection:
             match self._decode(data):
-                case Telemetry() | Switched() as message:
+                case Telemetry() | Switched() | Sightings() as message:
                     self._host.received(session, message)
                 case compact.CompactTelemetry() as frame:
                     self._host.received(session, _columns(columns, frame))
@@ -298,6 +309,12 @@ class _Pace:
             await asyncio.sleep(-self._credit / MESSAGES_PER_S)
 
 
+def _plain(send: Send) -> Send:
+    """The mesh without what older agents do not know."""
+    peers = tuple(replace(peer, uplinks=reflexive.plain(peer.uplinks)) for peer in send.mesh.peers)
+    return dataclasses.replace(send, mesh=replace(send.mesh, peers=peers))
+
+
 def _columns(decoder: Decoder, frame: compact.CompactTelemetry) -> Report:
     try:
         return decoder.decode(frame)
@@ -316,7 +333,7 @@ def _binary(frame: str | bytes) -> bytes:
     return frame
 
 
-def _address(connection: ServerConnection) -> str:
+def _host(connection: ServerConnection) -> str:
     peer: Any = connection.remote_address
     return str(peer[0]) if peer else "?"
 

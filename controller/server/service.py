@@ -59,6 +59,7 @@ from overlayd.protocol.controller import (
     Switched,
     Telemetry,
 )
+from overlayd.protocol.reflexive import Sightings
 from overlayd.protocol.signed import BadRecord
 
 LOG = logging.getLogger(__name__)
@@ -228,11 +229,11 @@ class Service:
             self._admit(membership.announce_prefixes(self.state, self.members[node], hello.prefixes))
         known = self.members[node].node
         self._save([registry.connected(known, hello.uplinks, hello.version, time.time())])
-        self.dispatch(Connected(node, hello))
+        self.dispatch(Connected(node, hello, session.host))
         LOG.info("agent of %s connected (%s)", known.metadata.name, hello.version)
         self.news.node(known.metadata.name, f"its agent connected ({hello.version})")
 
-    def received(self, session: Session, message: Telemetry | Report | Switched) -> None:
+    def received(self, session: Session, message: Telemetry | Report | Switched | Sightings) -> None:
         if self.sessions.get(session.node) is not session:
             return
         member = self.members[session.node]
@@ -291,6 +292,11 @@ class Service:
         with _needing_store():
             membership.remove(self.state, node, reason)
         self._dismiss(node, f"this node was removed from the network: {reason}")
+
+    def described(self, node: NodeId) -> registry.Node:
+        """Return a member, its uplinks as the others are told of them."""
+        known, published = self.members[node].node, self.core.publication.peer(node)
+        return known if published is None else registry.reached(known, published.uplinks)
 
     def _catch_up(self) -> None:
         version = self.state.store.data_version()

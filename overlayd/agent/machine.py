@@ -37,11 +37,12 @@ from overlayd.agent.messages import (
 )
 from overlayd.agent.prober import LocalUplink, TooManyLinks
 from overlayd.agent.reporter import Reporter
+from overlayd.agent.sightings import Sightings
 from overlayd.agent.tables import Tables
 from overlayd.model.ids import LinkId, NodeId, Path
 from overlayd.model.node import NodeRecord, Uplink
 from overlayd.model.service import HostRule, ServiceClass
-from overlayd.protocol import controller, engine
+from overlayd.protocol import controller, engine, reflexive
 from overlayd.protocol.signed import Authentic, BadRecord, read_record
 
 NEIGHBOUR_LIFE_NS = 60_000_000_000
@@ -100,6 +101,7 @@ class Agent:
         self._authentic = authentic
         self._seen: dict[Neighbour, int] = {}
         self._reporter = Reporter(phase=me.record.id * _GOLDEN_RATIO % 1.0)
+        self._sightings = Sightings()
         self._pushed: engine.Snapshot | None = None
         self._saved = saved
         self._resync = False
@@ -109,6 +111,17 @@ class Agent:
         self._out: list[Command] = []
         if saved is not None:
             self._restore(saved, now)
+
+    @property
+    def uplinks(self) -> tuple[Uplink, ...]:
+        """This node's own, with what others see of them."""
+        told = {(one.name, one.endpoint): one for one in self.mesh.own.uplinks} if self.mesh.own else {}
+        return tuple(
+            msgspec.structs.replace(uplink, reflexive=seen.reflexive, symmetric=seen.symmetric)
+            if (seen := told.get((uplink.name, uplink.endpoint))) is not None
+            else uplink
+            for uplink in self.me.uplinks
+        )
 
     @property
     def classes(self) -> tuple[ServiceClass, ...]:
@@ -199,6 +212,8 @@ class Agent:
         told = self.lanes.links(event, now)
         reports = [report for report in told if LinkId(report.link) in self.tables.links]
         self.estimator.note_links(reports, now)
+        callable_at = {uplink.name for uplink in self.me.uplinks if uplink.endpoint is not None}
+        self._sightings.note(reports, self.tables.keys, self.mesh.peers, callable_at)
         best = self.tables.best_reports({NodeId(report.peer) for report in reports})
         named = {report.link for report in reports}
         self._reporter.note_links(
@@ -251,6 +266,7 @@ class Agent:
         self.connection_problem = None
         self._log(Level.INFO, "controller connected", generation=self.mesh.generation)
         self._reporter.start()
+        self._sightings.start()
         newest = self.mesh.newest_revocation
         self._tell(
             controller.Hello(
@@ -366,18 +382,22 @@ class Agent:
     def _rebuild(self, now: int) -> None:
         """Make links, routes and order anew, after the mesh, the uplinks or the neighbours changed."""
         try:
-            self.tables.set_links(self._local_uplinks(), self.mesh, self._seen)
+            self.tables.set_links(self.me.record.id, self._local_uplinks(), self.mesh, self._seen)
         except TooManyLinks as error:
             self._log(Level.ERROR, "links unchanged", problem=str(error))
         self._reporter.keep(self.tables.neighbours)
+        self._sightings.keep(self.mesh.peers.keys())
         self.tables.set_routes(self.me.record.id, self.mesh, self._unix, now)
         self._save()
         self._choose(now)
 
     def _local_uplinks(self) -> tuple[LocalUplink, ...]:
-        """The engine's sockets that the configuration knows, by name."""
+        """The engine's sockets that the configuration knows, by name; what others see of them, if the engine
+        knows what to do about it.
+        """
         sockets = self.engine.uplinks if self.engine else ()
-        configured = {uplink.name: uplink for uplink in self.me.uplinks}
+        uplinks = self.uplinks if self.engine and self.engine.reflexive else self.me.uplinks
+        configured = {uplink.name: uplink for uplink in uplinks}
         return tuple(
             LocalUplink(index, socket.address, configured[socket.name])
             for index, socket in enumerate(sockets)
@@ -443,6 +463,8 @@ class Agent:
             return
         for frame in self._reporter.poll(self.mesh.network.telemetry_interval, now):
             self._tell(frame)
+        if news := self._sightings.news():
+            self._tell(reflexive.Sightings(news))
 
     def _tell(self, message: controller.FromAgent) -> None:
         if self.connected:

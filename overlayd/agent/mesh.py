@@ -43,7 +43,8 @@ class Revoked:
 class MeshView:
     """One generation, complete. ``network`` is None only before the first one arrived.
 
-    ``revocations`` holds the newest of each node; none is ever forgotten while this node is a member.
+    ``own`` is this node as its peers are told of it. ``revocations`` holds the newest of each node; none is
+    ever forgotten while this node is a member.
     """
 
     generation: Generation = NO_GENERATION
@@ -51,6 +52,7 @@ class MeshView:
     peers: Mapping[NodeId, Peer] = field(default_factory=dict[NodeId, Peer])
     routes: Mapping[tuple[NodeId, int], Route] = field(default_factory=dict[tuple[NodeId, int], Route])
     revocations: Mapping[NodeId, Revoked] = field(default_factory=dict[NodeId, Revoked])
+    own: Peer | None = None
 
     @property
     def newest_revocation(self) -> Revoked | None:
@@ -91,7 +93,8 @@ class MeshView:
             except BadRecord as error:
                 problems.append(str(error))
                 continue
-            peer = Peer(record, info.record, info.uplinks)
+            before = self.own if record.id == me else self.peers.get(record.id)
+            peer = Peer(record, info.record, _as_seen(info.uplinks, before))
             if record.id == me:
                 own = peer
             else:
@@ -102,7 +105,7 @@ class MeshView:
             routes[route.destination, route.class_id] = route
         if change.revocations:
             peers = {node: peer for node, peer in peers.items() if not _voided(peer.record, ends)}
-        view = MeshView(change.generation, network, peers, routes, revocations)
+        view = MeshView(change.generation, network, peers, routes, revocations, own or self.own)
         return Applied(view, own, tuple(problems))
 
     def _revoked(
@@ -124,7 +127,8 @@ class MeshView:
         """Return the complete message that this view could have come from; None without a network."""
         if self.network is None:
             return None
-        peers = sorted(self.peers.values(), key=lambda peer: peer.record.id)
+        everyone = (*self.peers.values(), *([self.own] if self.own else []))
+        peers = sorted(everyone, key=lambda peer: peer.record.id)
         return Mesh(
             generation=self.generation,
             base=NO_GENERATION,
@@ -144,6 +148,21 @@ class MeshView:
         """Return ``path`` for a person: ``via rome`` with relays, ``direct`` without."""
         relays = [self.name(relay) for relay in path[:-1]]
         return f"via {', '.join(relays)}" if relays else "direct"
+
+
+def _as_seen(uplinks: tuple[Uplink, ...], before: Peer | None) -> tuple[Uplink, ...]:
+    """A controller that has just started does not know yet where others see a node: what was said before it
+    stays.
+    """
+    known = {(one.name, one.endpoint): one for one in before.uplinks if one.reflexive} if before else {}
+    if not known:
+        return uplinks
+    return tuple(
+        uplink
+        if uplink.reflexive or (seen := known.get((uplink.name, uplink.endpoint))) is None
+        else msgspec.structs.replace(uplink, reflexive=seen.reflexive, symmetric=seen.symmetric)
+        for uplink in uplinks
+    )
 
 
 def _ends(revocations: Iterable[Revoked]) -> dict[NodeId | str, Revocation]:

@@ -4,8 +4,9 @@ Pure; called by the machine when peers, uplinks or neighbours change.
 
 A link is wanted for each pair of a local uplink and a peer's endpoint of the same address family. Behind a
 NAT a node cannot be called: there the other side holds the link without a remote, one lane for each such
-uplink, and learns the address from the call. Two nodes that are both behind a NAT have no link, unless they
-see each other on their local network. What is found there is preferred to anything else.
+uplink, and learns the address from the call. Where both are behind a NAT, both call the address that others
+see of the peer: what one sends opens its NAT for the other. Two symmetric NATs never open, so no link is
+made. What is found on the local network is preferred to anything else.
 """
 
 import ipaddress
@@ -23,6 +24,8 @@ from overlayd.protocol import engine
 MAX_LINKS_PER_PEER = 8
 MAX_HIDDEN = 16
 """Uplinks of a node that cannot be called and have a lane; no link leads to or from further ones."""
+MAX_HIDDEN_BOTH = 4
+"""The same between two nodes that both cannot be called: a lane tells the pair."""
 LAN_PREFERENCE = 0
 MTU_MIN = 1280
 _FIRST_PREFERENCE = 10
@@ -53,7 +56,10 @@ class TooManyLinks(ValueError):
 
 
 def wanted(
-    local: tuple[LocalUplink, ...], peers: Mapping[NodeId, Peer], neighbours: Iterable[Neighbour]
+    me: NodeId,
+    local: tuple[LocalUplink, ...],
+    peers: Mapping[NodeId, Peer],
+    neighbours: Iterable[Neighbour],
 ) -> dict[LinkKey, engine.Link]:
     """Return the links this node should hold, best first within a peer.
 
@@ -65,7 +71,7 @@ def wanted(
     links: dict[LinkKey, engine.Link] = {}
     taken: set[tuple[int, str, int]] = set()
     for node in sorted(peers):
-        found = _underlay_links(local, peers[node])
+        found = _underlay_links(me, local, peers[node])
         near = _lan_links(local, peers[node], seen.get(node, []), found)
         found = near | {key: link for key, link in found.items() if key not in near}
         for key, link in list(found.items())[:MAX_LINKS_PER_PEER]:
@@ -111,6 +117,16 @@ def numbered(link: engine.Link, number: LinkId) -> engine.Link:
     return msgspec.structs.replace(link, id=number)
 
 
+def uplink_of(key: LinkKey, uplinks: tuple[Uplink, ...]) -> Uplink | None:
+    """Return which of a peer's ``uplinks`` a link leads to from one of ours that can be called; None where it
+    was found on the local network.
+    """
+    if key.remote:
+        return next((uplink for uplink in uplinks if uplink.endpoint == key.remote), None)
+    lanes = _lanes(uplinks)
+    return next((uplinks[place] for place, lane in lanes.items() if lane == key.lane), None)
+
+
 @lru_cache(maxsize=4096)
 def family_of(endpoint: str) -> int:
     """Return 4 or 6 for ``"198.51.100.7:51900"`` or ``"[2001:db8::7]:51900"``.
@@ -147,7 +163,7 @@ def _lan_links(
     return links
 
 
-def _underlay_links(local: tuple[LocalUplink, ...], peer: Peer) -> dict[LinkKey, engine.Link]:
+def _underlay_links(me: NodeId, local: tuple[LocalUplink, ...], peer: Peer) -> dict[LinkKey, engine.Link]:
     """Cross product, ordered so that both sides' first choices come first."""
     links: dict[LinkKey, engine.Link] = {}
     order = sorted(
@@ -157,24 +173,45 @@ def _underlay_links(local: tuple[LocalUplink, ...], peer: Peer) -> dict[LinkKey,
     hidden_there = _lanes(peer.uplinks)
     for rank, i, j in order:
         own, theirs = local[i], peer.uplinks[j]
+        reflexive = _opening(own, theirs)
+        both = _lane_of_both(hidden_here.get(i), hidden_there.get(j), me > peer.record.id)
         if theirs.endpoint is not None:
             if _family(theirs.endpoint) != own.family:
                 continue
             remote, lane = theirs.endpoint, hidden_here.get(i, 0)
         elif own.uplink.endpoint is not None and j in hidden_there:
             remote, lane = "", hidden_there[j]
+        elif reflexive is not None and both is not None:
+            remote, lane = "", both
         else:
             continue
         key = LinkKey(peer.record.id, own.uplink.name, remote, lane)
         preference = min(_FIRST_PREFERENCE + rank, 0xFF)
-        links.setdefault(key, _link(key, own, min(own.uplink.mtu, theirs.mtu), preference))
+        link = _link(key, own, min(own.uplink.mtu, theirs.mtu), preference, reflexive)
+        links.setdefault(key, link)
     return links
+
+
+def _opening(own: LocalUplink, theirs: Uplink) -> str | None:
+    """The address to call so that both NATs open; None where ours is none, or where it would be in vain."""
+    seen = own.uplink.reflexive
+    if seen is None or theirs.reflexive is None or (own.uplink.symmetric and theirs.symmetric):
+        return None
+    return theirs.reflexive if _family(theirs.reflexive) == own.family else None
 
 
 def _lanes(uplinks: Iterable[Uplink]) -> dict[int, int]:
     """Lane by place of each uplink that cannot be called: both sides count them alike."""
     hidden = [place for place, uplink in enumerate(uplinks) if uplink.endpoint is None]
     return {place: lane for lane, place in enumerate(hidden[:MAX_HIDDEN])}
+
+
+def _lane_of_both(here: int | None, there: int | None, we_are_higher: bool) -> int | None:
+    """The lane between two uplinks that cannot be called, from their own: the lower node's weighs more."""
+    if here is None or there is None or max(here, there) >= MAX_HIDDEN_BOTH:
+        return None
+    more, less = (there, here) if we_are_higher else (here, there)
+    return MAX_HIDDEN_BOTH * more + less
 
 
 def _family(endpoint: str) -> int | None:
@@ -184,7 +221,9 @@ def _family(endpoint: str) -> int | None:
         return None
 
 
-def _link(key: LinkKey, own: LocalUplink, mtu: int, preference: int) -> engine.Link:
+def _link(
+    key: LinkKey, own: LocalUplink, mtu: int, preference: int, reflexive: str | None = None
+) -> engine.Link:
     return engine.Link(
         id=0,
         peer=key.peer,
@@ -194,4 +233,5 @@ def _link(key: LinkKey, own: LocalUplink, mtu: int, preference: int) -> engine.L
         mtu=max(mtu, MTU_MIN),
         rate_bps=own.uplink.rate_bps or None,
         preference=preference,
+        reflexive=reflexive,
     )

@@ -61,13 +61,13 @@ class Tables:
         return self._selector.held()
 
     def set_links(
-        self, local: tuple[prober.LocalUplink, ...], mesh: MeshView, seen: Iterable[Neighbour]
+        self, me: NodeId, local: tuple[prober.LocalUplink, ...], mesh: MeshView, seen: Iterable[Neighbour]
     ) -> None:
         """Make the links anew.
 
         Raises :class:`~overlayd.agent.prober.TooManyLinks` and leaves all as it was.
         """
-        made_of = (local, mesh.peers, tuple(seen))
+        made_of = (me, local, mesh.peers, tuple(seen))
         if made_of == self._links_made_of:
             return
         links = prober.wanted(*made_of)

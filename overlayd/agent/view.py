@@ -106,7 +106,7 @@ class View:
     def nodes(self) -> local.NodeList:
         """Return all members that this node knows, itself first."""
         me = self._agent.me
-        known = [(me.record, me.uplinks)]
+        known = [(me.record, self._agent.uplinks)]
         known += [(peer.record, peer.uplinks) for _, peer in sorted(self._agent.mesh.peers.items())]
         rows = [
             local.NodeRow(
@@ -115,6 +115,8 @@ class View:
                 addresses=record.addresses,
                 prefixes=record.prefixes,
                 endpoints=tuple(uplink.endpoint for uplink in uplinks),
+                reflexive=tuple(uplink.reflexive for uplink in uplinks),
+                nat=tuple(uplink.nat for uplink in uplinks),
                 relay=record.relay,
                 self=record.id == me.record.id,
                 not_after=record.not_after,

@@ -25,7 +25,7 @@ from overlayd.cli.ctl_failure import (
     USAGE,
     Failure,
 )
-from overlayd.cli.ctl_output import NOTHING, emit, emit_lines, milliseconds, percent, say, table, way
+from overlayd.cli.ctl_output import NOTHING, emit, emit_lines, milliseconds, percent, reached, say, table, way
 from overlayd.model.duration import seconds_of
 
 TIMEOUT_S = 10.0
@@ -219,7 +219,11 @@ def _node_row(item: Document) -> tuple[str, ...]:
         "connected" if conditions.get("Connected") == "True" else "away",
         ", ".join(spec["addresses"]),
         "relay" if spec["relay"] else "edge",
-        ", ".join(uplink["endpoint"] or "behind a NAT" for uplink in status["uplinks"]) or NOTHING,
+        ", ".join(
+            reached(uplink["endpoint"], uplink.get("reflexive"), uplink.get("symmetric", False))
+            for uplink in status["uplinks"]
+        )
+        or NOTHING,
         ", ".join(status["announced"]) or NOTHING,
         status["lastSeen"] or NOTHING,
     )

@@ -14,6 +14,7 @@ from overlayd.cli.ctl_output import (
     milliseconds,
     percent,
     rate,
+    reached,
     say,
     table,
     way,
@@ -70,7 +71,7 @@ def nodes(arguments: argparse.Namespace) -> int:
             str(row["id"]),
             ", ".join(row["addresses"]),
             "relay" if row["relay"] else "edge",
-            ", ".join(endpoint or "behind a NAT" for endpoint in row["endpoints"]) or NOTHING,
+            _reached(row) or NOTHING,
             ", ".join(
                 prefix for prefix in row["prefixes"] if prefix.partition("/")[0] not in row["addresses"]
             )
@@ -80,6 +81,13 @@ def nodes(arguments: argparse.Namespace) -> int:
     ]
     say(table(("NODE", "ID", "ADDRESSES", "ROLE", "ENDPOINTS", "ANNOUNCES"), rows))
     return OK
+
+
+def _reached(row: Document) -> str:
+    endpoints = row["endpoints"]
+    unknown = [None] * len(endpoints)  # an older agent tells no more
+    seen = zip(endpoints, row.get("reflexive") or unknown, row.get("nat") or unknown, strict=True)
+    return ", ".join(reached(endpoint, reflexive, nat == "symmetric") for endpoint, reflexive, nat in seen)
 
 
 def links(arguments: argparse.Namespace) -> int:

@@ -81,3 +81,12 @@ def way(path: Sequence[str]) -> str:
     if not path:
         return NOTHING
     return f"via {', '.join(path[:-1])}" if len(path) > 1 else "direct"
+
+
+def reached(endpoint: str | None, reflexive: str | None, symmetric: bool) -> str:
+    """Where others find an uplink: ``198.51.100.7:51900``, ``203.0.113.7:51900 (NAT)``; ``behind a NAT``
+    where nobody has seen it yet.
+    """
+    if reflexive is None:
+        return endpoint or "behind a NAT"
+    return f"{reflexive} ({'symmetric NAT' if symmetric else 'NAT'})"

@@ -196,6 +196,7 @@ class EngineProcess:
                 for uplink in self._configuration.uplink
             ),
             shards=self._shards,
+            reflexive=True,
         )
 
     def _report(self) -> None:

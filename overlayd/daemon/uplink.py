@@ -23,13 +23,14 @@ from overlayd.agent.messages import ControllerConnected, ControllerLost
 from overlayd.daemon.log import fields
 from overlayd.daemon.state import AgentState
 from overlayd.daemon.tls import NotTheController, check_controller, joining_context, member_context
-from overlayd.protocol import compact, controller, routes
+from overlayd.protocol import compact, controller, reflexive, routes
 from overlayd.protocol.token import JoinToken
 
 LOG = logging.getLogger(__name__)
 SUBPROTOCOL = Subprotocol("overlayd.v1")
 COMPACT = Subprotocol(compact.SUBPROTOCOL)
 ROUTES = Subprotocol(routes.SUBPROTOCOL)
+REFLEXIVE = Subprotocol(reflexive.SUBPROTOCOL)
 JOIN_PATH = "/v1/join"
 AGENT_PATH = "/v1/agent"
 OPEN_TIMEOUT_S = 10.0
@@ -140,11 +141,13 @@ class ControllerChannel:
 
     async def _send_all(self, connection: ClientConnection) -> None:
         encoder = msgspec.msgpack.Encoder()
-        columns = compact.Encoder() if connection.subprotocol in (ROUTES, COMPACT) else None
+        columns = compact.Encoder() if connection.subprotocol in (REFLEXIVE, ROUTES, COMPACT) else None
         with contextlib.suppress(WebSocketException, OSError):
             while True:
                 message = await self._queue.get()
                 try:
+                    if isinstance(message, reflexive.Sightings) and connection.subprotocol != REFLEXIVE:
+                        continue
                     if columns is not None and isinstance(message, controller.Telemetry):
                         await connection.send(encoder.encode(columns.encode(message)))
                     else:
@@ -184,7 +187,7 @@ def _connect(url: str, context: ssl.SSLContext) -> connect:
     return connect(
         url,
         ssl=context,
-        subprotocols=[ROUTES, COMPACT, SUBPROTOCOL],
+        subprotocols=[REFLEXIVE, ROUTES, COMPACT, SUBPROTOCOL],
         max_size=controller.MAX_MESSAGE_BYTES,
         open_timeout=OPEN_TIMEOUT_S,
         close_timeout=CLOSE_TIMEOUT_S,

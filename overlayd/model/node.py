@@ -8,13 +8,16 @@ MAX_SHARDS = 16
 """Of one engine: a lane's number on the wire has four bits for its shard."""
 
 
-class Uplink(msgspec.Struct, frozen=True, gc=False, forbid_unknown_fields=True):
+class Uplink(msgspec.Struct, frozen=True, gc=False, forbid_unknown_fields=True, omit_defaults=True):
     """One way from a node into the underlay, as its peers see it.
 
     ``endpoint`` is ``"198.51.100.7:51900"`` or ``"[2001:db8::7]:51900"``, or None if peers cannot call this
     uplink (behind a NAT). ``rate_bps`` is the configured rate or None; ``mtu`` the largest IP packet in
     bytes. ``lanes`` is how many UDP ports there are, from that of the endpoint on: one for each shard of the
     node's engine.
+
+    The controller adds what other nodes see: ``reflexive`` is the address that its datagrams come from where
+    that is another, behind a NAT; ``symmetric`` that each of them sees another port there.
     """
 
     name: str
@@ -22,6 +25,15 @@ class Uplink(msgspec.Struct, frozen=True, gc=False, forbid_unknown_fields=True):
     mtu: int = 1500
     rate_bps: int | None = None
     lanes: int = 1
+    reflexive: str | None = None
+    symmetric: bool = False
+
+    @property
+    def nat(self) -> str:
+        """What others see of a NAT, in a word: ``""``, ``nat`` or ``symmetric``."""
+        if self.reflexive is None:
+            return ""
+        return "symmetric" if self.symmetric else "nat"
 
 
 class NodeRecord(msgspec.Struct, frozen=True, gc=False, forbid_unknown_fields=True):

@@ -13,6 +13,7 @@ from overlayd.model.ids import Generation, NodeId, Path
 from overlayd.model.node import SignedRecord, SignedRevocation, Uplink
 from overlayd.model.route import Route
 from overlayd.model.service import ServiceClass
+from overlayd.protocol.reflexive import Sightings
 
 PROTOCOL = 1
 MAX_MESSAGE_BYTES = 16 * 1024 * 1024
@@ -139,7 +140,7 @@ class Leave(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_field="
     """The node leaves for good: certificate and record are revoked, its name becomes free."""
 
 
-FromAgent: TypeAlias = Hello | Telemetry | Switched | RenewRequest | Leave
+FromAgent: TypeAlias = Hello | Telemetry | Switched | Sightings | RenewRequest | Leave
 
 
 # Controller to agent

@@ -39,8 +39,9 @@ class Peer(msgspec.Struct, frozen=True, gc=False, forbid_unknown_fields=True):
     lanes: int = 1
 
 
-class Link(msgspec.Struct, frozen=True, gc=False, forbid_unknown_fields=True):
-    """``uplink`` is the index of the local uplink; ``remote`` None: the peer calls us.
+class Link(msgspec.Struct, frozen=True, gc=False, forbid_unknown_fields=True, omit_defaults=True):
+    """``uplink`` is the index of the local uplink; ``remote`` None: the peer calls us. ``reflexive`` is where
+    others see the peer behind its NAT: it is called there too.
 
     It is the link of shard 0. The engine makes those of the others of it: the port and the lane of each.
     """
@@ -53,6 +54,7 @@ class Link(msgspec.Struct, frozen=True, gc=False, forbid_unknown_fields=True):
     mtu: int
     rate_bps: int | None
     preference: int
+    reflexive: str | None = None
 
 
 class Class(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -133,7 +135,8 @@ class EngineUplink(msgspec.Struct, frozen=True):
 class Welcome(msgspec.Struct, frozen=True, tag_field="type", tag="welcome"):
     """First answer: what the engine is and which snapshot it runs on (generation 0: none).
 
-    Shard *i* has its sockets *i* ports above those of ``uplinks``.
+    Shard *i* has its sockets *i* ports above those of ``uplinks``. ``reflexive``: it knows `Link.reflexive`;
+    one that is older would refuse it.
     """
 
     protocol: int
@@ -144,6 +147,7 @@ class Welcome(msgspec.Struct, frozen=True, tag_field="type", tag="welcome"):
     interface: str
     uplinks: tuple[EngineUplink, ...]
     shards: int = 1
+    reflexive: bool = False
 
 
 class Applied(msgspec.Struct, frozen=True, tag_field="type", tag="applied"):

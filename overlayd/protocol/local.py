@@ -145,7 +145,9 @@ class LinkList(msgspec.Struct, frozen=True):
 
 
 class NodeRow(msgspec.Struct, frozen=True):
-    """A member as this node knows it."""
+    """A member as this node knows it. Of each uplink: the endpoint that it says, ``reflexive`` where others
+    see it instead, ``nat`` of what kind that NAT is (``""``, ``nat``, ``symmetric``).
+    """
 
     id: int
     name: str
@@ -155,6 +157,8 @@ class NodeRow(msgspec.Struct, frozen=True):
     relay: bool
     self: bool
     not_after: int
+    reflexive: tuple[str | None, ...] = ()
+    nat: tuple[str, ...] = ()
 
 
 class NodeList(msgspec.Struct, frozen=True):

@@ -27,7 +27,7 @@ def compiled(
 ) -> engine.Snapshot:
     held = view(*peers)
     assert held.network is not None
-    links = wanted(LOCAL, held.peers, ())
+    links = wanted(ME, LOCAL, held.peers, ())
     ids = LinkIds().assign(links)
     made = [numbered(link, ids[key]) for key, link in links.items()]
     return compile_snapshot(7, record(ME), held, held.network, made, orders or {})
