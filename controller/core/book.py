@@ -16,7 +16,7 @@ from controller.core.rows import KeptRoutes, RouteRows
 from controller.planner.plan import Plan
 from controller.planner.search import ABSENT
 from controller.planner.table import RouteTable
-from controller.topology.links import Bool
+from controller.topology.links import NEVER, Bool
 from overlayd.model.ids import Generation, NodeId
 from overlayd.protocol.routes import RouteColumns
 
@@ -69,6 +69,13 @@ class RouteBook:
     def bar(self, nodes: Sequence[int]) -> None:
         """Forget paths through ``nodes``, by index: they are no relays any more."""
         self.table.bar(nodes)
+
+    def open(self, end: int, others: Sequence[int]) -> None:
+        """The links between ``end`` and ``others``, by index, are measured for the first time: a path that was
+        taken for want of them need not stay for its time.
+        """
+        for at in ((end, others), (others, end)):
+            self.table.changed_ns[:, at[0], at[1]] = NEVER
 
     def put(self, decided: Decided, generation: Generation) -> tuple[NodeId, ...]:
         """Put a decision about these nodes into force; what it tells is told in ``generation``. Return the

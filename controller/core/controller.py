@@ -286,6 +286,7 @@ class Controller:
         if seen is None:
             return
         self.refused_samples += seen.refused
+        self.book.open(seen.reporter, seen.first_evidence)
         news = self._predictor.observe(seen, now.monotonic_ns)
         if news or seen.first_evidence:
             self._hasten(now)

@@ -100,6 +100,22 @@ def test_an_unbroken_route_that_just_changed_waits_before_it_changes_again() -> 
     assert world.path("ab") == "amb"
 
 
+def test_a_direct_link_that_opens_later_is_taken_at_once() -> None:
+    world = World("abk")
+    world.mesh(ak=30, kb=30)
+    world.run(60)
+    for name in "abk":
+        world.report(name)
+    world.run(2)
+    assert world.path("ab") == "akb"
+    world.link("ak").rtt_ms = 31  # nothing that would move it
+    world.mesh(ab=40)
+    world.report("a", "b", urgent=True)
+    world.report("b", "a", urgent=True)
+    world.run(2)
+    assert world.path("ab") == "ab"
+
+
 def test_a_link_that_flaps_every_half_minute_changes_a_route_at_most_twice_in_ten_minutes() -> None:
     world = square()
     world.run(120)
