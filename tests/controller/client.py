@@ -34,6 +34,7 @@ from overlayd.protocol.controller import (
     Telemetry,
     ToAgent,
 )
+from overlayd.protocol.routes import CompactMesh, mesh_of
 from overlayd.protocol.token import decode_token
 
 PLAIN = Subprotocol("overlayd.v1")
@@ -137,7 +138,9 @@ class Agent:
 
     async def hear(self, timeout_s: float = 10.0) -> ToAgent:
         async with asyncio.timeout(timeout_s):
-            message: ToAgent = msgspec.msgpack.decode(await self.channel.recv(), type=ToAgent)  # type: ignore[arg-type]
+            frame = await self.channel.recv()
+        heard: ToAgent | CompactMesh = msgspec.msgpack.decode(frame, type=ToAgent | CompactMesh)  # type: ignore[arg-type]
+        message = mesh_of(heard) if isinstance(heard, CompactMesh) else heard
         if isinstance(message, Mesh):
             assert message.base in (0, self.generation)
             self.generation = message.generation

@@ -4,19 +4,22 @@ import asyncio
 import shutil
 import sqlite3
 import ssl
+from contextlib import AsyncExitStack
 from pathlib import Path
 
 import msgspec
 import pytest
 from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidStatus
+from websockets.typing import Subprotocol
 
 from controller.registry import PREFIXES_ACCEPTED
 from controller.server import channel as channel_module
 from controller.server import membership
 from controller.state import open_state
 from controller.store.store import Store
-from overlayd.model.node import NodeRecord, SignedRevocation
+from overlayd.model.node import NodeRecord, SignedRevocation, Uplink
+from overlayd.protocol import reflexive, routes
 from overlayd.protocol.compact import CompactTelemetry
 from overlayd.protocol.controller import (
     Denied,
@@ -28,6 +31,7 @@ from overlayd.protocol.controller import (
     RenewRequest,
     Revoked,
 )
+from overlayd.protocol.reflexive import Sighting, Sightings
 from overlayd.protocol.signed import read_record, read_revocation, signed_by
 from overlayd.protocol.token import decode_token
 from tests.controller.client import (
@@ -348,6 +352,44 @@ def test_old_and_new_agents_report_side_by_side(tmp_path: Path) -> None:
                         await new.hear()
 
     asyncio.run(story())
+
+
+def test_where_a_node_is_seen_is_told_to_agents_that_know_what_to_do_about_it(tmp_path: Path) -> None:
+    seen = "203.0.113.7:51900"
+
+    async def story() -> None:
+        async with controller(tmp_path) as mesh, AsyncExitStack() as stack:
+            names = ("paris", "oslo", "rome", "bern")
+            members = [await mesh.join(name) for name in names]
+            spoken = (*[[Subprotocol(reflexive.SUBPROTOCOL)]] * 3, [Subprotocol(routes.SUBPROTOCOL)])
+            agents = [
+                await stack.enter_async_context(agent(mesh.url, member, subprotocols))
+                for member, subprotocols in zip(members, spoken, strict=True)
+            ]
+            for one in agents:
+                await one.hello("192.168.0.2:51900")
+            while uplink_of(agents[0].meshes, "rome").endpoint is None:
+                await agents[0].hear_mesh()
+            for witness in agents[:2]:
+                await witness.say(Sightings((Sighting(members[2].id, "isp", seen),)))
+            for one in agents[:3]:
+                while uplink_of(one.meshes, "rome").reflexive is None:
+                    await one.hear_mesh()
+                assert uplink_of(one.meshes, "rome").reflexive == seen
+            shown = mesh.running.service.described(members[2].id).status.uplinks
+            assert [uplink.reflexive for uplink in shown] == [seen]
+            # The older one is sent the same change of a peer, and reads it as it always was.
+            while agents[3].generation != agents[0].generation:
+                await agents[3].hear_mesh()
+            assert uplink_of(agents[3].meshes, "rome") == Uplink("isp", "192.168.0.2:51900")
+
+    asyncio.run(story())
+
+
+def uplink_of(meshes: list[Mesh], name: str) -> Uplink:
+    """What was told last of a node's uplink."""
+    told = [peer for mesh in meshes for peer in mesh.peers if name_of(peer.record.record) == name]
+    return told[-1].uplinks[0] if told and told[-1].uplinks else Uplink("isp", None)
 
 
 def test_a_database_that_cannot_be_written_keeps_no_agent_from_its_mesh(

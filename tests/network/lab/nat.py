@@ -5,7 +5,11 @@ NAT keeps ports and lets in whoever lives where its host called lately; a *symme
 for each that is called, and lets in nobody else.
 """
 
-from sim.lab import process
+from typing import Any
+
+from pyroute2.netlink.nfnetlink.nfctsocket import NFCTSocket  # pyright: ignore[reportMissingTypeStubs]
+
+from sim.lab import netns, process
 from sim.lab.sketch import Sketch, Wire
 from tests.network.lab.mesh import Mesh
 
@@ -19,6 +23,7 @@ NODES = (*PUBLIC, *HIDDEN)
 ROUTER = "wan"
 GATEWAY = "10.9.0.1"
 _LINE = {"delay": "5ms"}
+_Conntrack: Any = NFCTSocket
 
 
 def sketch() -> Sketch:
@@ -59,12 +64,16 @@ def outside_of(host: str) -> str:
 def move(mesh: Mesh, host: str, address: str) -> None:
     """Give a host's NAT another public address, as providers do over night: what was bound is forgotten."""
     place = len(PUBLIC) + HIDDEN.index(host) + 1
-    for node, line in (
-        (ROUTER, f"ip route add {address}/32 dev eth{place}"),
-        (f"nat-{host}", f"ip address add {address}/32 dev eth2"),
-        (f"nat-{host}", f"ip address del {outside_of(host)}/32 dev eth2"),
+    before, at = outside_of(host), mesh.namespaces[f"nat-{host}"]
+    for namespace, line in (
+        (at, f"ip address add {address}/32 dev eth2"),
+        (at, f"ip address del {before}/32 dev eth2"),
+        (mesh.namespaces[ROUTER], f"ip route add {address}/32 dev eth{place}"),
+        (mesh.namespaces[ROUTER], f"ip route del {before}/32 dev eth{place}"),
     ):
-        process.run(mesh.namespaces[node], line.split())
+        process.run(namespace, line.split())
+    with netns.inside(at), _Conntrack() as bindings:
+        bindings.flush()
 
 
 def _default(gateway: str, interface: str, source: str | None = None) -> list[str]:
