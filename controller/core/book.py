@@ -71,8 +71,8 @@ class RouteBook:
         self.table.bar(nodes)
 
     def open(self, end: int, others: Sequence[int]) -> None:
-        """The links between ``end`` and ``others``, by index, are measured for the first time: a path that was
-        taken for want of them need not stay for its time.
+        """The links between ``end`` and ``others``, by index, are measured for the first time: a path that
+        was taken for want of them need not stay for its time.
         """
         for at in ((end, others), (others, end)):
             self.table.changed_ns[:, at[0], at[1]] = NEVER
