@@ -17,6 +17,8 @@ RELAYS = ("p1", "p2")
 RESTRICTED = ("r1", "r2")
 SYMMETRIC = ("s1", "s2")
 HIDDEN = (*RESTRICTED, *SYMMETRIC)
+PRIVATE = SYMMETRIC[0]
+"""It does not know that it is behind a NAT, and tells peers to call its private address."""
 CONTROLLER = "cloud"
 PUBLIC = (*RELAYS, CONTROLLER)
 NODES = (*PUBLIC, *HIDDEN)
@@ -51,8 +53,9 @@ def sketch() -> Sketch:
     agent = {"agent": {"reconnect_spread": 1.0}}
     edges: dict[str, dict[str, object]] = {relay: {"relay": True, **agent} for relay in RELAYS}
     for host in HIDDEN:
-        uplink = {"name": "isp", "address": plain.address(host), "endpoint": ""}
-        edges[host] = {"uplink": [uplink], **agent}
+        uplink = {"name": "isp", "address": plain.address(host)}
+        hidden = {} if host == PRIVATE else {"endpoint": ""}
+        edges[host] = {"uplink": [uplink | hidden], **agent}
     return Sketch(NODES, plain.wires, CONTROLLER, edges, commands=commands)
 
 
