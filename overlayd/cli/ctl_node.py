@@ -85,7 +85,7 @@ def nodes(arguments: argparse.Namespace) -> int:
 
 def _reached(row: Document) -> str:
     endpoints = row["endpoints"]
-    unknown = [None] * len(endpoints)  # an older agent tells no more
+    unknown: list[str | None] = [None] * len(endpoints)  # an older agent tells no more
     seen = zip(endpoints, row.get("reflexive") or unknown, row.get("nat") or unknown, strict=True)
     return ", ".join(reached(endpoint, reflexive, nat == "symmetric") for endpoint, reflexive, nat in seen)
 
