@@ -444,8 +444,7 @@ impl Mesh {
     }
 
     pub fn drain(&mut self, id: u16) {
-        let now = self.now;
-        let host = self.hosts.get_mut(&id).unwrap();
+        let (now, host) = (self.now, self.hosts.get_mut(&id).unwrap());
         let output = host.node.output();
         for delivery in &output.packets {
             let pieces: Vec<&[u8]> = output.packet(delivery, &[]).collect();
