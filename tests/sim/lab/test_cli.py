@@ -29,7 +29,7 @@ def test_a_lab_that_is_not_up_is_not_found(capsys: pytest.CaptureFixture[str]) -
 def test_taking_down_what_is_not_up_is_no_failure(capsys: pytest.CaptureFixture[str]) -> None:
     assert run("down", "absent", "-o", "json") == cli.OK
     assert json.loads(capsys.readouterr().out) == {
-        "schema": "overlayd.lab/1",
+        "schema": "overlayd.lab-down/1",
         "lab": "absent",
         "was_up": False,
     }
