@@ -229,9 +229,18 @@ impl Link {
         .map_or(Nanos::MAX, |at| at.max(now + 1))
     }
 
-    /// Where the link is full: the share that it lost before it was. With a configured rate the queue stands here, and the network's is none of ours.
+    /// Whether what is lost now is lost for want of room, where that is known without looking at its delay. With a configured rate the queue stands here,
+    /// and the network's is none of ours; beside rivals there always is one.
+    pub(crate) fn known_full(&self) -> Option<bool> {
+        match self.exit.pacer.has_configured_rate() {
+            true => Some(false),
+            false => self.rate.has_rivals().then_some(true),
+        }
+    }
+
+    /// Where the link is full: the share that it lost before it was.
     pub(crate) fn full_loss(&self) -> Option<f64> {
-        let full = !self.exit.pacer.has_configured_rate() && self.meter.is_full();
+        let full = self.known_full().unwrap_or(self.meter.is_full());
         full.then(|| self.meter.loss_ratio())
     }
 

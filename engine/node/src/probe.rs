@@ -146,13 +146,13 @@ impl Meter {
     }
 
     /// The peer answered one of ours. The round trip, without the time that the peer held it.
-    /// `paced`: by a configured rate. `headers`: bytes of those under a datagram.
+    /// `full`: whether the link is, where that is known. `headers`: bytes of those under a datagram.
     /// With it what the probe says of the link's rate, but for a first one.
     pub(crate) fn replied(
         &mut self,
         now: Nanos,
         reply: &LinkProbeReply,
-        paced: bool,
+        full: Option<bool>,
         headers: usize,
     ) -> Option<(Nanos, Option<Sample>)> {
         let rtt = now
@@ -174,7 +174,7 @@ impl Meter {
         let before = self.out.last;
         self.queue.told(now, told.transit);
         if let Some((sent, received)) = self.out.advance(told, &mut interval.out) {
-            if paced || !self.is_full() {
+            if !full.unwrap_or(self.is_full()) {
                 self.recent_loss.add(now, sent, received, &STEADY);
                 self.quick_loss.add(now, sent, received, &QUICK);
             }

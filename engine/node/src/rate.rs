@@ -2,11 +2,14 @@
 //!
 //! A queue stands in the network while even the quickest of some probes is late (as CoDel sees it, RFC 8289). While one does, what arrives at the far end
 //! is what the bottleneck passes, and the link is paced at that, less what drains the queue: `rate = delivered × (1 − (queue − TARGET) / horizon)`. The
-//! queue then stands here, where flows are told apart. With no queue and packets that wait here, the rate grows, ever faster; loss alone never lowers it. In
+//! queue then stands here, where flows are told apart; unless `rivals` keep it full whatever we do. With no queue and packets that wait here, the rate grows, ever faster; loss alone never lowers it. In
 //! the spirit of LEDBAT (RFC 6817: a target for the delay one adds), BBR (pacing at the delivered rate, leaving room now and then to see the way
 //! empty) and cake-autorate. Called by `link` with each answered probe, and never by packets. Pure.
 
+mod rivals;
+
 use crate::Nanos;
+use rivals::Rivals;
 
 /// A queue beyond this begins the pacing, or asks for more than small corrections.
 const ALARM: i64 = 15_000_000;
@@ -37,8 +40,10 @@ const BREATHE: Nanos = 5_000_000_000;
 const BREATH: f64 = 0.93;
 /// The least transit time is that of the last one to two of these: clocks drift and routes change.
 const MEMORY: Nanos = 10_000_000_000;
-/// So many decisions without effect on the queue, and it is somebody else's.
-const STRIKES: u32 = 3;
+/// Beside rivals, flows settle with theirs by their own congestion control what each gets: the rate stays so far above what is delivered that it does not
+/// interfere, and comes down no faster than this.
+const HEADROOM: f64 = 1.25;
+const LINGER: f64 = 0.95;
 /// Less is not worth pacing.
 const RATE_MIN: f64 = 1_000_000.0;
 /// So long nothing had to wait: the link is free again.
@@ -80,23 +85,16 @@ pub(crate) struct RateControl {
     /// Of the last decision, and in how many it grew.
     queue: i64,
     grows: u32,
+    /// It overflowed or grew since it was last short.
+    severe: bool,
+    rivals: Rivals,
+    /// It overflowed or grew since there are any.
+    contested: bool,
+    sent_at: Nanos,
     limited_at: Nanos,
     breathe_at: Nanos,
     /// The rate to come back to after a breath.
     breath_of: Option<f64>,
-    long: Option<LongQueue>,
-}
-
-/// A queue beyond `ALARM` that is being drained.
-#[derive(Clone, Copy, Debug)]
-struct LongQueue {
-    /// How long it was when it last grew or shrank, and decisions since.
-    was: i64,
-    strikes: u32,
-    /// It overflowed or grew.
-    severe: bool,
-    /// The rate before; `None`: not paced.
-    rate: Option<f64>,
 }
 
 /// Sums since the last decision.
@@ -110,21 +108,30 @@ struct Window {
     bits: f64,
     arrived_bits: f64,
     elapsed: Nanos,
+    /// By our clock.
+    sent_in: Nanos,
     limited: bool,
 }
 
 impl RateControl {
+    /// Whether flows of others fill the bottleneck's queue too: what is lost is lost for want of room.
+    pub(crate) fn has_rivals(&self) -> bool {
+        self.rivals.are_there()
+    }
+
     /// Takes a sample; the rate in force from now on.
     pub(crate) fn told(&mut self, now: Nanos, sample: Sample, link: Circumstances) -> Option<u64> {
-        self.base.see(now, sample.transit);
+        self.base.see(now, sample.transit, self.rivals.are_there());
         self.window.limited |= link.limited;
         if sample.sent_at >= self.window.since {
-            self.window.add(sample);
+            self.window
+                .add(sample, sample.sent_at.saturating_sub(self.sent_at));
             if self.window.samples >= SAMPLES && now >= self.window.opened + WINDOW {
                 self.decide(now, link);
                 self.window.since = self.rate.map_or(0, |_| now);
             }
         }
+        self.sent_at = sample.sent_at;
         self.rate.map(|rate| rate as u64)
     }
 
@@ -141,20 +148,19 @@ impl RateControl {
         self.queue = queue;
         let overflows = window.arrived_bits < window.bits * (1.0 - link.loss - OVERFLOW);
         let severe = overflows || self.grows >= GROWS;
-        if let Some(long) = &mut self.long {
-            long.severe |= severe;
-        }
+        self.severe |= severe;
+        let sent = window.bits * 1e9 / window.sent_in.max(1) as f64;
         let delivered = window.arrived_bits / seconds / (1.0 - link.loss.min(0.9));
-        let least = match self.long.map_or(severe, |long| long.severe) {
-            true => CUT,
-            false => GENTLE_CUT,
-        };
+        let least = if self.severe { CUT } else { GENTLE_CUT };
         let share = 1.0 - (queue - TARGET) as f64 / (HORIZON + 2 * link.rtt) as f64;
         let wanted = (delivered * share.max(least)).max(RATE_MIN);
+        self.severe &= queue > ALARM;
         let Some(rate) = self.rate else {
             // A rise alone may be a longer way.
             if delivered > RATE_MIN && queue > ALARM && severe {
-                self.begin(now, queue);
+                self.rivals.begin(delivered);
+                (self.limited_at, self.breathe_at) = (now, now + BREATHE);
+                (self.step, self.breath_of) = (0.0, None);
                 self.rate = Some(wanted);
             }
             return;
@@ -162,17 +168,36 @@ impl RateControl {
         if window.limited {
             self.limited_at = now;
         } else if now > self.limited_at + FREE_AFTER {
-            (self.rate, self.long, self.breath_of) = (None, None, None);
+            (self.rate, self.breath_of, self.rivals) = (None, None, Rivals::default());
             return;
         }
+        if self.rivals.are_there() {
+            self.contested |= severe;
+            if !self.rivals.watch(now, delivered, queue > 2 * TARGET) {
+                self.rate = Some((delivered * HEADROOM).max(rate * LINGER).max(RATE_MIN));
+                return;
+            }
+            if !std::mem::take(&mut self.contested) {
+                // They never lost anything: it is a longer way, and no queue.
+                self.base.restart(now, window.least);
+                return;
+            }
+            self.severe = queue > ALARM;
+        }
         let before = self.breath_of.take();
+        if window.limited
+            && let Some(held) = self.rivals.told(now, sent, delivered, queue > 2 * TARGET)
+        {
+            self.rate = Some(held * HEADROOM);
+            self.severe = false;
+            return;
+        }
         let rate = before.unwrap_or(rate);
         if queue > ALARM {
             self.step = 0.0;
-            self.rate = self.shorten(now, queue, rate, wanted);
+            self.rate = Some(wanted);
             return;
         }
-        self.long = None;
         let next = match before.is_some() || !window.limited {
             true => rate, // what was measured is not what the link can do
             false => self.correct(queue, rate, wanted),
@@ -183,18 +208,6 @@ impl RateControl {
             self.breath_of = Some(next);
             self.rate = Some(next * BREATH);
         }
-    }
-
-    fn begin(&mut self, now: Nanos, queue: i64) {
-        self.step = 0.0;
-        self.breath_of = None;
-        (self.limited_at, self.breathe_at) = (now, now + BREATHE);
-        self.long = Some(LongQueue {
-            was: queue,
-            strikes: 0,
-            severe: true,
-            rate: None,
-        });
     }
 
     /// Small corrections around the target.
@@ -210,34 +223,10 @@ impl RateControl {
         self.step = (self.step * STEP_GROWS).clamp(STEP, STEP_MAX);
         rate * (1.0 + self.step)
     }
-
-    /// Drains a long queue, unless it turns out not to be ours: then it is part of the way, and the rate is as before.
-    fn shorten(&mut self, now: Nanos, queue: i64, rate: f64, wanted: f64) -> Option<f64> {
-        let long = self.long.get_or_insert(LongQueue {
-            was: queue,
-            strikes: 0,
-            severe: false,
-            rate: Some(rate),
-        });
-        let effect = if long.severe { long.was / 4 } else { GROWTH };
-        if queue > long.was || queue < long.was - effect {
-            (long.was, long.strikes) = (queue, 0);
-        } else {
-            long.strikes += 1;
-        }
-        if long.strikes < STRIKES {
-            return Some(wanted);
-        }
-        let rate = long.rate;
-        self.long = None;
-        self.base
-            .restart(now, self.base.get().saturating_add(queue));
-        rate
-    }
 }
 
 impl Window {
-    fn add(&mut self, sample: Sample) {
+    fn add(&mut self, sample: Sample, sent_in: Nanos) {
         self.least = match self.samples {
             0 => sample.transit,
             _ => self.least.min(sample.transit),
@@ -246,6 +235,7 @@ impl Window {
         self.bits += sample.bits;
         self.arrived_bits += sample.bits * sample.arrived;
         self.elapsed = self.elapsed.saturating_add(sample.elapsed);
+        self.sent_in = self.sent_in.saturating_add(sent_in);
     }
 }
 
@@ -258,10 +248,14 @@ struct Least {
 }
 
 impl Least {
-    fn see(&mut self, now: Nanos, transit: i64) {
+    /// `crowded`: the queue of others never leaves, and their way would come to be taken for empty.
+    fn see(&mut self, now: Nanos, transit: i64, crowded: bool) {
         let Some((current, before)) = self.least else {
             return self.restart(now, transit);
         };
+        if crowded {
+            self.since = now;
+        }
         self.least = if now >= self.since + MEMORY {
             self.since = now;
             Some((transit, current))
@@ -283,236 +277,4 @@ impl Least {
 
 #[cfg(test)]
 #[allow(clippy::unwrap_used, reason = "tests fail by panicking")]
-mod tests {
-    use std::collections::VecDeque;
-
-    use overlayd_netem::{Link, Loss, Settings};
-
-    use super::*;
-
-    const MS: Nanos = 1_000_000;
-    const SECOND: Nanos = 1_000 * MS;
-    const MBIT: u64 = 1_000_000;
-    const PACKET: u32 = 1_450;
-    /// What the clocks of both ends differ by, and by how much more each second.
-    const CLOCKS: i64 = -7_777_777_777;
-    const DRIFT: i64 = 50_000;
-
-    fn bottleneck(rate: u64) -> Settings {
-        Settings {
-            rate_bps: Some(rate * MBIT),
-            queue_bytes: rate * MBIT / 8 / 4, // 250 ms
-            delay_ns: 20 * MS,
-            ..Settings::default()
-        }
-    }
-
-    /// A sender of full packets at the rate that its control allows, over a wire that it may share.
-    struct Sender {
-        control: RateControl,
-        /// Bits a second that want to be sent.
-        demand: f64,
-        credit: f64,
-        limited: bool,
-        sent: (u64, f64),
-        arrived: VecDeque<Nanos>,
-        received: u64,
-        answers: VecDeque<(Nanos, Nanos, Nanos, (u64, f64))>,
-        told: Option<(Nanos, u64, (u64, f64))>,
-        rate: Option<u64>,
-    }
-
-    impl Sender {
-        fn new(demand: u64) -> Self {
-            Self {
-                control: RateControl::default(),
-                demand: (demand * MBIT) as f64,
-                credit: 0.0,
-                limited: false,
-                sent: (0, 0.0),
-                arrived: VecDeque::new(),
-                received: 0,
-                answers: VecDeque::new(),
-                told: None,
-                rate: None,
-            }
-        }
-
-        /// One ms: packets, a probe each 20 ms, answers that have come back.
-        fn step(&mut self, now: Nanos, wire: &mut Link, loss: f64) {
-            let rate = self
-                .rate
-                .map_or(self.demand, |rate| self.demand.min(rate as f64));
-            self.limited |= rate < self.demand;
-            self.credit += rate / 1e3;
-            let bits = f64::from(PACKET) * 8.0;
-            while self.credit >= bits {
-                self.credit -= bits;
-                self.sent = (self.sent.0 + 1, self.sent.1 + bits);
-                let verdict = wire.offer(now, PACKET);
-                self.arrived
-                    .extend(verdict.departures().iter().map(|copy| copy.at_ns));
-            }
-            if now.is_multiple_of(20 * MS) {
-                self.sent.0 += 1;
-                if let [copy, ..] = wire.offer(now, 80).departures() {
-                    self.arrived.push_back(copy.at_ns);
-                    self.answers
-                        .push_back((copy.at_ns + 20 * MS, now, copy.at_ns, self.sent));
-                }
-            }
-            while self.answers.front().is_some_and(|answer| answer.0 <= now) {
-                let (_, sent_at, at, sent) = self.answers.pop_front().unwrap();
-                while self.arrived.front().is_some_and(|arrival| *arrival <= at) {
-                    self.arrived.pop_front();
-                    self.received += 1;
-                }
-                let before = self.told.replace((at, self.received, sent));
-                let Some((before_at, received, before)) = before else {
-                    continue;
-                };
-                let drift = (now / SECOND).cast_signed() * DRIFT;
-                let sample = Sample {
-                    sent_at,
-                    transit: (at - sent_at).cast_signed() + CLOCKS + drift,
-                    bits: sent.1 - before.1,
-                    arrived: (self.received - received) as f64 / (sent.0 - before.0) as f64,
-                    elapsed: at - before_at,
-                };
-                let link = Circumstances {
-                    limited: std::mem::take(&mut self.limited),
-                    loss,
-                    rtt: 40 * MS,
-                };
-                self.rate = self.control.told(now, sample, link);
-            }
-        }
-    }
-
-    /// What a stretch of time brought.
-    #[derive(Debug)]
-    struct Stretch {
-        /// Mbit/s that each sender got through.
-        through: Vec<f64>,
-        /// ms of queue in the network: the mean, and the 99th percentile.
-        queue: (f64, f64),
-    }
-
-    /// Runs senders over one wire from `now` for `time`.
-    fn run(senders: &mut [Sender], wire: &mut Link, now: &mut Nanos, time: Nanos) -> Stretch {
-        let loss = wire.settings().loss.mean_ratio();
-        let before: Vec<u64> = senders.iter().map(|sender| sender.received).collect();
-        let mut queues = Vec::new();
-        for _ in 0..time / MS {
-            for sender in senders.iter_mut() {
-                sender.step(*now, wire, loss);
-            }
-            let rate = wire.settings().rate_bps.unwrap_or(u64::MAX);
-            queues.push(wire.backlog_bytes(*now) as f64 * 8e3 / rate as f64);
-            *now += MS;
-        }
-        let seconds = time as f64 / 1e9;
-        let through = senders.iter().zip(before).map(|(sender, before)| {
-            (sender.received - before) as f64 * f64::from(PACKET) * 8.0 / seconds / 1e6
-        });
-        let through = through.collect();
-        let mean = queues.iter().sum::<f64>() / queues.len() as f64;
-        queues.sort_by(f64::total_cmp);
-        Stretch {
-            through,
-            queue: (mean, queues[queues.len() * 99 / 100]),
-        }
-    }
-
-    #[test]
-    fn an_overloaded_bottleneck_is_used_and_its_queue_stays_short() {
-        for loss in [0.0, 0.01] {
-            let settings = Settings {
-                loss: Loss::Independent { ratio: loss },
-                ..bottleneck(200)
-            };
-            let mut wire = Link::new(settings, 5).unwrap();
-            let (mut senders, mut now) = ([Sender::new(100)], 0);
-            run(&mut senders, &mut wire, &mut now, 2 * SECOND);
-            assert_eq!(senders[0].rate, None);
-            senders[0].demand = 800e6;
-            let first = run(&mut senders, &mut wire, &mut now, 2 * SECOND);
-            let then = run(&mut senders, &mut wire, &mut now, 58 * SECOND);
-            assert!(first.through[0] > 140.0, "{first:?}");
-            assert!(then.through[0] > 193.0 * (1.0 - loss), "{then:?}");
-            assert!(then.queue.0 < 5.0 && then.queue.1 < 9.0, "{then:?}");
-        }
-    }
-
-    #[test]
-    fn loss_by_chance_does_not_pace() {
-        let settings = Settings {
-            loss: Loss::Independent { ratio: 0.1 },
-            ..bottleneck(200)
-        };
-        let mut wire = Link::new(settings, 5).unwrap();
-        let (mut senders, mut now) = ([Sender::new(150)], 0);
-        run(&mut senders, &mut wire, &mut now, 20 * SECOND);
-        assert_eq!(senders[0].rate, None);
-    }
-
-    #[test]
-    fn a_bottleneck_that_changes_is_followed() {
-        let mut wire = Link::new(bottleneck(200), 5).unwrap();
-        let (mut senders, mut now) = ([Sender::new(800)], 0);
-        run(&mut senders, &mut wire, &mut now, 10 * SECOND);
-        for (rate, settles) in [(50, 4), (400, 4), (40, 6), (200, 4)] {
-            let settings = Settings {
-                queue_bytes: wire.settings().queue_bytes,
-                ..bottleneck(rate)
-            };
-            wire.set(settings, now).unwrap();
-            run(&mut senders, &mut wire, &mut now, settles * SECOND);
-            let then = run(&mut senders, &mut wire, &mut now, 10 * SECOND);
-            let share = then.through[0] / rate as f64;
-            assert!(share > 0.95, "{rate}: {then:?}");
-            assert!(then.queue.1 < 12.0, "{rate}: {then:?}");
-        }
-    }
-
-    #[test]
-    fn links_that_share_a_bottleneck_share_it() {
-        let mut wire = Link::new(bottleneck(200), 5).unwrap();
-        let (mut senders, mut now) = ([Sender::new(400), Sender::new(400)], 0);
-        run(&mut senders, &mut wire, &mut now, 5 * SECOND);
-        let then = run(&mut senders, &mut wire, &mut now, 60 * SECOND);
-        assert!(then.through.iter().sum::<f64>() > 190.0, "{then:?}");
-        assert!(
-            then.through.iter().all(|through| *through > 50.0),
-            "{then:?}"
-        );
-        assert!(then.queue.1 < 15.0, "{then:?}");
-    }
-
-    #[test]
-    fn a_link_is_free_again_when_nothing_had_to_wait_for_a_while() {
-        let mut wire = Link::new(bottleneck(200), 5).unwrap();
-        let (mut senders, mut now) = ([Sender::new(800)], 0);
-        run(&mut senders, &mut wire, &mut now, 5 * SECOND);
-        assert!(senders[0].rate.is_some());
-        senders[0].demand = 100e6;
-        run(&mut senders, &mut wire, &mut now, 40 * SECOND);
-        assert_eq!(senders[0].rate, None);
-    }
-
-    #[test]
-    fn a_longer_way_and_the_queue_of_others_do_not_starve_it() {
-        let mut wire = Link::new(bottleneck(200), 5).unwrap();
-        let (mut senders, mut now) = ([Sender::new(150)], 0);
-        run(&mut senders, &mut wire, &mut now, 5 * SECOND);
-        let longer = Settings {
-            delay_ns: 80 * MS,
-            ..bottleneck(200)
-        };
-        wire.set(longer, now).unwrap();
-        let then = run(&mut senders, &mut wire, &mut now, 5 * SECOND);
-        assert!(then.through[0] > 110.0, "{then:?}");
-        let later = run(&mut senders, &mut wire, &mut now, 10 * SECOND);
-        assert!(later.through[0] > 145.0, "{later:?}");
-    }
-}
+mod tests;

@@ -24,8 +24,14 @@ impl Node {
             .ok_or(DropReason::NoSession)?;
         let recoverer = link.recoverer(header.class, policy(&self.policies, header.class));
         match recoverer.receive(now, header.seq) {
-            Receipt::First(seq) => {
+            Receipt::First(seq, waited) => {
                 recoverer.learn(seq, frame);
+                let patience = self.peers[arrival.peer]
+                    .patience
+                    .get_mut(usize::from(header.class));
+                if let (Some(waited), Some(patience)) = (waited, patience) {
+                    patience.filled(waited);
+                }
                 self.touch(arrival.link);
                 Ok(())
             }

@@ -160,11 +160,11 @@ impl Node {
         let link = self.links[arrival.link]
             .as_deref_mut()
             .ok_or(DropReason::NoSession)?;
-        let paced = link.exit.pacer.has_configured_rate();
+        let full = link.known_full();
         let headers = link.exit.ip_and_udp();
         let (rtt, sample) = link
             .meter
-            .replied(now, reply, paced, headers)
+            .replied(now, reply, full, headers)
             .ok_or(DropReason::BadValue)?;
         if let Some(sample) = sample {
             link.steer(now, sample);

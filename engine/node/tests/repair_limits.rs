@@ -127,20 +127,20 @@ fn a_jump_of_the_numbers_is_cheap_and_loses_nobody_else() {
     for distance in [1, 63, 64, 65, 8_191, 8_193, 65_535, 65_536, 65_537, 1 << 22] {
         assert!(matches!(
             recoverer.receive(0, seq & 0xff_ffff),
-            Receipt::First(_)
+            Receipt::First(..)
         ));
         assert_eq!(recoverer.receive(0, seq & 0xff_ffff), Receipt::Duplicate);
         seq += distance;
     }
     assert!(matches!(
         recoverer.receive(0, seq & 0xff_ffff),
-        Receipt::First(_)
+        Receipt::First(..)
     ));
     // All between the last two have not been seen.
     for behind in [1, 64, 1_000, 65_535] {
         let before = (seq - behind) & 0xff_ffff;
         assert!(
-            matches!(recoverer.receive(0, before), Receipt::First(_)),
+            matches!(recoverer.receive(0, before), Receipt::First(..)),
             "{behind}"
         );
         assert_eq!(recoverer.receive(0, before), Receipt::Duplicate);

@@ -5,8 +5,8 @@ use crate::Nanos;
 /// Beyond what repair took, a quarter and this.
 const MARGIN: Nanos = 4_000_000;
 /// What is shorter than expected shortens the patience by one part in so many of the difference; what never came, of the whole.
-const SLOWLY: Nanos = 64;
-const IN_VAIN: Nanos = 8;
+const SLOWLY: Nanos = 1024;
+const IN_VAIN: Nanos = 2;
 /// What takes longer is no repair.
 const LONGEST: Nanos = 1_000_000_000;
 
@@ -47,7 +47,7 @@ mod tests {
     fn it_follows_what_repair_takes() {
         let mut patience = Patience::default();
         assert_eq!(patience.get(300 * MS), 300 * MS);
-        for _ in 0..400 {
+        for _ in 0..8_000 {
             patience.filled(40 * MS);
         }
         assert!((54 * MS..56 * MS).contains(&patience.get(0)));

@@ -100,8 +100,8 @@ impl Missing {
 /// What a frame's number says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Receipt {
-    /// The first copy; the whole number.
-    First(u64),
+    /// The first copy: the whole number, and how long it was missed if it had to be asked for.
+    First(u64, Option<Nanos>),
     Duplicate,
     /// Too far back to tell.
     TooOld,
@@ -158,14 +158,16 @@ impl Recoverer {
         };
         match admission {
             Admission::First(seq, missed) => {
-                match missed.filter(|missed| missed.asks > 0) {
+                let asked = missed.filter(|missed| missed.asks > 0);
+                let waited = asked.map(|missed| now - missed.since);
+                match waited {
                     None => self.tally.received += 1,
-                    Some(missed) => {
+                    Some(waited) => {
                         self.tally.recovered_by_retransmission += 1;
-                        waits::count(&mut self.tally.waits, now - missed.since);
+                        waits::count(&mut self.tally.waits, waited);
                     }
                 }
-                Receipt::First(seq)
+                Receipt::First(seq, waited)
             }
             Admission::Duplicate => {
                 self.tally.duplicates += 1;

@@ -20,7 +20,7 @@ pub const MS: u64 = 1_000_000;
 pub const SECOND: u64 = 1_000_000_000;
 
 /// Which wire a datagram takes: from and to.
-type Ends = (SocketAddr, SocketAddr);
+pub type Ends = (SocketAddr, SocketAddr);
 
 pub struct Mesh {
     pub now: u64,
@@ -507,7 +507,7 @@ impl Mesh {
         }
     }
 
-    fn wire_of(&mut self, ends: Ends) -> &mut Wire {
+    pub fn wire_of(&mut self, ends: Ends) -> &mut Wire {
         let (settings, seed) = (self.wire, self.seed ^ (self.wires.len() as u64 + 1) << 32);
         self.wires
             .entry(ends)
