@@ -6,6 +6,7 @@ own. Words are made when somebody asks (`Controller.explain`), except why a prim
 """
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -36,6 +37,7 @@ class RouteBook:
         self._decided_at = np.zeros((classes, 0, 0), np.float64)
         self._reasoned = np.zeros((classes, 0, 0), np.bool_)
         self._reasons: dict[tuple[NodeId, NodeId, int], str] = {}
+        self._opened: list[tuple[int, int]] = []
 
     @property
     def number(self) -> int:
@@ -58,6 +60,7 @@ class RouteBook:
     def shrink(self, index: int) -> None:
         """The node that had ``index`` is gone: as an end, and every path through it."""
         gone = self._ids[index]
+        self.free_opened()  # by the indices of before
         self._name([node for node in self._ids if node != gone])
         self.table = self.table.without(index)
         self.plan = None
@@ -74,8 +77,18 @@ class RouteBook:
         """The links between ``end`` and ``others``, by index, are measured for the first time: a path that
         was taken for want of them need not stay for its time.
         """
-        for at in ((end, others), (others, end)):
-            self.table.changed_ns[:, at[0], at[1]] = NEVER
+        self._opened.extend([(end, other) for other in others])
+
+    def free_opened(self) -> None:
+        """Before a decision: routes whose links opened since the last one may change at once. The table is
+        another one then: somebody may still read the old one in a thread of theirs.
+        """
+        if self._opened:
+            changed_ns, ends = self.table.changed_ns.copy(), np.array(self._opened)
+            for a, b in (ends.T, ends.T[::-1]):
+                changed_ns[:, a, b] = NEVER
+            self.table = replace(self.table, changed_ns=changed_ns)
+            self._opened.clear()
 
     def put(self, decided: Decided, generation: Generation) -> tuple[NodeId, ...]:
         """Put a decision about these nodes into force; what it tells is told in ``generation``. Return the

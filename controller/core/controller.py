@@ -172,6 +172,7 @@ class Controller:
         self._deciding = True
         self._last_decision = now.monotonic_ns
         self._decide_at = now.monotonic_ns + self.settings.interval_ns
+        self.book.free_opened()
         return self.question(now)
 
     def question(self, now: Instant) -> Decision:

@@ -16,6 +16,12 @@ def test_equal_seeds_give_equal_runs_and_other_seeds_other_runs() -> None:
     assert first.sent > 0
 
 
+def test_a_run_does_not_depend_on_how_its_threads_take_turns() -> None:
+    """Enough nodes for a planner that is still at work when reports of new links come in."""
+    plan = Plan(nodes=40, seconds=40.0)
+    assert run(1, plan) == run(1, plan)
+
+
 def test_nothing_is_altered_or_delivered_twice() -> None:
     report = run(3, SMALL)
     assert report.altered == 0

@@ -100,18 +100,45 @@ def test_an_unbroken_route_that_just_changed_waits_before_it_changes_again() -> 
     assert world.path("ab") == "amb"
 
 
-def test_a_direct_link_that_opens_later_is_taken_at_once() -> None:
-    world = World("abk")
-    world.mesh(ak=30, kb=30)
-    world.run(60)
-    for name in "abk":
-        world.report(name)
-    world.run(2)
+def relay_just_changed() -> World:
+    """a and b, without a direct link, have just left k, which became slow, for m."""
+    world = World("abkm")
+    world.mesh(ak=30, kb=30, am=35, mb=35)
+    world.run(61)
     assert world.path("ab") == "akb"
-    world.link("ak").rtt_ms = 31  # nothing that would move it
-    world.mesh(ab=40)
+    world.link("ak").rtt_ms = 130
+    world.report("a", urgent=True)
+    world.report("k", urgent=True)
+    world.run(2)
+    assert world.path("ab") == "amb" and len(world.changes("ab")) == 1
+    return world
+
+
+def open_direct(world: World) -> None:
+    world.mesh(ab=20)
     world.report("a", "b", urgent=True)
     world.report("b", "a", urgent=True)
+
+
+def test_a_direct_link_that_opens_is_taken_at_once_although_the_route_just_changed() -> None:
+    world = relay_just_changed()
+    open_direct(world)
+    world.run(2)
+    assert world.path("ab") == "ab"
+
+
+def test_a_link_that_opens_while_a_decision_is_made_leaves_that_one_alone_and_is_taken_in_the_next() -> None:
+    world = relay_just_changed()
+    world.report("a", urgent=True)
+    begun = None
+    while begun is None:
+        world.now_ns += SECOND_NS
+        begun = world.controller.begin(world.now)
+    asked = begun.table.copy()
+    open_direct(world)
+    assert (begun.table.changed_ns == asked.changed_ns).all()
+    world.controller.complete(begun.run(), world.now)
+    assert world.path("ab") == "amb"
     world.run(2)
     assert world.path("ab") == "ab"
 
