@@ -97,8 +97,9 @@ def _restricted(host: str) -> str:
         "chain leaving { type nat hook postrouting priority srcnat; oifname eth2 masquerade; }",
         "chain calling { type filter hook forward priority filter;"
         " iifname eth1 oifname eth2 update @called { ip daddr }; }",
-        "chain coming { type nat hook prerouting priority dstnat;"
-        f" iifname eth2 ip saddr @called udp dport 51900-51915 dnat to {host}; }}",
+        # Not what was on its way to an address that is the NAT's no more: it would bind the host to it.
+        "chain coming { type nat hook prerouting priority dstnat; iifname eth2 fib daddr type local"
+        f" ip saddr @called udp dport 51900-51915 dnat to {host}; }}",
     )
 
 
