@@ -15,6 +15,7 @@
 
 mod advise;
 mod apply;
+mod arrivals;
 mod checksum;
 mod choose;
 mod classify;

@@ -6,6 +6,7 @@
 
 use overlayd_wire::RouteRepr;
 
+use crate::arrivals::Counts;
 use crate::event::SwitchReason;
 use crate::liveness::{Life, Liveness};
 use crate::mtu::MtuSearch;
@@ -69,52 +70,6 @@ pub(crate) struct Samples {
     pub(crate) count: u32,
     pub(crate) rtt_min: Option<Nanos>,
     pub(crate) rtt_sum: Nanos,
-}
-
-/// How many end-to-end datagrams were sent to the destination and how many it received, as the replies to this path's own probes tell.
-/// Those keep their place among the datagrams of their path; on another path they overtake them, or are overtaken.
-#[derive(Debug, Default)]
-pub(crate) struct Counts {
-    /// Traffic has taken the path since.
-    since: Nanos,
-    last: Option<(u32, u32)>,
-    /// Sums of the report interval.
-    sent: u64,
-    received: u64,
-}
-
-impl Counts {
-    fn new(now: Nanos) -> Self {
-        Self {
-            since: now,
-            ..Self::default()
-        }
-    }
-
-    /// Both counts as the reply to a probe of `probe_sent` told them. What was sent before the path came into use may be lost on another.
-    pub(crate) fn told(&mut self, probe_sent: Nanos, sent: u32, received: u32) {
-        if probe_sent < self.since {
-            return;
-        }
-        let Some((sent_before, received_before)) = self.last.replace((sent, received)) else {
-            return;
-        };
-        let sent = sent.wrapping_sub(sent_before);
-        let received = received.wrapping_sub(received_before);
-        if sent <= u32::MAX / 2 && received <= u32::MAX / 2 {
-            self.sent += u64::from(sent);
-            self.received += u64::from(received);
-        }
-    }
-
-    /// The loss in the report interval, which ends. More may arrive in an interval than was sent: what repair brought back late.
-    fn take_loss_ratio(&mut self) -> Option<f64> {
-        let (sent, received) = (
-            std::mem::take(&mut self.sent),
-            std::mem::take(&mut self.received),
-        );
-        (sent > 0).then(|| sent.saturating_sub(received) as f64 / sent as f64)
-    }
 }
 
 #[derive(Clone, Copy, Debug, Default)]
