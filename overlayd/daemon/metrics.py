@@ -220,8 +220,10 @@ def _link(agent: Agent, number: LinkId, report: engine.LinkReport, now: int) -> 
         yield "overlayd_link_recovered_packets_total", (*service, "code"), by_code
         yield "overlayd_link_recovered_packets_total", (*service, "retransmission"), again
         yield "overlayd_link_lost_packets_total", service, repair.lost
-    for queue in report.queues:
-        yield from _queue((*link, _class_name(agent, queue.class_)), queue)
+    # A class that has not had to wait is told as well, at zero: what counts from nowhere has no rate.
+    nothing = {repair.class_: engine.QueueReport(repair.class_, 0, 0, 0, 0, 0) for repair in report.repair}
+    for class_id, queue in (nothing | {queue.class_: queue for queue in report.queues}).items():
+        yield from _queue((*link, _class_name(agent, class_id)), queue)
 
 
 def _queue(labels: tuple[str, ...], queue: engine.QueueReport) -> Iterator[Sample]:

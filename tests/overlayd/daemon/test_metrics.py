@@ -141,6 +141,16 @@ def test_what_waits_for_a_paced_link_is_told_by_class():
     assert of(found, "overlayd_queue_wait_seconds_bucket", **labels, le="+Inf") == 100
 
 
+def test_a_class_that_never_had_to_wait_is_told_with_zeros():
+    found = told(measured((engine.RepairReport(0, 100, 3, 10, 90, 6, 2, 2, 4, 10),)))
+    labels = LINK | {"class": "interactive"}
+    queued = {name for name, _ in found if name.startswith("overlayd_queue_")}
+    names = {"waiting_bytes", "sent_packets_total", "ahead_packets_total", "dropped_packets_total"}
+    assert queued == {f"overlayd_queue_{name}" for name in (*names, "wait_seconds_bucket")}
+    assert of(found, "overlayd_queue_dropped_packets_total", **labels, reason="late") == 0
+    assert of(found, "overlayd_queue_wait_seconds_bucket", **labels, le="+Inf") == 0
+
+
 def test_what_was_not_measured_lately_is_not_told():
     talk = measured().pass_time(60)
     found = told(talk)
