@@ -12,9 +12,8 @@ from tests.network.lab import nat
 from tests.network.lab.mesh import MS, Mesh, running, wait_until
 
 JOIN_S = 5.0
-"""On a quiet machine; see :data:`BUSY`."""
-BUSY = 4.0
-"""How much longer anything may take where other programs have the cores."""
+TRIES = 3
+"""Where other programs have the cores a pair may be late, but not each time."""
 OUTAGE_NS = 1_000 * MS
 KINDS = {
     "public-public": ("p1", "p2", True),
@@ -36,7 +35,48 @@ def mesh(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Mesh]:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_a_pair_of_any_kind_meets_in_seconds_and_directly_where_it_can_be(mesh: Mesh, kind: str) -> None:
+def test_a_pair_of_any_kind_meets_in_five_seconds_and_directly_where_it_can_be(mesh: Mesh, kind: str) -> None:
+    here, there, direct = KINDS[kind]
+    for left in reversed(range(TRIES)):
+        met_s, opened_s = meet(mesh, kind)
+        print(f"{kind}: packets pass after {met_s:.1f} s, directly after {opened_s:.1f} s ({direct})")
+        if opened_s <= JOIN_S:
+            break
+        assert left, "too late each time"
+    if not direct:
+        time.sleep(3.0)
+        assert not is_direct(mesh, here, there)
+        assert mesh.path(here, there)[1:-1] in {(relay,) for relay in nat.RELAYS}
+    assert mesh.settle(here, there).loss_ratio == 0
+
+
+def test_a_nat_that_gets_another_address_costs_less_than_a_second(mesh: Mesh) -> None:
+    """Traffic goes by a relay while the new address gets round; then the NATs open for each other again."""
+    wait_until(lambda: mesh.path("r1", "r2") == ("r1", "r2") and is_direct(mesh, "r2", "r1"), links(mesh))
+    mesh.settle("r1", "r2")
+    moved = "10.2.0.21"
+    begun = time.monotonic()
+    met = mesh.probe("r1", "r2", count=1200, act=lambda: nat.move(mesh, "r1", moved))
+    print(f"outage {met.outage_ns / MS:.0f} ms, lost {met.loss_ratio:.1%}")
+    assert 0 < met.outage_ns < OUTAGE_NS
+    wait_until(lambda: known_at(mesh, "r2", "r1").startswith(f"{moved}:"), links(mesh))
+    known_s = time.monotonic() - begun
+    wait_until(lambda: is_direct(mesh, "r1", "r2") and is_direct(mesh, "r2", "r1"), links(mesh))
+    print(f"known after {known_s:.1f} s, direct after {time.monotonic() - begun:.1f} s, probes and all")
+    assert mesh.settle("r2", "r1").loss_ratio == 0
+
+
+def test_what_others_see_of_a_node_is_shown(mesh: Mesh) -> None:
+    rows = {row["name"]: row for row in mesh.ask("p1", "nodes")["nodes"]}
+    assert [rows[node]["nat"] for node in ("p1", "r2", "s1")] == [[""], ["nat"], ["symmetric"]]
+    assert rows["r2"]["reflexive"] == [f"{nat.outside_of('r2')}:51900"]
+    said = mesh.ctl("r2", "node", "list").stdout
+    assert f"{nat.outside_of('r2')}:51900 (NAT)" in said, "a node knows its own"
+    assert f"{nat.outside_of('s1')}:" in said and "(symmetric NAT)" in said
+
+
+def meet(mesh: Mesh, kind: str) -> tuple[float, float]:
+    """Have one of a pair join anew: after how many seconds packets pass, and directly where they can."""
     here, there, direct = KINDS[kind]
     assert mesh.ctl(there, "leave").returncode == 0
     wait_until(lambda: there not in peers(mesh, here))
@@ -48,37 +88,7 @@ def test_a_pair_of_any_kind_meets_in_seconds_and_directly_where_it_can_be(mesh: 
     met_s = time.monotonic() - begun
     if direct:
         wait_until(lambda: is_direct(mesh, there, here) and is_direct(mesh, here, there), kind)
-    opened_s = time.monotonic() - begun
-    print(f"{kind}: packets pass after {met_s:.1f} s, directly after {opened_s:.1f} s ({direct})")
-    assert opened_s < BUSY * JOIN_S
-    if not direct:
-        time.sleep(3.0)
-        assert not is_direct(mesh, here, there)
-    assert mesh.settle(here, there).loss_ratio == 0
-
-
-def test_a_nat_that_gets_another_address_costs_less_than_a_second(mesh: Mesh) -> None:
-    """Traffic goes by a relay while the new address gets round."""
-    wait_until(lambda: mesh.path("r1", "r2") == ("r1", "r2") and is_direct(mesh, "r2", "r1"), links(mesh))
-    mesh.settle("r1", "r2")
-    moved = "10.2.0.21"
-    begun = time.monotonic()
-    met = mesh.probe("r1", "r2", count=1200, act=lambda: nat.move(mesh, "r1", moved))
-    print(f"outage {met.outage_ns / MS:.0f} ms, lost {met.loss_ratio:.1%}")
-    assert 0 < met.outage_ns < OUTAGE_NS
-    wait_until(lambda: known_at(mesh, "r2", "r1").startswith(f"{moved}:"), links(mesh))
-    known_s = time.monotonic() - begun
-    print(f"known after {known_s:.1f} s, probes and all")
-    assert mesh.settle("r2", "r1").loss_ratio == 0
-
-
-def test_what_others_see_of_a_node_is_shown(mesh: Mesh) -> None:
-    rows = {row["name"]: row for row in mesh.ask("p1", "nodes")["nodes"]}
-    assert [rows[node]["nat"] for node in ("p1", "r2", "s1")] == [[""], ["nat"], ["symmetric"]]
-    assert rows["r2"]["reflexive"] == [f"{nat.outside_of('r2')}:51900"]
-    said = mesh.ctl("r2", "node", "list").stdout
-    assert f"{nat.outside_of('r2')}:51900 (NAT)" in said, "a node knows its own"
-    assert f"{nat.outside_of('s1')}:" in said and "(symmetric NAT)" in said
+    return met_s, time.monotonic() - begun
 
 
 def peers(mesh: Mesh, node: str) -> dict[str, dict[str, Any]]:
