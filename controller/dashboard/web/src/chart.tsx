@@ -1,6 +1,7 @@
 /** uPlot as a component: lines over time, in the colours of the theme. */
 import { useEffect, useRef } from "preact/hooks";
 import uPlot from "uplot";
+import { clock, hour } from "./format";
 import type { Theme } from "./scale";
 import { useStore } from "./store";
 
@@ -61,9 +62,9 @@ export function Chart({ label, times, lines, height, show, bare = false, marked 
         legend: { show: !bare, live: true },
         cursor: { y: false, drag: { x: false, y: false }, points: { show: false } },
         scales: { y: { range: (_, __, high) => [0, high > 0 ? high * 1.08 : 0.01] } },
-        axes: bare ? [{ show: false }, { show: false }] : [axis, { ...axis, size: 58, values: (_, ticks) => ticks.map((tick) => show(tick)) }],
+        axes: bare ? [{ show: false }, { show: false }] : [{ ...axis, values: (_, ticks) => ticks.map(hour) }, { ...axis, size: 58, values: (_, ticks) => ticks.map((tick) => show(tick)) }],
         series: [
-          { value: (_, value) => (value === null ? "" : new Date(value * 1000).toLocaleTimeString()) },
+          { value: (_, value) => clock(value) },
           ...lines.map((line, i) => ({
             label: line.label,
             stroke: paint.lines[i % paint.lines.length] ?? paint.ink,

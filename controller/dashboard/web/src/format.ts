@@ -15,11 +15,18 @@ export function ratio(value: number | null | undefined): string {
   return `${percent < 0.0995 ? percent.toFixed(3) : percent < 9.95 ? percent.toFixed(2) : percent.toFixed(1)} %`;
 }
 
+const two = (value: number): string => String(value).padStart(2, "0");
+
+/** Hour and minute, local time. */
+export function hour(at: number): string {
+  const moment = new Date(at * 1000);
+  return `${two(moment.getHours())}:${two(moment.getMinutes())}`;
+}
+
 /** Local time of day; with the date where it is not today. */
 export function clock(text: string | number | null | undefined): string {
   if (text === null || text === undefined) return UNKNOWN;
   const moment = new Date(typeof text === "number" ? text * 1000 : text);
-  const two = (value: number): string => String(value).padStart(2, "0");
   const time = `${two(moment.getHours())}:${two(moment.getMinutes())}:${two(moment.getSeconds())}`;
   if (moment.toDateString() === new Date().toDateString()) return time;
   return `${moment.getFullYear()}-${two(moment.getMonth() + 1)}-${two(moment.getDate())} ${time}`;

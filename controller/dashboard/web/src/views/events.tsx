@@ -5,6 +5,7 @@ import { clock, via } from "../format";
 import type { MeshEvent } from "../model";
 import { go, type Place } from "../place";
 import { useStore } from "../store";
+import { Head } from "./head";
 import { rowKeys } from "./rows";
 
 const KINDS = ["node", "link", "route"] as const;
@@ -49,16 +50,7 @@ export function EventsView({ place }: { place: Place }) {
       <div class="scroll" tabIndex={0} role="region" aria-label="Events" onKeyDown={rowKeys}>
         <table class="events">
           <caption class="unseen">Events, newest first</caption>
-          <thead>
-            <tr>
-              <th scope="col">Time</th>
-              <th scope="col">Kind</th>
-              <th scope="col">Of</th>
-              <th scope="col">Class</th>
-              <th scope="col">By</th>
-              <th scope="col">What, and why</th>
-            </tr>
-          </thead>
+          <Head columns={["Time", "Kind", "Of", "Class", "By", "What, and why"]} />
           <tbody>
             {shown.map((event, i) => (
               <tr key={`${event.at}${text(event)}${i}`} tabIndex={-1} onDblClick={() => open(event)} onKeyDown={(pressed) => pressed.key === "Enter" && open(event)}>

@@ -6,6 +6,7 @@ import { figure, type Matrix } from "../matrix";
 import type { LinkHistory, Metric } from "../model";
 import { go, type Place } from "../place";
 import { NAME, show } from "../scale";
+import { Head } from "./head";
 
 export function LinkPanel({ place, matrix }: { place: Place; matrix: Matrix }) {
   const { src, dst } = place;
@@ -27,14 +28,7 @@ export function LinkPanel({ place, matrix }: { place: Place; matrix: Matrix }) {
       </h2>
       <table>
         <caption class="unseen">{NAME[matrix.metric]} of both directions</caption>
-        <thead>
-          <tr>
-            <th scope="col">Direction</th>
-            <th scope="col" class="number">
-              {NAME[matrix.metric]}
-            </th>
-          </tr>
-        </thead>
+        <Head columns={["Direction", { figure: NAME[matrix.metric] }]} />
         <tbody>
           {rows.map(([from, to]) => (
             <tr key={from}>

@@ -76,7 +76,7 @@ function Drawing({ place, matrix, rtt, path }: { place: Place; matrix: Matrix; r
   const wanted = place.filter.toLowerCase();
   const figures = useMemo(() => matrix.nodes.map((_, i) => nodeFigure(matrix, i)), [matrix]);
   const named = (i: number): boolean => n <= NAMES_UP_TO || i === over || route.includes(i) || matrix.nodes[i] === place.src || matrix.nodes[i] === place.dst;
-  const labels = useMemo(() => labelled(matrix.nodes, x, y, named), [matrix.nodes, points, room, over, route.join(), place.src, place.dst]);
+  const labels = useMemo(() => labelled(matrix.nodes, x, y, room.width, named), [matrix.nodes, points, room, over, route.join(), place.src, place.dst]);
   const radius = n > 200 ? 3.5 : n > NAMES_UP_TO ? 5 : 8;
   const key = (event: KeyboardEvent, i: number): void => {
     const to = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] }[event.key];
@@ -175,8 +175,8 @@ const SPOTS: readonly [Spot, ...Spot[]] = [
 ];
 const LETTER_PX = 7;
 
-/** A spot for each name that covers no other name and no node; names for which there is none are left out. */
-function labelled(names: readonly string[], x: (i: number) => number, y: (i: number) => number, named: (i: number) => boolean): (Spot | undefined)[] {
+/** A spot for each name that covers no other name and no node, within the map; names for which there is none are left out. */
+function labelled(names: readonly string[], x: (i: number) => number, y: (i: number) => number, right: number, named: (i: number) => boolean): (Spot | undefined)[] {
   type Box = readonly [left: number, top: number, right: number, bottom: number];
   const taken: Box[] = names.length <= NAMES_UP_TO ? names.map((_, i) => [x(i) - 8, y(i) - 8, x(i) + 8, y(i) + 8] as const) : [];
   return names.map((name, i) => {
@@ -185,7 +185,7 @@ function labelled(names: readonly string[], x: (i: number) => number, y: (i: num
     for (const spot of SPOTS) {
       const left = x(i) + spot.x - (spot.anchor === "end" ? width : spot.anchor === "middle" ? width / 2 : 0);
       const box: Box = [left, y(i) + spot.y - 11, left + width, y(i) + spot.y + 3];
-      if (taken.some((other) => box[0] < other[2] && other[0] < box[2] && box[1] < other[3] && other[1] < box[3])) continue;
+      if (box[0] < 0 || box[2] > right || taken.some((other) => box[0] < other[2] && other[0] < box[2] && box[1] < other[3] && other[1] < box[3])) continue;
       taken.push(box);
       return spot;
     }

@@ -6,6 +6,7 @@ import { isConnected, type Node } from "../model";
 import { go, type Place } from "../place";
 import { NAME, show } from "../scale";
 import { useNow, useStore } from "../store";
+import { Head } from "./head";
 import { useMatrix } from "./matrix";
 import { rowKeys } from "./rows";
 
@@ -35,21 +36,19 @@ export function NodesView({ place }: { place: Place }) {
       <div class="scroll" tabIndex={0} role="region" aria-label="Nodes" onKeyDown={rowKeys}>
         <table class="nodes">
           <caption class="unseen">Nodes</caption>
-          <thead>
-            <tr>
-              <th scope="col">Node</th>
-              <th scope="col">Agent</th>
-              <th scope="col" class="number">
-                {NAME[place.metric]}, {place.metric === "rtt" ? "median" : "mean"}
-              </th>
-              <th scope="col">Relay</th>
-              <th scope="col">Overlay addresses, prefixes</th>
-              <th scope="col">Uplinks</th>
-              <th scope="col">Version</th>
-              <th scope="col">Heard</th>
-              <th scope="col">Certificate ends</th>
-            </tr>
-          </thead>
+          <Head
+            columns={[
+              "Node",
+              "Agent",
+              { figure: `${NAME[place.metric]}, ${place.metric === "rtt" ? "median" : "mean"}` },
+              "Relay",
+              "Overlay addresses, prefixes",
+              "Uplinks",
+              "Version",
+              "Heard",
+              "Certificate ends",
+            ]}
+          />
           <tbody>
             {shown.map((node) => (
               <Row key={node.metadata.name} node={node} heard={seen[node.metadata.name] ?? null} now={now} figure={show(place.metric, medians.get(node.metadata.name))} />

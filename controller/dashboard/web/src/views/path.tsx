@@ -9,6 +9,7 @@ import { go, type Place } from "../place";
 import { NAME, show } from "../scale";
 import { type Matrices, useStore } from "../store";
 import { useExplanation } from "./explained";
+import { Head } from "./head";
 import { Lanes } from "./lanes";
 
 const MARK: Record<Candidate["verdict"], string> = { primary: "● primary", backup: "◐ back-up", rejected: "○ rejected" };
@@ -90,18 +91,18 @@ function Route({ told, place }: { told: Explanation; place: Place }) {
       <section aria-labelledby="paths">
         <h3 id="paths">Paths that were weighed</h3>
         <table>
-          <thead>
-            <tr>
-              <th scope="col">Path</th>
-              <th scope="col">Verdict</th>
-              <th scope="col" class="number">Forecast RTT</th>
-              <th scope="col" class="number">Measured</th>
-              <th scope="col" class="number">Forecast loss</th>
-              <th scope="col" class="number">Measured</th>
-              <th scope="col" class="number">End to end</th>
-              <th scope="col">Why</th>
-            </tr>
-          </thead>
+          <Head
+            columns={[
+              "Path",
+              "Verdict",
+              { figure: "Forecast RTT" },
+              { figure: "Measured" },
+              { figure: "Forecast loss" },
+              { figure: "Measured" },
+              { figure: "End to end" },
+              "Why",
+            ]}
+          />
           <tbody>
             {told.candidates.map((one, i) => (
               <tr key={one.path.join()} class={one.verdict} data-candidate={one.path.join(">")}>
@@ -137,16 +138,7 @@ function Hops({ told, candidate, figures, place }: { told: Explanation; candidat
       <h3 id="hops">Hop by hop: {pathText(told.source, candidate.path)}</h3>
       <div class="hops">
         <table>
-          <thead>
-            <tr>
-              <th scope="col">Hop</th>
-              <th scope="col" class="number">RTT</th>
-              <th scope="col" class="number">Loss</th>
-              <th scope="col" class="number">after repair</th>
-              <th scope="col" class="number">Loss back</th>
-              <th scope="col" class="number">after repair</th>
-            </tr>
-          </thead>
+          <Head columns={["Hop", { figure: "RTT" }, { figure: "Loss" }, { figure: "after repair" }, { figure: "Loss back" }, { figure: "after repair" }]} />
           <tbody>
             {hops.map(([from, to]) => (
               <tr key={from} data-hop={`${from}>${to}`}>
@@ -226,15 +218,7 @@ function History({ told }: { told: Explanation }) {
         <p class="hint">None is kept.</p>
       ) : (
         <table>
-          <thead>
-            <tr>
-              <th scope="col">Time</th>
-              <th scope="col">By</th>
-              <th scope="col">From</th>
-              <th scope="col">To</th>
-              <th scope="col">Why</th>
-            </tr>
-          </thead>
+          <Head columns={["Time", "By", "From", "To", "Why"]} />
           <tbody>
             {told.history.map((event, i) => (
               <tr key={`${event.at}${i}`}>

@@ -3,6 +3,7 @@ import { useMemo } from "preact/hooks";
 import { type Matrix, worst } from "../matrix";
 import { go } from "../place";
 import { NAME, show } from "../scale";
+import { Head } from "./head";
 
 const MOST_ROWS = 500;
 
@@ -14,16 +15,7 @@ export function LinkTable({ matrix, filter }: { matrix: Matrix; filter: string }
         <caption>
           {number <= MOST_ROWS ? `${number} links, the worst first` : `The worst ${MOST_ROWS} of ${number} links; a filter shows others`}
         </caption>
-        <thead>
-          <tr>
-            <th scope="col">From</th>
-            <th scope="col">To</th>
-            <th scope="col" class="number">
-              {NAME[matrix.metric]}
-            </th>
-            <th scope="col">Path</th>
-          </tr>
-        </thead>
+        <Head columns={["From", "To", { figure: NAME[matrix.metric] }, "Path"]} />
         <tbody>
           {cells.map(({ from, to, value }) => (
             <tr key={`${from} ${to}`} data-from={from} data-to={to}>
