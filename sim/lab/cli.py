@@ -1,10 +1,11 @@
-"""``overlayctl lab up|impair|check|down|list --runner netns|clab``: arguments in, exit code out.
+"""``overlayctl lab up|impair|check|exec|down|list --runner netns|clab``: arguments in, exit code out.
 
 Called by `overlayd.cli`, which imports it only when a lab is asked for. Exit codes: 0 ok, 1 failed, 2
-usage, 4 not found, 7 conflict.
+usage, 4 not found, 7 conflict; of `exec` the command's own.
 """
 
 import argparse
+import subprocess
 import sys
 from contextlib import suppress
 from dataclasses import asdict
@@ -16,12 +17,13 @@ from rich.console import Console
 from rich.table import Table
 
 from overlayd.cli.ctl_output import emit, emit_lines
-from sim.lab import runner, state
+from sim.lab import daemons, runner, state
 from sim.lab.answers import Lab, LabCheck, LabDown, LabLink, Labs
 from sim.lab.check import Finding, check
 from sim.lab.errors import LabError, LabIsDown, LabIsUp
 from sim.lab.impair import parse_words
 from sim.lab.nodes import Runner
+from sim.lab.runners import nodes_of
 
 OK, FAILED, USAGE, NOT_FOUND, CONFLICT = 0, 1, 2, 4, 7
 
@@ -57,6 +59,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
 
     verb("check", "test a lab's expectations", "two-nodes -o json").add_argument("lab")
+    on = verb("exec", "run a command on a node", "two-nodes a overlayctl status")
+    on.add_argument("lab")
+    on.add_argument("node")
+    on.add_argument("command", nargs=argparse.REMAINDER, help="and its arguments")
     verb("down", "take a lab away", "two-nodes").add_argument("lab")
     verb("list", "labs that are up", "-o json")
 
@@ -64,7 +70,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Carry out the verb; answers the exit code."""
     try:
-        if arguments.lab_verb in ("impair", "check", "down"):
+        if arguments.lab_verb in ("impair", "check", "exec", "down"):
             _same_runner(arguments)
         return _VERBS[arguments.lab_verb](arguments)
     except LabIsDown as error:
@@ -125,6 +131,21 @@ def _check(arguments: argparse.Namespace) -> int:
     return FAILED if failed else OK
 
 
+def _exec(arguments: argparse.Namespace) -> int:
+    """Run a command that has our streams; ``overlayctl`` finds the node's agent."""
+    place = state.folder(arguments.lab)
+    built = place.read()
+    if arguments.node not in built.namespaces:
+        raise ValueError(f"there is no node {arguments.node!r}; nodes: {', '.join(built.namespaces)}")
+    command = arguments.command[1:] if arguments.command[:1] == ["--"] else arguments.command
+    if not command:
+        raise ValueError("exec: which command?")
+    socket = {"OVERLAYD_SOCKET": str(daemons.agent_socket(place, arguments.node))}
+    tied = sys.stdin.isatty() and sys.stdout.isatty()
+    prefix = nodes_of(built.runner).prefix(built, arguments.node, socket, terminal=tied)
+    return subprocess.run([*prefix, *command], check=False).returncode
+
+
 def _table(findings: list[Finding]) -> Table:
     table = Table("assertion", "figure", "wanted", "measured", "")
     for finding in findings:
@@ -171,4 +192,4 @@ def _complain(error: Exception, code: int) -> int:
     return code
 
 
-_VERBS = {"up": _up, "impair": _impair, "check": _check, "down": _down, "list": _list}
+_VERBS = {"up": _up, "impair": _impair, "check": _check, "exec": _exec, "down": _down, "list": _list}

@@ -74,6 +74,13 @@ class ContainerNodes:
     def run(self, state: LabState, node: str, command: Sequence[str]) -> str:
         return _run(["docker", "exec", state.namespaces[node], *command])
 
+    def prefix(
+        self, state: LabState, node: str, variables: Mapping[str, str], *, terminal: bool
+    ) -> list[str]:
+        known = [word for name, value in variables.items() for word in ("--env", f"{name}={value}")]
+        tied = ["--interactive", *(["--tty"] if terminal else [])]
+        return ["docker", "exec", *tied, *known, state.namespaces[node]]
+
     def start(self, place: Folder, state: LabState, name: str, node: str, command: Sequence[str]) -> Process:
         told = place.node(node) / f"{name}.pid"
         told.unlink(missing_ok=True)

@@ -3,10 +3,11 @@
 Called by `runner` and `daemons`, through `sim.lab.nodes`.
 """
 
+import os
 import platform
 import shlex
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from sim.lab import netns, process
@@ -51,6 +52,13 @@ class NamespaceNodes:
 
     def run(self, state: LabState, node: str, command: Sequence[str]) -> str:
         return process.run(state.namespaces[node], command)
+
+    def prefix(
+        self, state: LabState, node: str, variables: Mapping[str, str], *, terminal: bool
+    ) -> list[str]:
+        ours = f"{Path(sys.executable).parent}:{os.environ.get('PATH', os.defpath)}"
+        known = [f"{name}={value}" for name, value in {"PATH": ours, **variables}.items()]
+        return ["ip", "netns", "exec", state.namespaces[node], "env", *known]
 
     def start(self, place: Folder, state: LabState, name: str, node: str, command: Sequence[str]) -> Process:
         return process.start(name, state.namespaces[node], command, place.log(name))

@@ -6,7 +6,7 @@ on a node is a network namespace of a known name, and a place to run commands in
 `daemons`.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Literal, Protocol
 
 from sim.lab.process import Process
@@ -41,6 +41,14 @@ class Nodes(Protocol):
 
     def run(self, state: LabState, node: str, command: Sequence[str]) -> str:
         """Run a command on a node to its end; answers what it wrote."""
+        ...
+
+    def prefix(
+        self, state: LabState, node: str, variables: Mapping[str, str], *, terminal: bool
+    ) -> list[str]:
+        """The words of this machine before a command that is to run on a node as if it were typed there, with
+        these variables beside what it has; ``terminal``: it talks to one.
+        """
         ...
 
     def start(self, place: Folder, state: LabState, name: str, node: str, command: Sequence[str]) -> Process:

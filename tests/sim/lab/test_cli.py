@@ -23,6 +23,7 @@ def run(*arguments: str) -> int:
 def test_a_lab_that_is_not_up_is_not_found(capsys: pytest.CaptureFixture[str]) -> None:
     assert run("check", "absent") == cli.NOT_FOUND
     assert run("impair", "absent", "a:b", "delay=1ms") == cli.NOT_FOUND
+    assert run("exec", "absent", "a", "true") == cli.NOT_FOUND
     assert "lab absent is not up" in capsys.readouterr().err
 
 
