@@ -41,6 +41,15 @@ class DecisionSection(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     telemetry_interval: Seconds = 15.0
 
 
+class ProbingSection(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Who measures links to whom: up to ``full_mesh`` nodes everybody to everybody; above, relays to relays
+    and each other node to so many ``relays``.
+    """
+
+    full_mesh: Annotated[int, msgspec.Meta(ge=2, le=65535)] = 1000
+    relays: Annotated[int, msgspec.Meta(ge=2, le=64)] = 48
+
+
 Days = Annotated[float, msgspec.Meta(gt=0)]
 
 
@@ -117,6 +126,7 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     advertise: tuple[str, ...]
     api: str = DEFAULT_API
     decisions: DecisionSection = DecisionSection()
+    probing: ProbingSection = ProbingSection()
     store: StoreSection = StoreSection()
     classes: dict[str, ClassSection] = {}
     policies: dict[str, PolicySection] = {}
@@ -246,6 +256,10 @@ api = {_quoted(config.api)}              # HTTP API: HOST:PORT or "unix:/path"
 interval = {config.decisions.interval}              # seconds between computations of all routes
 minimum_interval = {config.decisions.minimum_interval}       # at most this often when links change
 telemetry_interval = {config.decisions.telemetry_interval}    # how often agents report
+
+[probing]
+full_mesh = {config.probing.full_mesh}           # nodes, up to which all probe all
+relays = {config.probing.relays}                # above: so many are probed by each node that is none
 
 [store]
 frames_days = {config.store.frames_days}            # of links as they were reported, and of what was decided

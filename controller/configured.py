@@ -8,6 +8,7 @@ from typing import TypeVar
 from msgspec.structs import replace
 
 from controller.config import Config
+from controller.planner.probing import Probing
 from controller.policy.rules import ANYWHERE, Place, Policy
 from overlayd.model.service import DEFAULT_CLASSES, Objective, ServiceClass
 
@@ -32,6 +33,11 @@ def place_of(config: Config, name: str) -> Place:
         return ANYWHERE
     capacity = None if node.capacity_mbit is None else node.capacity_mbit * MBIT
     return Place(node.region, node.relay, capacity)
+
+
+def probing_of(config: Config) -> Probing:
+    """Return how many nodes probe each other, and how many relays the others probe."""
+    return Probing(config.probing.full_mesh, config.probing.relays)
 
 
 def _class(config: Config, service: ServiceClass) -> ServiceClass:

@@ -21,7 +21,7 @@ from dataclasses import dataclass, replace
 import msgspec
 
 from controller.core import messages as mind
-from controller.core.controller import Controller
+from controller.core.controller import Controller, Settings
 from controller.core.decision import Decided
 from overlayd._engine import SimulatedWorld, public_key
 from overlayd.agent.machine import Agent, Self
@@ -63,10 +63,10 @@ class _Host:
 
 class SimulatedMesh:
     """``sites`` become hosts, which boot one after the other within the first second; all agents know the
-    controller from the start and connect in the next.
+    controller from the start and connect in the next. ``settings`` are the controller's.
     """
 
-    def __init__(self, seed: int, sites: Sites) -> None:
+    def __init__(self, seed: int, sites: Sites, settings: Settings | None = None) -> None:
         self.world = SimulatedWorld(seed)
         self.sites = sites
         self.controller_up = True
@@ -74,7 +74,7 @@ class SimulatedMesh:
         self._messages: list[tuple[int, int, int, wire.FromAgent | wire.ToAgent, bool]] = []
         self._order = itertools.count()
         network = wire.NetworkConfig(1, "aes256-gcm", f"{seed:064x}", "simulated", DEFAULT_CLASSES)
-        self.controller = Controller(network)
+        self.controller = Controller(network, settings=settings)
         self.hosts = [self._add_host(index, site) for index, site in enumerate(sites.sites)]
         self.now_ns = self.world.now_ns()
         """Virtual time since the start."""

@@ -39,8 +39,10 @@ from controller.core.publication import Publication
 from controller.core.rows import RouteRows
 from controller.core.ruling import Ruling
 from controller.core.sightings import Sightings as Seen
+from controller.core.watching import Watching
 from controller.planner.explain import REJECTED, Explainer
 from controller.planner.kept import Kept
+from controller.planner.probing import Probing
 from controller.policy.rules import Policy
 from controller.prediction.forecast import Forecast
 from controller.prediction.predictor import Predictor
@@ -56,6 +58,7 @@ from overlayd.protocol.reflexive import Sightings
 from overlayd.protocol.routes import BadColumns, RouteColumns
 
 NO_GENERATION = Generation(0)
+PROBING = Probing()
 SECOND_NS = 1_000_000_000
 GATHER_NS = SECOND_NS // 10
 URGENT_NS = SECOND_NS // 5
@@ -69,11 +72,14 @@ ROUND_NS = 30 * SECOND_NS
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """How often routes are computed, and by which policies (by class; a plain one where there is none)."""
+    """How often routes are computed, by which policies (by class; a plain one where there is none), and how
+    many nodes probe each other.
+    """
 
     interval_ns: int = 60 * SECOND_NS
     minimum_interval_ns: int = SECOND_NS
     policies: tuple[Policy, ...] = ()
+    probing: Probing = PROBING
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,6 +114,7 @@ class Controller:
         self._arriving: dict[NodeId, Vertex] = {}
         self._seen = Seen()
         self._ruling = Ruling(self.services, self.settings.policies)
+        self._watching = Watching(self.settings.probing)
         self._membership = 0
         self._decided: Decided | None = None
         self._deciding = False
@@ -130,6 +137,9 @@ class Controller:
                 self.publication.set_peer(node, PeerInfo(info.record, uplinks))
                 vertex = self._arriving.get(node) or self.topology.vertices[self.topology.index[node]]
                 self._arriving[node] = self._ruling.with_uplinks(vertex, hello.uplinks)
+                if self._watching.links is not None and node not in self.topology.index:
+                    self._settle(now)
+                    self._tell_neighbours()
                 self._gather(now)
                 self.publication.commit()
                 greeting = self.publication.greet(node, hello.generation)
@@ -144,7 +154,7 @@ class Controller:
                 if self._ruling.pin(pins, now.monotonic_ns):
                     self._hasten(now)
             case Restored(routes):
-                self._restore(routes)
+                self._restore(routes, now)
             case Removed(node):
                 self._remove(node, now)
             case Revocations(newest):
@@ -173,11 +183,13 @@ class Controller:
         self._last_decision = now.monotonic_ns
         self._decide_at = now.monotonic_ns + self.settings.interval_ns
         self.book.free_opened()
+        self._settle(now)
+        self._watching.turn(self.topology, self.book.table, now.monotonic_ns)
         return self.question(now)
 
     def question(self, now: Instant) -> Decision:
         """Return what a decision now would be about, for whoever wants to know without deciding."""
-        self._settle()
+        self._settle(now)
         return Decision(
             self._membership,
             tuple(self.topology.vertices),
@@ -198,9 +210,10 @@ class Controller:
             return []
         self._decided = decided
         self._note_promises(decided)
+        told = self._tell_neighbours()
         if not decided.tells:
             self.book.put(decided, self.publication.next)
-            return []
+            return self._publish() if told else []
         self.publication.touch()
         others = self.book.put(decided, self.publication.next)
         kept = (rows for source in others if (rows := self.book.rows(source)) is not None)
@@ -212,14 +225,15 @@ class Controller:
 
     def forecast(self, now: Instant) -> Forecast:
         """Return what is expected of all links now."""
-        self._settle()
+        self._settle(now)
         now_ns = now.monotonic_ns
         forecast = self._learning.refine(self._predictor.forecast(now_ns), now_ns)
+        forecast = self._watching.seen(forecast)
         return self._ruling.informed(forecast, self.topology, now_ns)
 
     def frame(self, now: Instant) -> LinkFrame:
         """Return what is known of all links now; whoever has just arrived is among their ends."""
-        self._settle()
+        self._settle(now)
         return self.topology.frame(now.monotonic_ns)
 
     def explain(
@@ -282,7 +296,7 @@ class Controller:
         return [Persist(self.publication.generation, events=(_switch(node, message, now),))]
 
     def _observe(self, node: NodeId, telemetry: Telemetry | Report, now: Instant) -> None:
-        self._settle()
+        self._settle(now)
         seen = self.topology.observe(node, telemetry, now.monotonic_ns)
         if seen is None:
             return
@@ -298,6 +312,7 @@ class Controller:
             reports.clear()
         for sample in telemetry.paths:
             reports[sample.destination, sample.class_id, sample.path] = PathReport(now, sample)
+        self._watching.used(node, {sample.destination for sample in telemetry.paths}, now.monotonic_ns)
 
     def _uplinks(self, node: NodeId) -> tuple[Uplink, ...]:
         info = self.publication.peer(node)
@@ -320,7 +335,7 @@ class Controller:
 
     # Membership
 
-    def _settle(self) -> None:
+    def _settle(self, now: Instant) -> None:
         """Make room for the nodes that arrived: for all at once, as each time the matrices are copied."""
         known = self.topology.vertices
         index = self.topology.index
@@ -336,6 +351,7 @@ class Controller:
             self._predictor.grow()
             self._learning.grow()
             self.book.grow([vertex.id for vertex in self.topology.vertices])
+        self._watching.grow(self.topology, self.book.table, now.monotonic_ns)
 
     def _remove(self, node: NodeId, now: Instant) -> None:
         self.publication.remove_peer(node)
@@ -349,20 +365,30 @@ class Controller:
         self._predictor.shrink(index)
         self._learning.shrink(index)
         self.book.shrink(index)
+        self._watching.shrink(index, node)
         self._hasten(now)
 
-    def _restore(self, routes: Iterable[tuple[NodeId, RouteColumns]]) -> None:
+    def _restore(self, routes: Iterable[tuple[NodeId, RouteColumns]], now: Instant) -> None:
         """Begin with the routes of the previous run, so that nothing moves before there is evidence."""
-        self._settle()
+        self._settle(now)
         for source, columns in routes:
             try:
                 self.book.restore(source, columns, self.publication.next)
             except BadColumns as error:
                 self.unreadable[source] = str(error)
         self.book.bar([i for i, vertex in enumerate(self.topology.vertices) if not vertex.relay])
+        self._watching.choose_anew(self.topology, self.book.table, now.monotonic_ns)
+        self._tell_neighbours()
         self.publication.touch()
 
     # Publication
+
+    def _tell_neighbours(self) -> bool:
+        """Have nodes probe whom they are to; return whether that is news to any."""
+        news = self._watching.news(self.topology)
+        for node, neighbours in news.items():
+            self.publication.set_neighbours(node, neighbours)
+        return bool(news)
 
     def _gather(self, now: Instant) -> None:
         if self.publication.dirty and self._publish_at is None:

@@ -17,6 +17,8 @@ from overlayd.protocol.controller import Mesh, NetworkConfig, PeerInfo
 
 MAX_CHANGES = 20_000
 """So many changes of members are remembered."""
+NO_NEIGHBOURS: tuple[None, Generation] = None, Generation(0)
+"""Nothing was ever said of whom a node is to keep links with: with everyone."""
 
 
 class Publication:
@@ -34,6 +36,7 @@ class Publication:
         self._changed: list[tuple[Generation, NodeId]] = []
         self._revocations: dict[NodeId, tuple[SignedRevocation, Generation]] = {}
         self._revoked = Generation(0)
+        self._neighbours: dict[NodeId, tuple[tuple[NodeId, ...], Generation]] = {}
         self._held: dict[NodeId, Generation] = {}
 
     def set_peer(self, node: NodeId, info: PeerInfo) -> None:
@@ -46,6 +49,12 @@ class Publication:
         if node in self._peers:
             self._stamp(node, None)
         self._held.pop(node, None)
+        self._neighbours.pop(node, None)
+
+    def set_neighbours(self, node: NodeId, neighbours: tuple[NodeId, ...]) -> None:
+        """``node`` is to keep links with these; (): with everyone."""
+        self._dirty = True
+        self._neighbours[node] = (neighbours, self.next)
 
     def revoke(self, node: NodeId, signed: SignedRevocation) -> None:
         """``signed`` is the newest revocation of ``node``; a later member with its id is another one."""
@@ -99,7 +108,12 @@ class Publication:
         if held is None or held == self.generation:
             return None
         base = self._base(held)
-        newest = max(self._changed[-1][0] if self._changed else 0, self._revoked, self._book.newest(node))
+        newest = max(
+            self._changed[-1][0] if self._changed else 0,
+            self._revoked,
+            self._book.newest(node),
+            self._neighbours.get(node, NO_NEIGHBOURS)[1],
+        )
         if base and newest <= base:
             return None
         self._held[node] = self.generation
@@ -128,6 +142,7 @@ class Publication:
         rows = self._book.rows(node, base) if self._book.newest(node) > base else None
         gone = rows.gone if rows is not None and base else ()
         classes = range(len(self.network.classes))
+        neighbours, since = self._neighbours.get(node, NO_NEIGHBOURS)
         mesh = Mesh(
             generation=self.generation,
             base=base,
@@ -137,8 +152,9 @@ class Publication:
             routes=(),
             routes_removed=(*gone, *[(other, number) for other in removed for number in classes]),
             revocations=tuple(
-                signed for signed, since in self._revocations.values() if not base or since > base
+                signed for signed, said in self._revocations.values() if not base or said > base
             ),
+            neighbours=neighbours if since > base else None,
         )
         return Send(node, mesh, rows)
 

@@ -16,7 +16,7 @@ from contextlib import contextmanager
 import msgspec
 
 from controller import registry
-from controller.configured import classes_of, place_of, policies_of
+from controller.configured import classes_of, place_of, policies_of, probing_of
 from controller.core.controller import Controller, Settings
 from controller.core.decision import Decision
 from controller.core.messages import (
@@ -79,7 +79,9 @@ class Service:
             store.save_generation(Generation(last + 1))
         decisions = state.config.decisions
         policies = policies_of(state.config)
-        settings = Settings(_ns(decisions.interval), _ns(decisions.minimum_interval), policies)
+        settings = Settings(
+            _ns(decisions.interval), _ns(decisions.minimum_interval), policies, probing_of(state.config)
+        )
         self.core = Controller(network_config(state), last, settings)
         self.members: dict[NodeId, Member] = {}
         self.sessions: dict[NodeId, Session] = {}

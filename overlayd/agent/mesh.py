@@ -44,7 +44,7 @@ class MeshView:
     """One generation, complete. ``network`` is None only before the first one arrived.
 
     ``own`` is this node as its peers are told of it. ``revocations`` holds the newest of each node; none is
-    ever forgotten while this node is a member.
+    ever forgotten while this node is a member. ``neighbours`` are the peers to keep links with; None: all.
     """
 
     generation: Generation = NO_GENERATION
@@ -53,6 +53,7 @@ class MeshView:
     routes: Mapping[tuple[NodeId, int], Route] = field(default_factory=dict[tuple[NodeId, int], Route])
     revocations: Mapping[NodeId, Revoked] = field(default_factory=dict[NodeId, Revoked])
     own: Peer | None = None
+    neighbours: frozenset[NodeId] | None = None
 
     @property
     def newest_revocation(self) -> Revoked | None:
@@ -105,7 +106,10 @@ class MeshView:
             routes[route.destination, route.class_id] = route
         if change.revocations:
             peers = {node: peer for node, peer in peers.items() if not _voided(peer.record, ends)}
-        view = MeshView(change.generation, network, peers, routes, revocations, own or self.own)
+        neighbours = self.neighbours
+        if complete or change.neighbours is not None:
+            neighbours = frozenset(change.neighbours or ()) or None
+        view = MeshView(change.generation, network, peers, routes, revocations, own or self.own, neighbours)
         return Applied(view, own, tuple(problems))
 
     def _revoked(
@@ -137,6 +141,7 @@ class MeshView:
             removed=(),
             routes=tuple(route for _, route in sorted(self.routes.items())),
             revocations=tuple(known.signed for _, known in sorted(self.revocations.items())),
+            neighbours=None if self.neighbours is None else tuple(sorted(self.neighbours)),
         )
 
     def name(self, node: NodeId) -> str:

@@ -7,10 +7,13 @@ NAT a node cannot be called: there the other side holds the link without a remot
 uplink, and learns the address from the call. Where both are behind a NAT, both call the address that others
 see of the peer: what one sends opens its NAT for the other. Two symmetric NATs never open, so no link is
 made. What is found on the local network is preferred to anything else.
+
+In a mesh that is too large for all to probe all, links lead only to those peers that the controller names,
+and to what is found on the local network.
 """
 
 import ipaddress
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Set
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -60,8 +63,10 @@ def wanted(
     local: tuple[LocalUplink, ...],
     peers: Mapping[NodeId, Peer],
     neighbours: Iterable[Neighbour],
+    named: Set[NodeId] | None = None,
 ) -> dict[LinkKey, engine.Link]:
-    """Return the links this node should hold, best first within a peer.
+    """Return the links this node should hold, best first within a peer: to those peers that are ``named``
+    (None: all) or were seen on the local network.
 
     Their ``id`` is 0 until :class:`LinkIds` gives one.
     """
@@ -70,7 +75,7 @@ def wanted(
         seen.setdefault(neighbour.node, []).append(neighbour)
     links: dict[LinkKey, engine.Link] = {}
     taken: set[tuple[int, str, int]] = set()
-    for node in sorted(peers):
+    for node in sorted(peers if named is None else peers.keys() & (named | seen.keys())):
         found = _underlay_links(me, local, peers[node])
         near = _lan_links(local, peers[node], seen.get(node, []), found)
         found = near | {key: link for key, link in found.items() if key not in near}

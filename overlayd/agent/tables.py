@@ -67,7 +67,7 @@ class Tables:
 
         Raises :class:`~overlayd.agent.prober.TooManyLinks` and leaves all as it was.
         """
-        made_of = (me, local, mesh.peers, tuple(seen))
+        made_of = (me, local, mesh.peers, tuple(seen), mesh.neighbours)
         if made_of == self._links_made_of:
             return
         links = prober.wanted(*made_of)

@@ -162,13 +162,24 @@ class PeerInfo(msgspec.Struct, frozen=True, gc=False, forbid_unknown_fields=True
     uplinks: tuple[Uplink, ...]
 
 
-class Mesh(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_field="type", tag="mesh"):
+class Mesh(
+    msgspec.Struct,
+    frozen=True,
+    forbid_unknown_fields=True,
+    omit_defaults=True,
+    tag_field="type",
+    tag="mesh",
+):
     """A new generation. ``base`` 0: complete.
 
     Otherwise the change since ``base``: what is not named stays; ``removed`` peers go.
 
     ``routes`` are those with this node as ingress. ``revocations`` are the newest of each node that was ever
     revoked; one that is held stays in force, whatever a later mesh says.
+
+    ``neighbours`` are those to keep links with, and so to probe: () everyone; None as before, and everyone
+    where it is complete. It is left out in a mesh that never was too large for all to probe all; an agent
+    that is older would refuse it.
     """
 
     generation: Generation
@@ -179,6 +190,7 @@ class Mesh(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_field="t
     routes: tuple[Route, ...]
     routes_removed: tuple[tuple[NodeId, int], ...] = ()
     revocations: tuple[SignedRevocation, ...] = ()
+    neighbours: tuple[NodeId, ...] | None = None
 
 
 class Renewed(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_field="type", tag="renewed"):

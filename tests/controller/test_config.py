@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 
 from controller.config import Config, ConfigError, load_config, render_config
-from controller.configured import classes_of, place_of, policies_of
+from controller.configured import classes_of, place_of, policies_of, probing_of
+from controller.planner.probing import Probing
 from controller.policy.rules import ANYWHERE, Place, Policy
 from overlayd.model.service import DEFAULT_CLASSES, Objective, Rule
 
@@ -44,6 +45,13 @@ def test_without_sections_all_is_as_it_was(tmp_path: Path) -> None:
     assert classes_of(config) == DEFAULT_CLASSES
     assert policies_of(config) == (Policy(),) * len(DEFAULT_CLASSES)
     assert place_of(config, "paris") == ANYWHERE
+
+
+def test_how_many_probe_each_other_may_be_said(tmp_path: Path) -> None:
+    assert probing_of(load(tmp_path, "")) == Probing(1000, 48)
+    assert probing_of(load(tmp_path, "[probing]\nfull_mesh = 300\nrelays = 32\n")) == Probing(300, 32)
+    with pytest.raises(ConfigError, match=r"probing\.relays"):
+        load(tmp_path, "[probing]\nrelays = 65\n")
 
 
 def test_a_class_gets_policy_bounds_and_regions(tmp_path: Path) -> None:

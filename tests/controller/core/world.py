@@ -18,6 +18,7 @@ from controller.core.messages import (
     Send,
     Tick,
 )
+from controller.planner.probing import Probing
 from controller.policy.rules import ANYWHERE, Place, Policy
 from overlayd.model.ids import Generation, NodeId
 from overlayd.model.node import NodeRecord, SignedRecord
@@ -51,8 +52,9 @@ class World:
         policies: tuple[Policy, ...] = (),
         places: Mapping[str, Place] | None = None,
         prices: Mapping[str, float] | None = None,
+        probing: Probing | None = None,
     ) -> None:
-        settings = Settings(policies=policies)
+        settings = Settings(policies=policies, probing=probing or Probing())
         self.controller = Controller(network, Generation(last_generation), settings)
         self.now_ns = 1000 * SECOND_NS
         self.ids = {name: NodeId(number) for number, name in enumerate(names, 1)}
@@ -77,6 +79,10 @@ class World:
     def connect(self, *names: str, holds: int = 0) -> None:
         for name in names:
             self.handle(Connected(self.ids[name], Hello(1, "test", (), (), Generation(holds))))
+
+    def enrol(self, name: str, relay: bool = True) -> None:
+        """A node that has its id in ``ids`` becomes a member."""
+        self.handle(enrolled(self.ids[name], name, relay))
 
     def mesh(self, **rtts_ms: float) -> None:
         """Set links: ``ab=10`` is the link between a and b."""

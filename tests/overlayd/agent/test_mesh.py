@@ -20,6 +20,24 @@ def test_a_complete_mesh_replaces_what_is_held() -> None:
     assert (view.generation, set(view.peers), dict(view.routes)) == (2, {ROME}, {})
 
 
+def test_whom_to_probe_holds_until_something_else_is_said() -> None:
+    def said(generation: int, base: int, *named: NodeId, silent: bool = False) -> Mesh:
+        change = mesh(generation, peers=PEERS, base=base)
+        return msgspec.structs.replace(change, neighbours=None if silent else named)
+
+    view = MeshView().apply(said(1, 0, BERLIN, ROME), ME, believe).view
+    assert view.neighbours == {BERLIN, ROME}
+    view = view.apply(said(2, 1, silent=True), ME, believe).view
+    kept = view.message()
+    assert kept is not None and MeshView().apply(kept, ME, believe).view.neighbours == {BERLIN, ROME}
+    assert view.apply(said(3, 2), ME, believe).view.neighbours is None
+    assert view.apply(said(3, 0, silent=True), ME, believe).view.neighbours is None
+
+
+def test_a_mesh_in_which_all_probe_all_says_nothing_that_older_agents_do_not_know() -> None:
+    assert b"neighbours" not in msgspec.msgpack.encode(mesh(1))
+
+
 def test_a_change_for_another_base_is_refused_and_changes_nothing() -> None:
     view = MeshView().apply(mesh(5), ME, believe).view
     for base in (4, 6):

@@ -15,7 +15,7 @@ from overlayd.agent.prober import (
 )
 from overlayd.model.ids import LinkId, NodeId
 from overlayd.model.node import Uplink
-from tests.overlayd.agent.dialogue import BERLIN, ME, ROME, record, signed
+from tests.overlayd.agent.dialogue import BERLIN, ME, OSLO, ROME, record, signed
 
 V4, V6, NAT = "198.51.100.1:51900", "[2001:db8::1]:51900", None
 
@@ -47,6 +47,14 @@ def test_every_local_uplink_goes_with_every_endpoint_of_its_family() -> None:
         ("isp0", "203.0.113.3:1", 0),
         ("isp1", "[2001:db8::2]:1", 0),
     ]
+
+
+def test_where_peers_are_named_links_lead_to_these_and_to_what_is_on_the_local_network() -> None:
+    local = mine(("0.0.0.0", V4))
+    peers = theirs("203.0.113.2:1") | theirs("203.0.113.3:1", node=ROME) | theirs("203.0.113.4:1", node=OSLO)
+    seen = [Neighbour(OSLO, "192.0.2.4:1", "isp0")]
+    assert {key.peer for key in wanted(ME, local, peers, seen)} == {BERLIN, ROME, OSLO}
+    assert {key.peer for key in wanted(ME, local, peers, seen, frozenset({ROME}))} == {ROME, OSLO}
 
 
 def test_two_nodes_with_two_uplinks_agree_on_their_four_links() -> None:
