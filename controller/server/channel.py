@@ -15,6 +15,7 @@ import http
 import logging
 import ssl
 from collections.abc import Callable
+from email.utils import formatdate
 from typing import Any, Protocol
 
 import msgspec
@@ -341,6 +342,7 @@ def _host(connection: ServerConnection) -> str:
 def _respond(status: http.HTTPStatus, text: str, kind: str = "text/plain; charset=utf-8") -> Response:
     body = text.encode()
     headers = Headers({"Content-Type": kind, "Content-Length": str(len(body)), "Connection": "close"})
+    headers["Date"] = formatdate(usegmt=True)  # `overlayctl netcheck` compares clocks
     if status == http.HTTPStatus.SERVICE_UNAVAILABLE:
         headers["Retry-After"] = "5"
     return Response(status.value, status.phrase, headers, body)

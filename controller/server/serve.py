@@ -21,6 +21,7 @@ from websockets.typing import Subprotocol
 from controller.config import FILE_NAME, ConfigError, load_config, split_address
 from controller.logs import set_up
 from controller.server.channel import HELLO_TIMEOUT_S, SUBPROTOCOLS, Channel
+from controller.server.reflector import Reflector
 from controller.server.service import Service
 from controller.server.systemd import notify
 from controller.server.tls import ServerTls
@@ -91,6 +92,7 @@ class Running:
     def __init__(self, state: State) -> None:
         self._state = state
         self._tasks: list[asyncio.Task[None]] = []
+        self._reflector = Reflector(time.monotonic)
         self.service = Service(state)
         self.agent_port = 0
         self.api_port = 0
@@ -105,6 +107,7 @@ class Running:
             raise
         self.agent_port = agents.getsockname()[1]
         self.api_port = api.getsockname()[1] if api.family != socket.AF_UNIX else 0
+        self._reflector.open(split_address(config.listen, "listen")[0], self.agent_port)
         tls = ServerTls(self._state, time.time())
         self._websocket = await _start_channel(self.service, tls, agents)
         self._http = _HttpServer(_http_config(self.service))
@@ -125,6 +128,7 @@ class Running:
 
     async def __aexit__(self, *_: object) -> None:
         self.service.news.close()  # streams end, or the server would wait for them
+        self._reflector.close()
         self._http.should_exit = True
         self._websocket.close()
         await self._websocket.wait_closed()

@@ -64,6 +64,7 @@ def parser(words: Sequence[str] = ()) -> argparse.ArgumentParser:
         "status": _status,
         "join": _join,
         "leave": _leave,
+        "netcheck": _netcheck,
         "wait": _wait,
         "ping": _ping,
         "trace": _trace,
@@ -155,6 +156,18 @@ def _leave(verbs: _Verbs) -> None:
     made = _verb(verbs, "leave", "ctl_node:leave", "leave the network for good", "overlayctl leave")
     _asks_agent(made)
     made.add_argument("--force", action="store_true", help="even if the controller cannot be told")
+
+
+def _netcheck(verbs: _Verbs) -> None:
+    text = "what blocks a join or a direct path: controller, clock, TUN, ports, UDP, NAT, path MTU"
+    made = _verb(verbs, "netcheck", "ctl_netcheck:netcheck", text, "overlayctl netcheck - < token.txt")
+    _asks_agent(made)
+    where = "join token, or wss://HOST:PORT of the controller; - reads it; default: this member's controller"
+    made.add_argument("where", nargs="?", metavar="WHERE", help=where)
+    made.add_argument("--config", default=CONFIGURATION, metavar="FILE", help=f"default {CONFIGURATION}")
+    made.add_argument(
+        "--reflector", metavar="HOST:PORT", help="ask this one over UDP; default: the controller's own"
+    )
 
 
 def _wait(verbs: _Verbs) -> None:

@@ -62,9 +62,12 @@ def make_csr(key_pem: str, name: str) -> str:
 
 def validity_of(certificate_pem: str) -> Validity:
     """Return when the leaf of a chain is valid. Raises :class:`ValueError` for what is none."""
-    leaf = x509.load_pem_x509_certificate(certificate_pem.encode())
-    begin, end = leaf.not_valid_before_utc, leaf.not_valid_after_utc
-    return Validity(_unix(begin), _unix(end))
+    return _validity(x509.load_pem_x509_certificate(certificate_pem.encode()))
+
+
+def validity_of_der(certificate: bytes) -> Validity:
+    """Return when a certificate is valid. Raises :class:`ValueError` for what is none."""
+    return _validity(x509.load_der_x509_certificate(certificate))
 
 
 def member_context(state: AgentState) -> ssl.SSLContext:
@@ -90,7 +93,7 @@ async def joining_context(host: str, port: int, pin: str, timeout_s: float) -> s
     context.verify_mode = ssl.CERT_NONE
     async with asyncio.timeout(timeout_s):
         _, writer = await asyncio.open_connection(host, port, ssl=context, server_hostname=host)
-        chain = _shown_chain(writer.get_extra_info("ssl_object"))
+        chain = shown_chain(writer.get_extra_info("ssl_object"))
         writer.transport.abort()
     ca = next((der for der in chain if hashlib.sha256(der).hexdigest() == pin), None)
     if ca is None:
@@ -117,8 +120,8 @@ def _context() -> ssl.SSLContext:
     return context
 
 
-def _shown_chain(ssl_object: Any) -> list[bytes]:
-    """The certificates as DER that the other side sent.
+def shown_chain(ssl_object: Any) -> list[bytes]:
+    """Return the certificates as DER that the other side sent, the leaf first; nothing of them is verified.
 
     Public from Python 3.13 on; before, one level down.
     """
@@ -126,6 +129,10 @@ def _shown_chain(ssl_object: Any) -> list[bytes]:
         return list(ssl_object.get_unverified_chain())
     shown = ssl_object._sslobj.get_unverified_chain() or ()
     return [ssl.PEM_cert_to_DER_cert(certificate.public_bytes()) for certificate in shown]
+
+
+def _validity(certificate: x509.Certificate) -> Validity:
+    return Validity(_unix(certificate.not_valid_before_utc), _unix(certificate.not_valid_after_utc))
 
 
 def _unix(moment: datetime.datetime) -> float:

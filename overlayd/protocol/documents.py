@@ -5,7 +5,7 @@ Each carries ``schema``, its name and version, as those of `overlayd.protocol.lo
 passes an agent's answer on does not load this.
 """
 
-from typing import Any, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 import msgspec
 
@@ -56,7 +56,46 @@ class BugReport(msgspec.Struct, frozen=True):
     schema: str = "overlayd.bugreport/1"
 
 
-Document: TypeAlias = Version | Ping | ConfigCheck | BugReport
+Verdict: TypeAlias = Literal["ok", "degraded", "failed"]
+Kind: TypeAlias = Literal["controller", "clock", "tun", "capability", "port", "udp", "nat", "mtu"]
+NatKind: TypeAlias = Literal[
+    "none", "endpoint-independent", "address-restricted", "port-restricted", "symmetric"
+]
+"""``endpoint-independent``: it keeps its port for all who are called; whom it lets in could not be told. Of
+those that do, ``address-restricted`` lets in whoever lives at an address that was called (or anybody),
+``port-restricted`` only the very port.
+"""
+
+
+class NetCheckRow(msgspec.Struct, frozen=True):
+    """One check, of the host or of one ``uplink``: what was found and, if it is not ok, what to do.
+
+    What was measured: the least RTT to the reflector; the largest IP packet in bytes that went there and
+    back; the NAT and where the uplink is seen; by how much this host's clock is ahead.
+    """
+
+    check: Kind
+    uplink: str | None
+    verdict: Verdict
+    found: str
+    advice: str | None = None
+    rtt_ms: float | None = None
+    mtu: int | None = None
+    nat: NatKind | None = None
+    seen_at: str | None = None
+    clock_offset_s: float | None = None
+
+
+class NetCheck(msgspec.Struct, frozen=True):
+    """What blocks a join or a direct path; ``verdict`` is the worst of all ``checks``."""
+
+    verdict: Verdict
+    controller: str | None
+    checks: tuple[NetCheckRow, ...]
+    schema: str = "overlayd.netcheck/1"
+
+
+Document: TypeAlias = Version | Ping | ConfigCheck | BugReport | NetCheck
 
 
 def document(made: msgspec.Struct) -> dict[str, Any]:

@@ -24,6 +24,7 @@ OF_AGENT = (
     "version",
     "status",
     "wait --for online",
+    "netcheck --config FILE",
     f"ping {THERE} -c 2 -i 0.05",
     f"trace {THERE}",
     f"explain {THERE}",
