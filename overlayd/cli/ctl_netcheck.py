@@ -17,7 +17,7 @@ from overlayd.cli.ctl_client import Document, ask
 from overlayd.cli.ctl_failure import DEGRADED, FAILED, OK, USAGE, Failure
 from overlayd.cli.ctl_output import emit, emit_lines, mark, say, table
 from overlayd.cli.netcheck import host, reach, verdicts
-from overlayd.cli.netcheck.exchange import Exchange, Seen
+from overlayd.cli.netcheck.exchange import Exchange
 from overlayd.daemon.config import Configuration, UplinkSection, load
 from overlayd.daemon.errors import ConfigurationError
 from overlayd.daemon.reach import NoRoute, endpoint_of
@@ -83,32 +83,31 @@ def _measure(uplink: UplinkSection, from_port: bool, reflector: Place) -> verdic
     except OSError as error:
         raise Failure(FAILED, f"uplink {uplink.name!r}: {error.strerror}") from error
     try:
-        # In this order: what was sent to the other port would open the way from there.
         seen = asking.echo(reflector)
-        changed = second = sizes = None
+        changed = places = sizes = None
         if seen.answered:
             if seen.other is not None:
                 changed = asking.echo(reflector, other_port=True)
-                second = asking.echo(seen.other)
+                places = _places(uplink.address, reflector, seen.other)
             sizes = asking.sizes(reflector, uplink.mtu)
-        return verdicts.Way(
-            uplink.name,
-            uplink.address,
-            uplink.port,
-            from_port,
-            reflector,
-            seen,
-            changed,
-            _told(second),
-            sizes,
-        )
     finally:
         asking.close()
+    return verdicts.Way(
+        uplink.name, uplink.address, uplink.port, from_port, reflector, seen, changed, places, sizes
+    )
 
 
-def _told(second: Seen | None) -> Seen | None:
-    """What the other port says counts if it says something: it may be shut on the way, too."""
-    return second if second is not None and second.answered else None
+def _places(address: str, one: Place, other: Place) -> tuple[Place, Place] | None:
+    """Where one socket is seen from two ports; None: not both say so.
+
+    It is a socket of its own: what went to the other port opens the way from there, for minutes.
+    """
+    asking = Exchange(address, 0)
+    try:
+        seen = [asking.echo(to, count=2).seen for to in (one, other)]
+    finally:
+        asking.close()
+    return None if seen[0] is None or seen[1] is None else (seen[0], seen[1])
 
 
 def _configuration(name: str) -> Configuration:

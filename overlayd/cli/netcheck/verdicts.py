@@ -35,8 +35,8 @@ class Engine:
 class Way:
     """One uplink as it was measured. ``from_port``: whether the uplink's own port was free to ask from.
 
-    ``changed`` is what came from the reflector's other port before anything was sent there; ``second`` what
-    the other port saw.
+    ``changed`` is what came from the reflector's other port, to which nothing was sent; ``places`` where
+    another socket is seen from either port.
     """
 
     name: str
@@ -46,7 +46,7 @@ class Way:
     reflector: Place
     seen: Seen
     changed: Seen | None = None
-    second: Seen | None = None
+    places: tuple[Place, Place] | None = None
     sizes: Sizes | None = None
 
 
@@ -182,14 +182,13 @@ def udp(way: Way, engine: Engine) -> NetCheckRow:
 
 def nat_kind(way: Way) -> NatKind | None:
     """Of what kind the NAT is; None: the reflector did not tell enough."""
-    seen, second = way.seen.seen, way.second.seen if way.second else None
-    if seen is None:
+    if way.seen.seen is None:
         return None
-    if second is not None and second != seen:
+    if way.places is not None and way.places[0] != way.places[1]:
         return "symmetric"
-    if seen == way.seen.local:
+    if way.seen.seen == way.seen.local:
         return "none"
-    if second is None or way.changed is None:
+    if way.places is None or way.changed is None:
         return "endpoint-independent"
     return "address-restricted" if way.changed.answered else "port-restricted"
 
@@ -218,8 +217,7 @@ def nat(way: Way, callable_: bool) -> NetCheckRow | None:
             )
             return _nat(way, "ok", found, kind)
         case "symmetric":
-            other = _place(way.second.seen) if way.second and way.second.seen else "elsewhere"
-            found = f"a symmetric NAT, {at} and at {other}: with some peers by a relay only"
+            found = f"a symmetric NAT, {at}, elsewhere by others: with some peers by a relay only"
             advice = (
                 f"forward UDP {way.port} to this host and say so in uplink.endpoint, or have a relay near"
             )
