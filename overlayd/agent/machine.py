@@ -9,6 +9,7 @@ of a monotonic clock; no decision looks at the wall clock.
 
 from collections import Counter
 from dataclasses import dataclass, replace
+from typing import get_args
 
 import msgspec
 
@@ -51,6 +52,7 @@ LOCAL_ROUTES_AFTER_NS = 3_000_000_000
 """Local routes are made anew this long after a link changed: by then there are samples of what came up."""
 _GOLDEN_RATIO = 0.6180339887498949
 """Its multiples spread ids evenly over the time between two frames, however many there are."""
+_SAID_BY_ENGINE = get_args(engine.FromEngine)
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +82,8 @@ class Refusal:
 class Agent:
     """One node's agent. The attributes are for reading; only :meth:`handle` changes anything.
 
-    ``moves`` counts changes of the path in use that were made here, by decider and kind of reason.
+    ``heard_at`` is when the engine last said anything. ``moves`` counts changes of the path in use that were
+    made here, by decider and kind of reason.
     """
 
     def __init__(self, me: Self, authentic: Authentic, saved: Saved | None = None, now: int = 0) -> None:
@@ -88,6 +91,7 @@ class Agent:
         self.mesh = MeshView()
         self.revoked: str | None = None
         self.engine: engine.Welcome | None = None
+        self.heard_at = now
         self.applied: int | None = None
         self.refusal: Refusal | None = None
         self.counters: engine.CountersReport | None = None
@@ -130,6 +134,8 @@ class Agent:
 
     def handle(self, event: Event, now: int) -> list[Command]:
         """Take what happened and return what is to be done about it, in order."""
+        if isinstance(event, _SAID_BY_ENGINE):
+            self.heard_at = now
         match event:
             case engine.Welcome():
                 self._welcome(event, now)

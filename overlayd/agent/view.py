@@ -16,6 +16,8 @@ from overlayd.protocol.trace import Incoming, Outgoing, Question
 
 _NS_PER_S = 1e9
 EXPIRES_SOON_S = 2 * 86400
+SILENT_S = 6.5
+"""An engine with tables says something at least every five seconds."""
 
 
 class NotFound(LookupError):
@@ -24,12 +26,15 @@ class NotFound(LookupError):
 
 @dataclass(frozen=True, slots=True)
 class Outside:
-    """What only the process knows: controller's address, certificate's life, wall clock (Unix seconds)."""
+    """What only the process knows: controller's address, certificate's life, wall clock (Unix seconds), why
+    its state cannot be written.
+    """
 
     url: str | None
     certificate_not_before: float | None
     certificate_not_after: float | None
     unix: float
+    trouble: str | None = None
 
 
 class View:
@@ -286,6 +291,8 @@ class View:
             return local.EngineStatus(connected=False, problem="no engine answers on its socket")
         refusal = agent.refusal
         problem = refusal and f"snapshot {refusal.generation} refused at {refusal.field}: {refusal.problem}"
+        if self._engine_is_silent():
+            problem = f"it has said nothing for {(self._now - agent.heard_at) / _NS_PER_S:.0f} s"
         counted = agent.counters or summed(())
         return local.EngineStatus(
             connected=True,
@@ -303,6 +310,10 @@ class View:
             ),
         )
 
+    def _engine_is_silent(self) -> bool:
+        """Whether it stands still, for all that is known: what it measured last is not how things are."""
+        return bool(self._agent.applied) and self._now - self._agent.heard_at > SILENT_S * _NS_PER_S
+
     def _peer(self, node: NodeId) -> local.PeerStatus:
         record = self._agent.mesh.peers[node].record
         estimator = self._agent.estimator
@@ -314,6 +325,8 @@ class View:
         alive: local.DataPlane = "dead"
         if path is not None and (figures is None or figures.alive):
             alive = "unmeasured" if figures is None else "alive"
+        if self._engine_is_silent():
+            alive = "dead"
         if alive == "unmeasured" and path is not None and self._agent.tables.best_link(path[0]) is None:
             alive = "dead"
         return local.PeerStatus(
@@ -357,7 +370,7 @@ class View:
             problems.append(
                 f"the certificate ends in {hours:.0f} h" if hours > 0 else "the certificate has expired"
             )
-        return problems
+        return [*problems, *disk_problems(self._outside.trouble)]
 
     def _candidate(self, route: Route, path: Path, order: tuple[Path, ...]) -> local.CandidateRow:
         key = (route.destination, route.class_id)
@@ -386,6 +399,11 @@ class View:
             now="; ".join(said) or None,
             hold_left_s=None if hold is None else hold.left_ns / _NS_PER_S,
         )
+
+
+def disk_problems(trouble: str | None) -> tuple[str, ...]:
+    """Return what is to be told of a state directory that cannot be written because of ``trouble``."""
+    return () if trouble is None else (f"state cannot be written: {trouble}",)
 
 
 def _ms(nanoseconds: int | None) -> float | None:

@@ -38,7 +38,7 @@ from overlayd.agent.messages import (
     TellController,
     Tick,
 )
-from overlayd.agent.view import Outside, View
+from overlayd.agent.view import Outside, View, disk_problems
 from overlayd.daemon.config import DEFAULT_FILE, Configuration, UplinkSection
 from overlayd.daemon.configuring import CHANGES_CONFIGURATION, Configuring
 from overlayd.daemon.engine_client import EngineClient
@@ -66,6 +66,7 @@ if TYPE_CHECKING:
 
 LOG = logging.getLogger(__name__)
 TICK_S = 1.0
+DISK_S = 30.0
 ENGINE_WAIT_S = 5.0
 LEAVE_WAIT_S = 5.0
 
@@ -148,6 +149,7 @@ class AgentProcess:
             async with asyncio.TaskGroup() as self._group:
                 self._start("engine", self._engine.run())
                 self._start("tick", self._tick())
+                self._start("disk", self._watch_disk())
                 if membership is not None:
                     self._become(membership)
                 else:
@@ -232,10 +234,7 @@ class AgentProcess:
                     LOG.error("renewed certificate not stored", extra=fields(problem=error.strerror))
             case Recorded(record):
                 member.membership = msgspec.structs.replace(member.membership, record=record)
-                try:
-                    self._state.save_membership(member.membership)
-                except OSError as error:
-                    LOG.error("own record not stored", extra=fields(problem=error.strerror))
+                self._state.keep_membership(member.membership)
             case Log(level, event, values):
                 LOG.log(level, event, extra=fields(**values))
 
@@ -269,6 +268,12 @@ class AgentProcess:
                 )
                 if request is not None:
                     member.channel.send(request)
+
+    async def _watch_disk(self) -> None:
+        """A disk that fills or fails is told of before it is needed; what it missed is made up for."""
+        while True:
+            self._state.settle(await asyncio.to_thread(self._state.probe))
+            await asyncio.sleep(DISK_S)
 
     # Membership
 
@@ -412,7 +417,8 @@ class AgentProcess:
         if member is None:
             return None
         renewal = member.renewal
-        return Outside(member.membership.url, renewal.not_before, renewal.not_after, time.time())
+        url, trouble = member.membership.url, self._state.trouble
+        return Outside(url, renewal.not_before, renewal.not_after, time.time(), trouble)
 
     def _metrics(self) -> "list[Metric]":
         from overlayd.daemon import metrics
@@ -435,7 +441,7 @@ class AgentProcess:
             state="not-joined",
             engine=status,
             controller=local.ControllerStatus(connected=False),
-            degraded=("this node has not joined a network",),
+            degraded=("this node has not joined a network", *disk_problems(self._state.trouble)),
         )
 
     def _answer_trace(self, address: str, question: Question) -> Reply | None:

@@ -38,6 +38,8 @@ LOG = logging.getLogger(__name__)
 _Stack: TypeAlias = contextlib.ExitStack | contextlib.AsyncExitStack
 CHECK_S = 2.0
 """How often the packet threads are looked at; each turns at least once a second."""
+DISK_S = 30.0
+"""From one attempt to write what the disk did not take to the next."""
 _KEY_LOG = b'{"type":"key_log"'
 _CHANGES = (b'{"type":"link_state"', b'{"type":"switch"')
 
@@ -127,6 +129,8 @@ class EngineProcess:
         await self._server.open()
         watch = asyncio.create_task(self._watch())
         stack.callback(watch.cancel)
+        disk = asyncio.create_task(self._watch_disk())
+        stack.callback(disk.cancel)
         LOG.info(
             "engine started",
             extra=fields(
@@ -230,6 +234,12 @@ class EngineProcess:
                 LOG.warning(
                     "the kernel failed at an offload, which is not used any more", extra=fields(**now)
                 )
+
+    async def _watch_disk(self) -> None:
+        """Beside the watchdog, which no disk may hold up."""
+        while True:
+            await asyncio.sleep(DISK_S)
+            await asyncio.to_thread(self._state.settle)
 
 
 def _step_downs(counters: bytes) -> dict[str, int]:

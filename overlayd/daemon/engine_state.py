@@ -7,12 +7,13 @@ import fcntl
 import logging
 import os
 import secrets
+import threading
 from pathlib import Path
 
 import msgspec
 
 from overlayd.daemon.errors import StartError
-from overlayd.daemon.files import read_checked, write_atomic, write_checked
+from overlayd.daemon.files import problem_of, read_checked, write_atomic, write_checked
 from overlayd.daemon.log import fields
 from overlayd.protocol import engine
 
@@ -33,9 +34,11 @@ class EngineState:
         self._boot = directory / "boot"
         self._snapshot = directory / "snapshot.json"
         self._keys = directory / "keys.jsonl"
+        self._owed: bytes | None = None
+        self._saving = threading.Lock()
         try:
             directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-            self._lock = os.open(directory / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            self._lock = _open_lock(directory / "lock")
         except OSError as error:
             raise EngineStateError(f"{directory} cannot be used: {error.strerror}") from error
         try:
@@ -89,10 +92,23 @@ class EngineState:
             return None
 
     def save_snapshot(self, snapshot: bytes) -> None:
-        """Keep a snapshot; the one before stays. A full or read-only disk is logged and costs this only."""
+        """Keep a snapshot; the one before stays. What a full or failing disk does not take is owed to it."""
+        with self._saving:
+            self._save(snapshot)
+
+    def settle(self) -> None:
+        """Keep what is owed, if the directory takes it by now. From any thread, as :meth:`save_snapshot`."""
+        with self._saving:
+            if self._owed is not None and problem_of(self._directory) is None:
+                LOG.info("state can be written again", extra=fields(directory=self._directory))
+                self._save(self._owed)
+
+    def _save(self, snapshot: bytes) -> None:
+        self._owed = None
         try:
             write_checked(self._snapshot, engine.SCHEMA, snapshot)
         except OSError as error:
+            self._owed = snapshot
             LOG.error("snapshot not saved", extra=fields(file=self._snapshot, problem=error.strerror))
 
     def log_key(self, event: bytes) -> None:
@@ -112,3 +128,11 @@ class EngineState:
             raise EngineStateError(f"{self._identity} cannot be written: {error.strerror}") from error
         LOG.info("new identity made", extra=fields(file=self._identity))
         return key
+
+
+def _open_lock(file: Path) -> int:
+    """Open what is locked, only to read if it is there: an engine comes back on a read-only disk too."""
+    try:
+        return os.open(file, os.O_RDONLY | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return os.open(file, os.O_RDONLY | os.O_CREAT | os.O_CLOEXEC, 0o600)

@@ -15,6 +15,7 @@ import msgspec
 from overlayd.daemon.log import fields
 
 LOG = logging.getLogger(__name__)
+_PROBE_BYTES = 4096
 
 
 class _Header(msgspec.Struct):
@@ -62,6 +63,19 @@ def read_checked(file: Path, schema: int) -> bytes | None:
         if header.sha256 == hashlib.sha256(body).hexdigest():
             return body
         LOG.error("state file is damaged", extra=fields(file=candidate))
+    return None
+
+
+def problem_of(directory: Path) -> str | None:
+    """Try whether ``directory`` takes a file; return why it does not. A disk that fails tells nobody else."""
+    probe = directory / ".probe"
+    try:
+        try:
+            probe.write_bytes(bytes(_PROBE_BYTES))
+        finally:
+            probe.unlink(missing_ok=True)
+    except OSError as error:
+        return error.strerror
     return None
 
 

@@ -4,6 +4,8 @@
 * ``record.json``: membership. It is written last when joining: it is there, or the node has not joined.
 * ``mesh.json``, ``mesh.previous.json``: what the agent restarts with if there is no controller.
 
+What a full or failing disk did not take is told of (:attr:`AgentState.trouble`) and written once it does.
+
 I/O: files of one directory, by `overlayd.daemon.files`.
 """
 
@@ -15,7 +17,7 @@ import msgspec
 
 from overlayd.agent.mesh import Saved
 from overlayd.daemon.errors import StartError
-from overlayd.daemon.files import previous_of, read_checked, write_atomic, write_checked
+from overlayd.daemon.files import previous_of, problem_of, read_checked, write_atomic, write_checked
 from overlayd.daemon.log import fields
 from overlayd.model.node import SignedRecord
 
@@ -48,10 +50,15 @@ class Credentials(msgspec.Struct, frozen=True):
 
 
 class AgentState:
-    """The files of one agent. Only its process writes them."""
+    """The files of one agent. Only its process writes them.
+
+    ``trouble``: why the directory cannot be written, as last seen.
+    """
 
     def __init__(self, directory: Path) -> None:
         self.directory = directory
+        self.trouble: str | None = None
+        self._owed: dict[Path, bytes] = {}
         self.key_file = directory / "tls.key"
         self.certificate_file = directory / "certificate.pem"
         self.ca_file = directory / "ca.pem"
@@ -94,9 +101,15 @@ class AgentState:
     def save_membership(self, membership: Membership) -> None:
         """Store the node's record as it was signed last. Raises :class:`OSError`."""
         write_checked(self._record, SCHEMA, msgspec.json.encode(membership))
+        self._owed.pop(self._record, None)
+
+    def keep_membership(self, membership: Membership) -> None:
+        """As :meth:`save_membership`, of a node that has joined: later, if it cannot be now."""
+        self._keep(self._record, msgspec.json.encode(membership))
 
     def forget(self) -> None:
         """Be no member any more; the record goes first."""
+        self._owed.clear()
         for file in (self._record, self._mesh):
             for generation in (file, previous_of(file)):
                 generation.unlink(missing_ok=True)
@@ -115,14 +128,32 @@ class AgentState:
             return None
 
     def save_mesh(self, saved: Saved) -> None:
-        """Persist; the one before is kept.
+        """Persist, later if it cannot be now; the one before is kept."""
+        self._keep(self._mesh, msgspec.json.encode(saved))
 
-        A disk that is full or read-only is logged and costs nothing but this.
-        """
+    def probe(self) -> str | None:
+        """Return why nothing can be written, for :meth:`settle`. May block for as long as the disk does."""
+        return problem_of(self.directory)
+
+    def settle(self, trouble: str | None) -> None:
+        """Take note of whether the directory can be written; if so, write what it is owed."""
+        if trouble is not None and self.trouble is None:
+            LOG.error("state cannot be written", extra=fields(directory=self.directory, problem=trouble))
+        elif trouble is None and self.trouble is not None:
+            LOG.info("state can be written again", extra=fields(directory=self.directory))
+        self.trouble = trouble
+        if trouble is None:
+            for file, body in list(self._owed.items()):
+                self._keep(file, body)
+
+    def _keep(self, file: Path, body: bytes) -> None:
+        self._owed.pop(file, None)
         try:
-            write_checked(self._mesh, SCHEMA, msgspec.json.encode(saved))
+            write_checked(file, SCHEMA, body)
         except OSError as error:
-            LOG.error("mesh not saved", extra=fields(file=self._mesh, problem=error.strerror))
+            self._owed[file] = body
+            LOG.error("state not saved", extra=fields(file=file, problem=error.strerror))
+            self.trouble = error.strerror
 
 
 def _decode(body: bytes, kind: type[_T], file: Path) -> _T:

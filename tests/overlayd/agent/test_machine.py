@@ -23,7 +23,7 @@ from overlayd.agent.view import NotFound, Outside, View
 from overlayd.model.ids import LinkId
 from overlayd.model.node import SignedRecord
 from overlayd.model.service import HostRule
-from overlayd.protocol import controller, engine
+from overlayd.protocol import controller, engine, local
 from tests.overlayd.agent.dialogue import (
     BERLIN,
     ME,
@@ -395,3 +395,29 @@ def test_status_shows_what_each_shard_carried_and_the_drops_of_all() -> None:
     status = View(talk.agent, talk.now, Outside("", None, None, 0.0)).status().engine
     assert [(shard.packets_in, shard.packets_out) for shard in status.shards] == [(5, 6), (7, 8)]
     assert status.drops == {"bad_tag": 2}
+
+
+def test_status_tells_of_state_that_cannot_be_written() -> None:
+    talk = started(route(BERLIN, DIRECT))
+    status = View(talk.agent, talk.now, Outside("", None, None, 0.0, "No space left on device")).status()
+    assert "state cannot be written: No space left on device" in status.degraded
+
+
+def test_an_engine_that_stands_still_is_told_of_and_nothing_is_called_alive() -> None:
+    talk = started(route(BERLIN, DIRECT))
+    talk >> engine.Applied(1)
+    talk.second(link_report(1, BERLIN, 30))
+
+    def status() -> local.Status:
+        return View(talk.agent, talk.now, Outside("", None, None, 0.0)).status()
+
+    def berlin() -> str:
+        return next(peer.data_plane for peer in status().peers if peer.node == "berlin")
+
+    assert (status().engine.problem, berlin()) == (None, "alive")
+    talk.pass_time(5)
+    assert status().engine.problem is None, "totals come every five seconds, and nothing may come between"
+    talk.pass_time(2)
+    assert (status().engine.problem, berlin()) == ("it has said nothing for 7 s", "dead")
+    talk.second(link_report(1, BERLIN, 30))
+    assert (status().engine.problem, berlin()) == (None, "alive")

@@ -105,10 +105,36 @@ def test_a_disk_that_takes_nothing_stops_nothing(state: EngineState, monkeypatch
     def full(*_: object, **__: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(os, "replace", full)
-    assert state.next_boot() == 1
-    save(state, 1)
-    assert state.load_snapshot() is None
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "replace", full)
+        assert state.next_boot() == 1
+        save(state, 1)
+        assert state.load_snapshot() is None
+    state.settle()
+    assert state.load_snapshot() == snapshot(1), "it is made up for"
+    save(state, 2)
+    state.settle()
+    assert state.load_snapshot() == snapshot(2)
+
+
+def test_an_engine_comes_back_on_a_disk_that_is_read_only_by_now(
+    state: EngineState, directory: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    key = state.identity()
+    save(state, 3)
+    state.close()
+    really = os.open
+
+    def read_only(path: Path, flags: int, *rest: int) -> int:
+        if flags & (os.O_WRONLY | os.O_RDWR | os.O_CREAT):
+            raise OSError(30, "Read-only file system")
+        return really(path, flags, *rest)
+
+    monkeypatch.setattr(os, "open", read_only)
+    again = EngineState(directory)
+    assert (again.identity(), again.load_snapshot(), again.next_boot()) == (key, snapshot(3), 1)
+    with pytest.raises(EngineStateError, match="another engine"):
+        EngineState(directory)
 
 
 def test_keys_are_appended_for_the_owner(state: EngineState, directory: Path) -> None:

@@ -75,7 +75,7 @@ def test_a_file_of_a_newer_version_is_put_aside_not_overwritten(state: AgentStat
     assert b"from the future" in (state.directory / "mesh.json.newer").read_bytes()
 
 
-def test_a_full_or_read_only_disk_costs_the_save_and_nothing_else(
+def test_what_a_full_disk_did_not_take_is_told_of_and_written_once_it_does(
     state: AgentState, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     state.save_mesh(Saved(revoked="kept"))
@@ -83,10 +83,45 @@ def test_a_full_or_read_only_disk_costs_the_save_and_nothing_else(
     def full(descriptor: int) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(os, "fsync", full)
-    state.save_mesh(Saved(revoked="lost"))
-    assert "mesh not saved" in caplog.text
-    assert state.load_mesh() == Saved(revoked="kept")
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "fsync", full)
+        state.save_mesh(Saved(revoked="owed"))
+        state.keep_membership(MEMBERSHIP)
+        assert "state not saved" in caplog.text
+        assert state.trouble == "No space left on device"
+        assert (state.load_mesh(), state.membership()) == (Saved(revoked="kept"), None)
+        state.settle(None)
+        assert state.trouble == "No space left on device", "it was tried, and failed again"
+    state.settle(state.probe())
+    assert state.trouble is None
+    assert (state.load_mesh(), state.membership()) == (Saved(revoked="owed"), MEMBERSHIP)
+
+
+def test_what_came_after_it_is_not_overwritten_by_what_was_owed(
+    state: AgentState, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "replace", _refuse)
+        state.save_mesh(Saved(revoked="owed"))
+    state.save_mesh(Saved(revoked="newer"))
+    state.settle(None)
+    assert state.load_mesh() == Saved(revoked="newer")
+    state.forget()
+    state.settle(None)
+    assert state.load_mesh() is None
+
+
+def test_a_directory_that_takes_nothing_is_found_out_without_a_need(
+    state: AgentState, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert state.probe() is None and list(state.directory.iterdir()) == []
+    monkeypatch.setattr(Path, "write_bytes", _refuse)
+    state.settle(state.probe())
+    assert state.trouble == "Read-only file system"
+
+
+def _refuse(*_: object, **__: object) -> None:
+    raise OSError(30, "Read-only file system")
 
 
 @given(st.binary(max_size=200))
