@@ -44,6 +44,7 @@ from controller.server.news import News
 from controller.server.outgoing import Outgoing
 from controller.server.systemd import notify
 from controller.state import DATABASE, State
+from controller.store.database import StoreError
 from controller.store.store import Member, Store
 from controller.topology.reports import Report
 from overlayd.model.ids import Generation, NodeId
@@ -69,14 +70,21 @@ HOUSEKEEPING_S = 60.0
 
 
 class Service:
-    """Implements `channel.Host`. :meth:`run` lives until cancelled."""
+    """Implements `channel.Host`. :meth:`run` lives until cancelled.
+
+    Raises `database.StoreError` where the store cannot be written.
+    """
 
     def __init__(self, state: State) -> None:
         self.state = state
         store = state.store
         last = store.generation()
-        with store.transaction():
-            store.save_generation(Generation(last + 1))
+        try:
+            with store.transaction():
+                store.save_generation(Generation(last + 1))
+        except sqlite3.Error as error:
+            # Two lives with the same generations would leave agents with routes that they take for these.
+            raise StoreError(f"{state.directory / DATABASE} cannot be written: {error}") from error
         decisions = state.config.decisions
         policies = policies_of(state.config)
         settings = Settings(

@@ -13,6 +13,7 @@ from pathlib import Path
 
 APPLICATION_ID = 0x6F766C64  # "ovld"
 BUSY_TIMEOUT_S = 10.0
+_OF_THE_DISK = (sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN)
 
 
 class StoreError(Exception):
@@ -70,11 +71,21 @@ def open_existing(path: Path) -> sqlite3.Connection:
     except sqlite3.DatabaseError as error:
         if isinstance(error, sqlite3.OperationalError) and "locked" in str(error):
             raise StoreError(f"{path} is locked by another process: {error}") from error
+        if _is_of_the_disk(error):
+            raise StoreError(
+                f"{path} cannot be used ({error}): its disk is full, read-only or failing. Nothing changed."
+            ) from error
         raise StoreDamaged(
             f"{path} cannot be read as a database ({error}); it is truncated or damaged. "
             "Restore a copy of the state directory. Nothing was changed."
         ) from error
     return connection
+
+
+def _is_of_the_disk(error: sqlite3.DatabaseError) -> bool:
+    """Whether ``error`` says nothing of the file itself: whoever restored a copy would lose what is there."""
+    code: int = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR)
+    return code & 0xFF in _OF_THE_DISK and code != sqlite3.SQLITE_IOERR_SHORT_READ
 
 
 def check(connection: sqlite3.Connection, path: Path) -> None:

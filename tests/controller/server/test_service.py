@@ -9,6 +9,8 @@ import msgspec
 import pytest
 
 from controller.server.service import Service
+from controller.store.database import StoreError
+from controller.store.store import Store
 from overlayd.model.ids import NodeId
 from overlayd.protocol.routes import RouteColumns
 from tests.controller.client import Identity, agent, sample
@@ -38,6 +40,23 @@ def test_routes_that_cannot_be_read_are_chosen_anew_and_the_others_kept(
             assert f"the routes of node {victim} cannot be read" in caplog.text
             await until_routed(mesh, members)
             assert routes_from(service, victim) == 8
+
+    asyncio.run(story())
+
+
+def test_a_controller_that_cannot_count_its_generations_says_so_and_does_not_start(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def read_only(*_: object) -> None:
+        raise sqlite3.OperationalError("attempt to write a readonly database")
+
+    async def story() -> None:
+        monkeypatch.setattr(Store, "save_generation", read_only)
+        with pytest.raises(
+            StoreError, match=r"controller\.db cannot be written: attempt to write a readonly"
+        ):
+            async with controller(tmp_path):
+                pass
 
     asyncio.run(story())
 

@@ -1,5 +1,6 @@
 """Opening, migrating and refusing databases."""
 
+import resource
 import sqlite3
 import threading
 from pathlib import Path
@@ -9,7 +10,7 @@ import pytest
 from controller.enrolment.errors import TokenUsed
 from controller.enrolment.tokens import grant
 from controller.store import database
-from controller.store.database import StoreDamaged, StoreMissing, StoreNewer
+from controller.store.database import StoreDamaged, StoreError, StoreMissing, StoreNewer
 from controller.store.store import NetworkRow, Store
 
 NETWORK = NetworkRow(7, "test", "aes256-gcm", "00" * 32, "100.64.0.0/16", 0)
@@ -46,6 +47,20 @@ def test_a_truncated_database_is_told_from_a_good_one_and_left_alone(tmp_path: P
     with pytest.raises(StoreDamaged):
         Store.open(path, check=True)
     assert path.stat().st_size == keep
+
+
+def test_a_disk_without_room_is_not_called_a_damaged_database(tmp_path: Path) -> None:
+    path = tmp_path / "controller.db"
+    Store.create(path, NETWORK).close()
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (0, before[1]))
+    try:
+        with pytest.raises(StoreError, match="its disk is full, read-only or failing") as caught:
+            Store.open(path, check=True)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert not isinstance(caught.value, StoreDamaged)
+    Store.open(path, check=True).close()
 
 
 def test_a_database_of_another_program_is_refused(tmp_path: Path) -> None:
