@@ -12,8 +12,9 @@ import time
 from pathlib import Path
 from typing import Any
 
-from tests.systemd import trials
+from tests.systemd import configuration, failures, trials
 from tests.systemd.machines import daemon, machines, make_image
+from tests.systemd.traffic import Report
 
 ROOT = Path(__file__).parents[2]
 HOSTS = ("paris", "rome", "oslo")
@@ -45,7 +46,8 @@ def main() -> int:
                 ("quick start", lambda: trials.quick_start(hosts)),
                 ("reboot", lambda: trials.reboot(hosts)),
                 ("security", lambda: trials.security(hosts)),
-                ("failures", lambda: trials.failures(hosts)),
+                ("configuration", lambda: configuration.trials(hosts)),
+                ("failures", lambda: failures.failures(hosts)),
                 ("agent upgrade", lambda: trials.agent_upgrade(hosts, arguments.packages)),
                 ("engine upgrade", lambda: trials.engine_upgrades(hosts, arguments.packages, arguments.runs)),
                 ("removal", lambda: trials.removal(hosts)),
@@ -56,24 +58,15 @@ def main() -> int:
                 _tell(f"{name}: {json.dumps(report[name])}")
                 arguments.output.parent.mkdir(exist_ok=True)
                 arguments.output.write_text(json.dumps(report, indent=2) + "\n", "utf-8")
+    cases: list[Report] = [*report.get("configuration", []), *report.get("failures", [])]
     well = all(part["ok"] for part in report.values() if isinstance(part, dict))
-    cases = report.get("failures", [])
-    well = well and all(case["well again"] for case in cases)
+    well = well and all(case[held] for case in cases for held in failures.HOLDS)
     if cases:
-        print(table(cases))
+        print(failures.table(cases))
     _tell(
         f"{'all is as it should be' if well else 'NOT as it should be'}; the report is in {arguments.output}"
     )
     return 0 if well else 1
-
-
-def table(failures: list[dict[str, Any]]) -> str:
-    """Return the failures as the table of docs/operations.md."""
-    rows = [
-        f"| {case['what']} | {case['lost']} of {case['sent']} | {case['outage_s']:.2f} s |"
-        for case in failures
-    ]
-    return "\n".join(("| what | datagrams lost, 1,000 a second | longest silence |", "|---|---|---|", *rows))
 
 
 def _tell(line: str) -> None:

@@ -1,9 +1,9 @@
 """Traffic of known sequence between two hosts; runs in a container on Debian's own Python, so it stands
 alone.
 
-``receive PORT``, ``send ADDRESS PORT RATE``, ``serve PORT`` and ``talk ADDRESS PORT`` go on until SIGTERM and
-then print what they saw as JSON. Clocks are CLOCK_MONOTONIC, which containers of one machine share. Called by
-`tests.systemd`. I/O.
+``receive PORT``, ``send ADDRESS PORT RATE``, ``serve PORT``, ``talk ADDRESS PORT`` and ``watch`` go on until
+SIGTERM and then print what they saw as JSON. Clocks are CLOCK_MONOTONIC, which containers of one machine
+share. Called by `tests.systemd`. I/O.
 """
 
 import json
@@ -14,6 +14,8 @@ import sys
 import time
 
 GAP_TOLD_S = 0.02
+AGENT_SOCKET = "/run/overlayd/overlayd.sock"
+ASKED_EVERY_S = 0.2
 
 
 class Ended(Exception):
@@ -29,6 +31,7 @@ def receive(port: int) -> None:
     sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4 << 20)
     sock.bind(("", port))
+    first = last = 0
     first = last = 0
     seen: set[int] = set()
     gaps: list[tuple[float, float]] = []
@@ -46,7 +49,7 @@ def receive(port: int) -> None:
             before = now
     except Ended:
         lost = last - first + 1 - len(seen) if seen else 0
-        print(json.dumps({"received": len(seen), "lost": lost, "gaps": gaps}))
+        print(json.dumps({"received": len(seen), "lost": lost, "gaps": gaps, "last": before}))
 
 
 def send(address: str, port: int, rate: int, count: int) -> None:
@@ -114,6 +117,41 @@ def talk(address: str, port: int) -> None:
     print(json.dumps({"echoes": echoes, "broke": broke, "longest_s": round(longest_s, 3)}))
 
 
+def watch() -> None:
+    """Ask the agent five times a second what `overlayctl status` shows; print each answer that differs from
+    the one before: when, what is degraded, and each peer's data plane.
+    """
+    seen: list[dict[str, object]] = []
+    said: object = None
+    try:
+        while True:
+            at = time.monotonic()
+            answer = _status()
+            if answer != said:
+                seen.append({"at": at, **answer})
+                said = answer
+            time.sleep(ASKED_EVERY_S)
+    except Ended:
+        print(json.dumps(seen))
+
+
+def _status() -> dict[str, object]:
+    request = json.dumps({"verb": "status", "arguments": {}, "protocol": 1}).encode()
+    try:
+        with socket.socket(socket.AF_UNIX) as sock:
+            sock.settimeout(5)
+            sock.connect(AGENT_SOCKET)
+            sock.sendall(len(request).to_bytes(4, "big") + request)
+            with sock.makefile("rb") as stream:
+                status = json.loads(stream.read(int.from_bytes(stream.read(4), "big")))["result"]
+    except (OSError, ValueError):
+        return {"degraded": ["no agent answers"], "peers": {}}
+    return {
+        "degraded": status["degraded"],
+        "peers": {peer["node"]: peer["data_plane"] for peer in status["peers"]},
+    }
+
+
 if __name__ == "__main__":
     signal.signal(signal.SIGTERM, end)
     what, *words = sys.argv[1:]
@@ -124,5 +162,7 @@ if __name__ == "__main__":
             send(words[0], int(words[1]), int(words[2]), int(words[3]) if len(words) > 3 else 0)
         case "serve":
             serve(int(words[0]))
+        case "watch":
+            watch()
         case _:
             talk(words[0], int(words[1]))

@@ -77,9 +77,9 @@ def make_image(folder: Path = FOLDER) -> None:
     run(
         "debootstrap", "--variant=minbase", f"--include={INCLUDED}", SUITE, str(root), mirror(), timeout_s=900
     )
-    for folder in ("var/cache/apt/archives", "var/lib/apt/lists"):
-        shutil.rmtree(root / folder)
-        (root / folder / "partial").mkdir(parents=True)
+    for emptied in ("var/cache/apt/archives", "var/lib/apt/lists"):
+        shutil.rmtree(root / emptied)
+        (root / emptied / "partial").mkdir(parents=True)
     packed = subprocess.Popen(["tar", "-C", str(root), "-c", "."], stdout=subprocess.PIPE)
     subprocess.run(["docker", "import", "-", IMAGE], stdin=packed.stdout, check=True, capture_output=True)
     packed.wait()
@@ -145,6 +145,11 @@ class Machine:
         self.shell(f"pkill -TERM -f '^python3 {pattern}'", check=False)
         out, _ = client.communicate(timeout=60)
         return json.loads(out.splitlines()[-1]) if out.strip() else None
+
+    def mounting(self, *command: str) -> str:
+        """Run a program of this machine among the container's mounts, with rights that it lacks."""
+        pid = run("docker", "inspect", "--format", "{{.State.Pid}}", self._container).strip()
+        return run("nsenter", "--mount", "--target", pid, "--", *command)
 
     def reboot(self) -> None:
         run("docker", "restart", "--time", "30", self._container)

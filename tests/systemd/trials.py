@@ -1,27 +1,20 @@
-"""What is done to a running mesh, and what its traffic lost. I/O: the hosts of `tests.systemd.machines`.
-
-In each trial oslo sends rome a thousand datagrams a second. ``lost`` are those that never came, ``outage_s``
-is the longest silence.
+"""A life of the packages: quick start, reboot, sandbox, upgrades, removal. I/O: the hosts of
+`tests.systemd.machines`.
 """
 
-import contextlib
 import math
 import statistics
 import time
-from collections.abc import Callable, Generator
 from pathlib import Path
-from typing import Any
 
 from tests.systemd.machines import Machine, run
 from tests.systemd.quickstart import PLACEHOLDER, of_readme, tokens
+from tests.systemd.traffic import PORT, RATE, SETTLE_S, Report, main_pid, overlay
 
-RATE = 1000
-PORT = 5001
 TCP_PORT = 5002
-SETTLE_S = 2.0
-ADDRESS_OF = "ip -4 -o address show overlay0 | sed 's/.*inet \\([0-9.]*\\).*/\\1/'"
-
-Report = dict[str, Any]
+EXPOSED_AT_MOST = 2.5
+ALLOWED = {"overlayd-engine": "1000", "overlayd-agent": "0", "overlayd-controller": "0"}
+"""Capabilities in force, as in /proc: CAP_NET_ADMIN for the engine alone."""
 
 
 def quick_start(hosts: dict[str, Machine]) -> Report:
@@ -68,84 +61,16 @@ def security(hosts: dict[str, Machine]) -> Report:
     """Exposure of each unit, as systemd rates it, and capabilities in force in the processes."""
     machine = hosts["paris"]
     found: Report = {}
-    for unit in ("overlayd-engine", "overlayd-agent", "overlayd-controller"):
+    for unit in ALLOWED:
         said = machine.shell(f"systemd-analyze security --no-pager {unit}").splitlines()[-1]
         pid = machine.shell(f"systemctl show --value -p MainPID {unit}").strip()
         capable = machine.shell(f"sed -n 's/^CapEff:\\t0*//p' /proc/{pid}/status").strip() or "0"
         found[unit] = {"exposure": float(said.split(": ")[1].split()[0]), "capabilities": capable}
-    found["ok"] = all(one["exposure"] <= 2.5 for one in found.values())
+    found["ok"] = all(
+        one["exposure"] <= EXPOSED_AT_MOST and one["capabilities"] == ALLOWED[unit]
+        for unit, one in found.items()
+    )
     return found
-
-
-def failures(hosts: dict[str, Machine]) -> list[Report]:
-    """Each process ends or stands still, in its turn."""
-    rome, paris = hosts["rome"], hosts["paris"]
-
-    def signalled(machine: Machine, signal: str, unit: str) -> Callable[[], None]:
-        return lambda: print(machine.shell(f"systemctl kill --signal={signal} {unit}"), end="")
-
-    cases = [
-        ("kill -9 of the agent", signalled(rome, "KILL", "overlayd-agent"), 8.0),
-        ("kill -9 of the controller", signalled(paris, "KILL", "overlayd-controller"), 8.0),
-        ("kill -9 of the engine", signalled(rome, "KILL", "overlayd-engine"), 8.0),
-        ("SIGSTOP of the engine (watchdog)", signalled(rome, "STOP", "overlayd-engine"), 25.0),
-        ("SIGSTOP of the agent (watchdog)", signalled(rome, "STOP", "overlayd-agent"), 45.0),
-        ("systemctl reload of all", lambda: reload(hosts), 5.0),
-    ]
-    done = [{"what": what, **during(hosts, act, watch_s)} for what, act, watch_s in cases]
-    kill = "systemctl kill --signal=KILL overlayd-agent"
-    fill = f"dd if=/dev/zero of=/var/lib/overlayd/fill bs=64k 2>/dev/null; {kill}"
-    with small_disk(rome):
-        full = during(hosts, lambda: print(rome.shell(fill), end=""), 8.0)
-        rome.shell("rm -f /var/lib/overlayd/fill")
-    done.append({"what": "full disk, and kill -9 of the agent", **full})
-    return done
-
-
-@contextlib.contextmanager
-def small_disk(machine: Machine) -> Generator[None]:
-    """The state of both processes on a file system of its own, of 4 MB."""
-    machine.shell(
-        "systemctl stop overlayd-agent overlayd-engine && cp -a /var/lib/overlayd /root/state"
-        " && mount -t tmpfs -o size=4m,mode=755 tmpfs /var/lib/overlayd"
-        " && cp -a /root/state/. /var/lib/overlayd/"
-        " && systemctl start overlayd-engine overlayd-agent && overlayctl wait --for whole"
-    )
-    yield
-    machine.shell(
-        "systemctl stop overlayd-agent overlayd-engine && umount /var/lib/overlayd && rm -r /root/state"
-        " && systemctl start overlayd-engine overlayd-agent && overlayctl wait --for whole"
-    )
-
-
-def reload(hosts: dict[str, Machine]) -> None:
-    hosts["rome"].shell("systemctl reload overlayd-engine overlayd-agent")
-    hosts["paris"].shell("systemctl reload overlayd-controller")
-
-
-def during(hosts: dict[str, Machine], act: Callable[[], None], watch_s: float) -> Report:
-    """Send, act, watch; then wait until all is well again."""
-    oslo, rome = hosts["oslo"], hosts["rome"]
-    receiver = rome.spawn(f"python3 load.py receive {PORT}")
-    sender = oslo.spawn(f"python3 load.py send {overlay(rome)} {PORT} {RATE}")
-    time.sleep(SETTLE_S)
-    begun = time.monotonic()
-    act()
-    time.sleep(max(0.0, watch_s - (time.monotonic() - begun)))
-    sent = oslo.end("load.py send", sender)
-    time.sleep(0.5)
-    came = rome.end("load.py receive", receiver)
-    recovered = all(
-        "is whole" in machine.shell("overlayctl wait --for whole --timeout 60s", check=False)
-        for machine in hosts.values()
-    )
-    outage = max((end - start for start, end in came["gaps"] if end > begun), default=0.0)
-    return {
-        "sent": sent["sent"],
-        "lost": sent["sent"] - came["received"],
-        "outage_s": round(outage, 3),
-        "well again": recovered,
-    }
 
 
 def agent_upgrade(hosts: dict[str, Machine], packages: Path) -> Report:
@@ -249,12 +174,3 @@ def repack(packages: Path, number: int, engine: str | None) -> Path:
     run("dpkg-deb", "-Zgzip", "-z1", "--root-owner-group", "--build", str(folder), str(made))
     run("rm", "-rf", str(folder))
     return made
-
-
-def main_pid(machine: Machine, unit: str) -> str:
-    return machine.shell(f"systemctl show --value -p MainPID {unit}").strip()
-
-
-def overlay(machine: Machine) -> str:
-    """Its IPv4 address in the overlay."""
-    return machine.shell(ADDRESS_OF).strip()
