@@ -8,9 +8,10 @@ import signal
 import socket
 import stat
 import time
-from collections.abc import Generator
-from contextlib import contextmanager
+from collections.abc import Callable, Generator
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, contextmanager
 from pathlib import Path
+from typing import TypeAlias
 
 import msgspec
 import uvicorn
@@ -36,23 +37,29 @@ CLOSE_TIMEOUT_S = 1.0
 BACKLOG = 4096
 
 
+Companion: TypeAlias = Callable[[Service], AbstractAsyncContextManager[object]]
+"""What runs beside the mesh, for as long as its block lasts; the mesh knows no more of it."""
+
+
 class BindError(Exception):
     """An address cannot be listened on; nothing was started."""
 
 
-def run(state: State) -> None:
-    """Serve until SIGTERM or SIGINT. Raises :class:`BindError`."""
+def run(state: State, *companions: Companion) -> None:
+    """Serve until SIGTERM or SIGINT. Raises :class:`BindError`, and what a companion cannot begin for."""
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        runner.run(_serve(state))
+        runner.run(_serve(state, companions))
 
 
-async def _serve(state: State) -> None:
+async def _serve(state: State, companions: tuple[Companion, ...]) -> None:
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
     loop.add_signal_handler(signal.SIGHUP, reload, state)
-    async with Running(state) as running:
+    async with Running(state) as running, AsyncExitStack() as beside:
+        for companion in companions:
+            await beside.enter_async_context(companion(running.service))
         notify("READY=1")
         LOG.info(
             "network %s: agents at %s, API at %s", state.network.name, state.config.listen, state.config.api

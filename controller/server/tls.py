@@ -41,9 +41,9 @@ class ServerTls:
         chain = self._state.issuer.authority.issue_server(key.public_key(), sorted(hosts), unix_s, os.urandom)
         folder = self._state.directory / "tls"
         folder.mkdir(mode=0o700, exist_ok=True)
-        _replace(folder / "server.key", key_pem(key))
+        replace_file(folder / "server.key", key_pem(key))
         # The root goes along, so that a joining agent can compare it with its token's pin.
-        _replace(folder / "server.pem", (chain + self._state.issuer.authority.root_pem).encode())
+        replace_file(folder / "server.pem", (chain + self._state.issuer.authority.root_pem).encode())
         self.context.load_cert_chain(folder / "server.pem", folder / "server.key")
         self._issued_at = unix_s
 
@@ -52,7 +52,8 @@ class ServerTls:
         return not self._issued_at <= unix_s < self._issued_at + RENEW_AFTER_S
 
 
-def _replace(path: Path, content: bytes) -> None:
+def replace_file(path: Path, content: bytes) -> None:
+    """Write a file that only its owner reads, all of it or nothing."""
     fresh = path.with_suffix(path.suffix + ".new")
     fresh.unlink(missing_ok=True)
     descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
