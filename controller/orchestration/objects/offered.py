@@ -1,0 +1,11 @@
+"""The kinds that a controller offers, and the group's own among them. Pure: a declaration.
+
+A kind stands here from the day on which something acts on its objects.
+"""
+
+from controller.orchestration.objects.core import EVENT, NAMESPACE
+from controller.orchestration.objects.kinds import Catalogue
+from controller.orchestration.objects.node import NODE
+from controller.orchestration.objects.usergroup import USER_GROUP
+
+OFFERED = Catalogue((NAMESPACE, EVENT, NODE, USER_GROUP))
