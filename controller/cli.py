@@ -76,6 +76,19 @@ def parser() -> argparse.ArgumentParser:
     _add_init(commands)
     serve = commands.add_parser("serve", parents=[_STATE], help="run the controller")
     serve.set_defaults(run=_serve)
+    kubeconfig = commands.add_parser(
+        "kubeconfig",
+        parents=[_STATE],
+        help="what kubectl needs to reach this controller's applications; it contains the admin token",
+        epilog="example: overlayd-controller kubeconfig > overlayd.kubeconfig",
+    )
+    kubeconfig.add_argument(
+        "--server",
+        default=None,
+        metavar="HOST:PORT",
+        help="how kubectl reaches it; default: where it listens",
+    )
+    kubeconfig.set_defaults(run=_kubeconfig)
     _add_token(commands)
     _add_node(commands)
     return made
@@ -256,7 +269,20 @@ def _serve(arguments: argparse.Namespace) -> int:
 
     state = open_state(arguments.state, check=True)
     set_up(state.config.log.level)
-    run(state)
+    if state.config.orchestration is None:
+        run(state)
+    else:
+        from controller.orchestration.serving.server import orchestration
+
+        run(state, orchestration)
+    return OK
+
+
+def _kubeconfig(arguments: argparse.Namespace) -> int:
+    from controller.orchestration.serving.kubeconfig import kubeconfig
+
+    with _state(arguments) as state:
+        print(kubeconfig(state, arguments.server), end="")
     return OK
 
 

@@ -113,6 +113,14 @@ class NodeSection(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     capacity_mbit: Annotated[float, msgspec.Meta(gt=0)] | None = None
 
 
+class OrchestrationSection(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """``[orchestration]``: serve Kubernetes' API of applications, over TLS, at ``listen``. Left out: it
+    is not.
+    """
+
+    listen: str = "127.0.0.1:7481"
+
+
 class LogSection(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     level: str = "info"
 
@@ -132,6 +140,7 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     policies: dict[str, PolicySection] = {}
     nodes: dict[str, NodeSection] = {}
     log: LogSection = LogSection()
+    orchestration: OrchestrationSection | None = None
 
 
 _BY_NAME = {"classes": ClassSection, "policies": PolicySection, "nodes": NodeSection}
@@ -181,6 +190,8 @@ def check_config(config: Config) -> None:
     split_address(config.listen, "listen")
     if not config.api.startswith("unix:"):
         split_address(config.api, "api")
+    if config.orchestration is not None:
+        split_address(config.orchestration.listen, "orchestration.listen")
     if not config.advertise:
         raise ConfigError("advertise: at least one wss://HOST:PORT is needed; join tokens carry the first")
     for url in config.advertise:
@@ -269,6 +280,9 @@ decisions_gb = {config.store.decisions_gb}           # at most, for what `explai
 
 [log]
 level = {_quoted(config.log.level)}
+
+# [orchestration]               # Kubernetes' API for applications, see docs/applications.md
+# listen = "127.0.0.1:7481"
 
 # How paths are chosen may be said by class, see docs/routing.md:
 #

@@ -1,0 +1,165 @@
+"""The API beside a running controller: its address, its certificate, its token, its tasks. I/O.
+
+What goes wrong here is logged and ends here: the mesh goes on without it.
+"""
+
+import asyncio
+import logging
+import os
+import ssl
+import time
+from collections.abc import AsyncGenerator, Callable, Generator
+from contextlib import asynccontextmanager, contextmanager
+from pathlib import Path
+
+import uvicorn
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+from controller.config import advertised_host, split_address
+from controller.enrolment.authority import key_pem
+from controller.orchestration.objects.kinds import Catalogue
+from controller.orchestration.objects.offered import OFFERED
+from controller.orchestration.objects.schema import Object
+from controller.orchestration.serving.api import Api
+from controller.orchestration.serving.mirror import Mirror
+from controller.orchestration.serving.verbs import Verbs
+from controller.orchestration.serving.watching import Hub
+from controller.orchestration.store.database import FILE_NAME
+from controller.orchestration.store.store import Store
+from controller.registry import Node
+from controller.server.serve import bind
+from controller.server.service import Service
+from controller.server.tls import RENEW_AFTER_S, replace_file
+from controller.state import State
+from overlayd._engine import version
+
+LOG = logging.getLogger(__name__)
+
+KUBERNETES = "v1.35.3"
+"""Whose answers ours are held against (``tests/kubernetes``)."""
+MIRROR_S = 1.0
+HOUSEKEEPING_S = 60.0
+
+
+def version_document() -> Object:
+    """Return what ``/version`` answers: whose API this is like, and whose it is."""
+    major, minor, _ = KUBERNETES.removeprefix("v").split(".")
+    return {
+        "major": major,
+        "minor": minor,
+        "gitVersion": f"{KUBERNETES}+overlayd-{version()}",
+        "platform": "linux",
+    }
+
+
+class Serving:
+    """The API on a store, until closed."""
+
+    def __init__(self, path: Path, token: str, kinds: Catalogue = OFFERED) -> None:
+        self.store = Store(path)
+        self.objects = Verbs(kinds, self.store)
+        self.objects.begin()
+        loop = asyncio.get_running_loop()
+        self.hub = Hub(self.store, loop.call_soon_threadsafe)
+        self.api = Api(kinds, self.objects, self.hub, token, version_document())
+
+    def close(self) -> None:
+        self.hub.close()
+        self.store.close()
+
+
+@asynccontextmanager
+async def orchestration(service: Service) -> AsyncGenerator[int]:
+    """Serve beside ``service`` as long as the block lasts; yields the port. Raises ``BindError``,
+    ``StoreError``.
+    """
+    state = service.state
+    section = state.config.orchestration
+    assert section is not None, "started only where the section is there"
+    listening = bind(*split_address(section.listen, "orchestration.listen"))
+    try:
+        serving = Serving(state.directory / FILE_NAME, state.admin_token)
+    except BaseException:
+        listening.close()
+        raise
+    tls = _Tls(state)
+    mirror = Mirror(serving.store)
+    config = uvicorn.Config(
+        serving.api, lifespan="off", log_config=None, access_log=False, server_header=False, ws="none",
+        timeout_keep_alive=60,
+    )  # fmt: skip
+    config.load()
+    config.ssl = tls.context
+    server = _Server(config)
+    tasks = [
+        asyncio.create_task(server.serve([listening])),
+        asyncio.create_task(_kept(lambda: mirror.reflect(_members(service), int(time.time())), MIRROR_S)),
+        asyncio.create_task(_kept(serving.objects.forget_events, HOUSEKEEPING_S)),
+        asyncio.create_task(_kept(tls.keep, HOUSEKEEPING_S)),
+    ]
+    try:
+        while not server.started and not tasks[0].done():
+            await asyncio.sleep(0.005)
+        LOG.info("applications: Kubernetes' API at https://%s", section.listen)
+        yield listening.getsockname()[1]
+    finally:
+        serving.hub.close()
+        server.should_exit = True
+        await asyncio.wait(tasks[:1], timeout=2.0)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        serving.close()
+
+
+def _members(service: Service) -> list[Node]:
+    return [member.node for member in service.members.values()]
+
+
+async def _kept(work: Callable[[], object], seconds: float) -> None:
+    """Do something again and again; a failure is logged, and tried again."""
+    while True:
+        try:
+            work()
+        except Exception:
+            LOG.exception("applications: what is done every %g s failed", seconds)
+        await asyncio.sleep(seconds)
+
+
+class _Server(uvicorn.Server):
+    """Leaves signals to the controller."""
+
+    @contextmanager
+    def capture_signals(self) -> Generator[None]:
+        yield
+
+
+class _Tls:
+    """A certificate of the network's own authority for the API, renewed at half of its life."""
+
+    def __init__(self, state: State) -> None:
+        self._state = state
+        self.context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        self.context.minimum_version = ssl.TLSVersion.TLSv1_2
+        self._renew(time.time())
+
+    def keep(self) -> None:
+        now = time.time()
+        if not self._issued_at <= now < self._issued_at + RENEW_AFTER_S:
+            self._renew(now)
+
+    def _renew(self, now: float) -> None:
+        config = self._state.config
+        assert config.orchestration is not None
+        hosts = {advertised_host(url) for url in config.advertise} | {"127.0.0.1", "::1", "localhost"}
+        listening = split_address(config.orchestration.listen, "orchestration.listen")[0]
+        if listening not in ("", "0.0.0.0", "::"):
+            hosts.add(listening)
+        key = Ed25519PrivateKey.generate()
+        chain = self._state.issuer.authority.issue_server(key.public_key(), sorted(hosts), now, os.urandom)
+        folder = self._state.directory / "tls"
+        folder.mkdir(mode=0o700, exist_ok=True)
+        replace_file(folder / "api.key", key_pem(key))
+        replace_file(folder / "api.pem", (chain + self._state.issuer.authority.root_pem).encode())
+        self.context.load_cert_chain(folder / "api.pem", folder / "api.key")
+        self._issued_at = now

@@ -1,0 +1,271 @@
+"""What is done to objects: the verbs, each one transaction of the store. I/O.
+
+Callers have established who asks. The clock and randomness are read here and handed to `lifecycle`.
+"""
+
+import os
+import time
+import uuid
+from collections.abc import Callable, Mapping
+from typing import Any, cast
+
+import msgspec
+
+from controller.orchestration.objects import lifecycle, patches
+from controller.orchestration.objects.core import EVENT, NAMESPACE
+from controller.orchestration.objects.kinds import Catalogue, Kind
+from controller.orchestration.objects.lifecycle import Write
+from controller.orchestration.objects.problems import (
+    Problem,
+    bad_request,
+    exists,
+    forbidden,
+    not_found,
+    success,
+)
+from controller.orchestration.objects.schema import Object
+from controller.orchestration.objects.selectors import Selector
+from controller.orchestration.serving.asking import Target
+from controller.orchestration.serving.scaling import read_scale, with_scale
+from controller.orchestration.store.store import Key, Store, Transaction
+
+EVENTS_KEPT_S = 3600
+FIRST_NAMESPACE = "default"
+
+APPLY = "application/apply-patch+yaml"
+MERGE = "application/merge-patch+json"
+OPERATIONS = "application/json-patch+json"
+STRATEGIC = "application/strategic-merge-patch+json"
+
+
+def new_write(
+    manager: str, unknown_fields: str = "Warn", *, force: bool = False, subresource: str = ""
+) -> Write:
+    """Return a write of now."""
+    if unknown_fields not in ("Ignore", "Warn", "Strict"):
+        raise bad_request(f'fieldValidation: Unsupported value: "{unknown_fields}"')
+    now = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+    return Write(manager, now, str(uuid.uuid4()), os.urandom(5), unknown_fields, force, subresource)
+
+
+class Verbs:
+    """The objects of one store, by verb. Methods that write may be called from any thread."""
+
+    def __init__(self, kinds: Catalogue, store: Store) -> None:
+        self.kinds = kinds
+        self.store = store
+        self._by_resource = {kind.resource: kind for kind in kinds}
+
+    def begin(self) -> None:
+        """Make what has to be there: the namespace ``default``."""
+        if NAMESPACE.resource in self._by_resource:
+            key = Key(NAMESPACE.resource, "", FIRST_NAMESPACE)
+            if self.store.read(key) is None:
+                self.create(
+                    Target(NAMESPACE, None), {"metadata": {"name": FIRST_NAMESPACE}}, new_write("overlayd")
+                )
+
+    def forget_events(self) -> None:
+        """Delete events that are over an hour old."""
+        now = int(time.time())
+        self.store.forget(EVENT.resource, now - EVENTS_KEPT_S, now)
+
+    def read(self, target: Target) -> Object:
+        """Return an object, or its scale."""
+        body = self.store.read(_key(target))
+        if body is None:
+            raise not_found(target.kind, target.name)
+        value: Object = msgspec.json.decode(body)
+        return read_scale(target.kind, value) if target.subresource == "scale" else value
+
+    def create(self, target: Target, sent: Any, write: Write, *, dry_run: bool = False) -> Object:
+        """Make an object."""
+        kind, namespace = target.kind, target.namespace or ""
+        body = lifecycle.create(kind, sent, namespace, write)
+        key = Key(kind.resource, namespace, body["metadata"]["name"])
+        with self.store.transaction(_now()) as change:
+            if kind.namespaced:
+                _check_namespace(change, kind, namespace, key.name)
+            if change.read(key) is not None:
+                raise exists(kind, key.name)
+            return body if dry_run else _there(change.write(key, lambda _: body))
+
+    def update(self, target: Target, sent: Any, write: Write, *, dry_run: bool = False) -> Object:
+        """Replace an object, its status or its scale."""
+
+        def decide(live: Object) -> Object:
+            if target.subresource == "scale":
+                return lifecycle.patch(target.kind, live, with_scale(target.kind, live, sent), write)
+            return lifecycle.update(target.kind, live, sent, write)
+
+        return self._change(target, decide, write, dry_run)
+
+    def patch(self, target: Target, media: str, sent: Any, write: Write, *, dry_run: bool = False) -> Object:
+        """Change an object by a patch of the form ``media``."""
+        kind = target.kind
+        if media == APPLY:
+            return self._apply(target, sent, write, dry_run)
+        if (media == STRATEGIC and kind.custom) or media not in (MERGE, OPERATIONS, STRATEGIC):
+            known = [OPERATIONS, MERGE, APPLY]
+            raise Problem(
+                415,
+                "UnsupportedMediaType",
+                "the body of the request was in an unknown format - accepted media types include: "
+                + ", ".join(known),
+            )
+
+        def decide(live: Object) -> Object:
+            whole = read_scale(kind, live) if target.subresource == "scale" else live
+            match media:
+                case "application/merge-patch+json":
+                    patched = patches.merge(whole, sent)
+                case "application/json-patch+json":
+                    patched = patches.json_patch(whole, sent)
+                case _:
+                    patched = patches.strategic(kind.schema, whole, sent)
+            if target.subresource == "scale":
+                patched = with_scale(kind, live, patched)
+            return lifecycle.patch(kind, live, patched, write)
+
+        return self._change(target, decide, write, dry_run)
+
+    def delete(self, target: Target, options: Object, write: Write, *, dry_run: bool = False) -> Object:
+        """Delete an object; return it as long as finalizers hold it, else that it is gone."""
+        key = _key(target)
+        with self.store.transaction(_now()) as change:
+            live = change.read(key)
+            if live is None:
+                raise not_found(target.kind, target.name)
+            _check_preconditions(target.kind, live, options.get("preconditions") or {})
+            if target.kind is NAMESPACE and target.name == FIRST_NAMESPACE:
+                raise forbidden(NAMESPACE, target.name, "this namespace may not be deleted")
+            left = (
+                self._delete(change, key, live, write)
+                if not dry_run
+                else lifecycle.deleted(target.kind, live, write)
+            )
+        return left if left is not None else success(target.kind, target.name, live["metadata"]["uid"])
+
+    def delete_all(
+        self, target: Target, selector: Selector, write: Write, *, dry_run: bool = False
+    ) -> list[Object]:
+        """Delete all objects that a selector takes; return what they were."""
+        found: list[Object] = []
+        with self.store.transaction(_now()) as change:
+            for body in self.store.select(target.kind.resource, target.namespace).bodies:
+                value: Object = msgspec.json.decode(body)
+                if selector.takes(value):
+                    key = Key(
+                        target.kind.resource,
+                        value["metadata"].get("namespace", ""),
+                        value["metadata"]["name"],
+                    )
+                    left = None if dry_run else self._delete(change, key, value, write)
+                    found.append(left or value)
+        return found
+
+    def _apply(self, target: Target, sent: Any, write: Write, dry_run: bool) -> Object:
+        kind, namespace, name = target.kind, target.namespace or "", target.name
+        key = _key(target)
+        with self.store.transaction(_now()) as change:
+            live = change.read(key)
+            if live is None and target.subresource:
+                raise not_found(kind, name)
+            if live is None and kind.namespaced:
+                _check_namespace(change, kind, namespace, name)
+            body = lifecycle.applied(kind, live, sent, namespace, name, write)
+            return body if dry_run else self._store(change, key, body)
+
+    def _change(
+        self, target: Target, decide: Callable[[Object], Object], write: Write, dry_run: bool
+    ) -> Object:
+        key = _key(target)
+        with self.store.transaction(_now()) as change:
+            live = change.read(key)
+            if live is None:
+                raise not_found(target.kind, target.name)
+            body = decide(live)
+            if not dry_run:
+                body = self._store(change, key, body)
+        return read_scale(target.kind, body) if target.subresource == "scale" else body
+
+    def _store(self, change: Transaction, key: Key, body: Object) -> Object:
+        """Write an object; one that is being deleted goes with its last finalizer."""
+        if "deletionTimestamp" in body["metadata"] and not lifecycle.finalizers(body):
+            gone = _there(change.write(key, lambda _: None))
+            self._close_namespace(change, key.namespace)
+            return {
+                **body,
+                "metadata": {**body["metadata"], "resourceVersion": gone["metadata"]["resourceVersion"]},
+            }
+        return _there(change.write(key, lambda _: body))
+
+    def _delete(self, change: Transaction, key: Key, live: Object, write: Write) -> Object | None:
+        kind = self._by_resource[key.resource]
+        left = lifecycle.deleted(kind, live, write)
+        if left is None:
+            change.write(key, lambda _: None)
+            self._close_namespace(change, key.namespace)
+            return None
+        left = _there(change.write(key, lambda _: left))
+        if kind is NAMESPACE:
+            for inner in change.within(key.name):
+                if (content := change.read(inner)) is not None:
+                    self._delete(change, inner, content, write)
+            self._close_namespace(change, key.name)
+        return left
+
+    def _close_namespace(self, change: Transaction, name: str) -> None:
+        """Let a namespace that is to go do so once nothing is left in it."""
+        key = Key(NAMESPACE.resource, "", name)
+        live = change.read(key) if name else None
+        if live is None or "deletionTimestamp" not in live["metadata"] or change.within(name):
+            return
+        live["spec"] = {
+            "finalizers": [one for one in live["spec"].get("finalizers", []) if one != "kubernetes"]
+        }
+        change.write(key, lambda _: live if lifecycle.finalizers(live) else None)
+
+
+def _key(target: Target) -> Key:
+    return Key(target.kind.resource, target.namespace or "", target.name)
+
+
+def _now() -> int:
+    return int(time.time())
+
+
+def _there(value: Object | None) -> Object:
+    assert value is not None, "what is written is there"
+    return value
+
+
+def _check_namespace(change: Transaction, kind: Kind, namespace: str, name: str) -> None:
+    found = change.read(Key(NAMESPACE.resource, "", namespace))
+    if found is None:
+        raise not_found(NAMESPACE, namespace)
+    if "deletionTimestamp" in found["metadata"]:
+        why = f"unable to create new content in namespace {namespace} because it is being terminated"
+        cause = {
+            "reason": "NamespaceTerminating",
+            "message": f"namespace {namespace} is being terminated",
+            "field": "metadata.namespace",
+        }
+        raise forbidden(kind, name, why, [cause])
+
+
+def _check_preconditions(kind: Kind, live: Object, wanted: Mapping[str, Any]) -> None:
+    meta = cast(Object, live["metadata"])
+    for key, said in (("uid", "UID"), ("resourceVersion", "ResourceVersion")):
+        if wanted.get(key) not in (None, meta[key]):
+            why = (
+                f"the {said} in the precondition ({wanted[key]}) does not match the {said} in record "
+                f"({meta[key]}). "
+                "The object might have been deleted and then recreated"
+                if key == "uid"
+                else f"the {said} in the precondition ({wanted[key]}) does not match the {said} in record "
+                f"({meta[key]}). The object might have been modified"
+            )
+            details = {"name": meta["name"], "group": kind.group, "kind": kind.name}
+            said_of = f'Operation cannot be fulfilled on {kind.qualified} "{meta["name"]}": {why}'
+            raise Problem(409, "Conflict", said_of, {name: part for name, part in details.items() if part})
