@@ -131,6 +131,22 @@ test-dashboard: setup dashboard ## the dashboard in a real Chromium over live co
 	    $(BIN)/pip install --quiet --disable-pip-version-check --constraint tools/constraints.txt playwright
 	$(BIN)/python -m tests.dashboard $(if $(SCREENSHOTS),--screenshots $(SCREENSHOTS))
 
+# What the real API server needs of this machine.
+define kubernetes-packages
+@command -v go > /dev/null || { echo "kube-apiserver is built from its Go module: install Go 1.25 or newer" >&2; exit 1; }
+@command -v etcd > /dev/null || apt-get install --yes --no-install-recommends etcd-server
+endef
+
+.PHONY: kubernetes-oracle
+kubernetes-oracle: setup ## record what a real kube-apiserver answers to the table of calls (needs Go 1.25; 10 minutes at first)
+	$(kubernetes-packages)
+	$(BIN)/python -m tests.kubernetes record
+
+.PHONY: test-kubernetes
+test-kubernetes: setup ## kubectl, Debian's and a current one, on our API and on a real kube-apiserver: the same (needs Go 1.25)
+	$(kubernetes-packages)
+	$(BIN)/python -m tests.kubernetes compare
+
 .PHONY: wheel
 wheel: setup dashboard ## the Python package for any Python from 3.11 on, in build/wheel (abi3)
 	rm -rf build/wheel
