@@ -38,13 +38,19 @@ _CHANGING = (
 def ours(folder: Path) -> Iterator[tuple[str, str]]:
     """Serve our API, with the kinds of the tests, on a loopback port; yield address and token."""
     port = free_port()
+    folder.mkdir(parents=True, exist_ok=True)
+    make = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-subj", "/CN=localhost",
+            "-keyout", str(folder / "key.pem"), "-out", str(folder / "certificate.pem")]  # fmt: skip
+    subprocess.run(make, check=True, capture_output=True)
     started, stop = threading.Event(), threading.Event()
 
     async def serve() -> None:
         serving = Serving(folder / "objects.db", TOKEN, KINDS)
-        config = uvicorn.Config(serving.api, port=port, lifespan="off", log_level="error", ws="none")
+        config = uvicorn.Config(
+            serving.api, port=port, lifespan="off", log_level="error", ws="none",
+            ssl_certfile=folder / "certificate.pem", ssl_keyfile=folder / "key.pem",
+        )  # fmt: skip
         server = uvicorn.Server(config)
-        server.install_signal_handlers = lambda: None
         task = asyncio.create_task(server.serve())
         while not server.started:
             await asyncio.sleep(0.01)
@@ -59,7 +65,7 @@ def ours(folder: Path) -> Iterator[tuple[str, str]]:
     thread.start()
     started.wait(_WAIT_S)
     try:
-        yield f"http://127.0.0.1:{port}", TOKEN
+        yield f"https://127.0.0.1:{port}", TOKEN
     finally:
         stop.set()
         thread.join(_WAIT_S)

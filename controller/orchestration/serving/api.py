@@ -17,6 +17,7 @@ from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 from starlette.types import Receive, Scope, Send
 
+from controller.orchestration.objects import wire
 from controller.orchestration.objects.kinds import Catalogue
 from controller.orchestration.objects.problems import Cause, Problem, bad_request, not_found, wrong_option
 from controller.orchestration.objects.schema import Object, is_object
@@ -254,6 +255,8 @@ async def _body(request: Request) -> bytes:
 def _decoded(body: bytes, media: str) -> Any:
     if not body:
         return None
+    if media == wire.MEDIA:
+        return wire.decode(body)
     try:
         return msgspec.json.decode(body)
     except msgspec.DecodeError as error:

@@ -75,6 +75,16 @@ def test_a_resume_within_another_life_of_the_process_misses_nothing(tmp_path: Pa
     assert told(again.hub.watch(RESOURCE, None, ANY, known)) == [("ADDED", "b"), ("ADDED", "c")]
 
 
+def test_what_a_watcher_knows_of_is_not_told_again_when_it_is_handed_on_late(tmp_path: Path) -> None:
+    world = World(tmp_path)
+    late = Hub(world.store, lambda _: None)
+    known = world.make("a")
+    watcher = late.watch(RESOURCE, None, ANY, known)
+    world.make("b")
+    late.wake()
+    assert told(watcher) == [("ADDED", "b")]
+
+
 def test_what_comes_to_be_selected_is_added_and_what_no_longer_is_deleted(tmp_path: Path) -> None:
     world = World(tmp_path)
     selector = parse(USER_GROUP, "tier=x", "")
