@@ -197,10 +197,11 @@ def _choose(
         enough |= np.isfinite(here) & (here >= OUT_OF_BOUND) & (ideal.cost < OUT_OF_BOUND)
     home &= (before[..., 0] > NONE) & (straight < OUT_OF_BOUND)
     unusable = ~np.isfinite(here) & ~_unheard(forecast, before)
+    target = _installed(ideal, unusable, table.relays[number], costs)
     move = np.isfinite(ideal.cost) & (unusable | (enough & (broken | ~(dwelling | resting))))
-    move &= differ(ideal.relays, before) & forecast.alive[:, None]
+    move &= differ(target.relays, before) & forecast.alive[:, None]
     changed_ns, gained = table.changed_ns[number], table.gained[number]
-    wishes = Wishes(move, ideal, gain, here, unusable, broken, ~in_force, before, changed_ns, gained, now_ns)
+    wishes = Wishes(move, target, gain, here, unusable, broken, ~in_force, before, changed_ns, gained, now_ns)
     move, relays, waiting = take_turns(wishes, costs, crowd, search.without)
     home &= ~move & ~dwelling & forecast.alive[:, None]
     home = go_home(home, before)
@@ -228,6 +229,26 @@ def _choose(
         table.carried_bps[number, rows, columns] = crowd.carried(rows, columns, before[rows, columns])
     dwelling, resting = dwelling & ~broken, resting & ~broken
     return ClassPlan(costs, ideal, before, dwelling, resting, moved, waiting, policy, pins)
+
+
+def _installed(ideal: Paths, dead: Bool, paths: Relays, costs: Costs) -> Paths:
+    """Return where to go: for what is ``dead``, the first back-up in force that is not worse than the best by
+    what is worth a change. Traffic is there already; to move it on would be a second change for nothing.
+    """
+    if not dead.any():
+        return ideal
+    relays, cost = ideal.relays.copy(), ideal.cost.copy()
+    settled = ~dead
+    for position in range(1, PATHS):
+        kept = paths[:, :, position]
+        kept_cost = path_cost(costs, kept)
+        with np.errstate(invalid="ignore"):
+            good = np.isfinite(kept_cost) & ~costs.gain.worth(kept_cost - ideal.cost, kept_cost)
+        good &= (kept_cost < OUT_OF_BOUND) | (ideal.cost >= OUT_OF_BOUND)
+        take = good & ~settled
+        relays[take], cost[take] = kept[take], kept_cost[take]
+        settled |= good
+    return replace(ideal, relays=relays, cost=cost)
 
 
 def _back_up(number: int, costs: Costs, search: Searching, forecast: Forecast, table: RouteTable) -> None:
