@@ -19,6 +19,8 @@ HOLDS = ("well again", "within bounds", "says so")
 OnDisk = Callable[[Disk], None]
 DISK_SEEN_S = 40.0
 """An agent looks at its disk every 30 s."""
+AWAY_S = 3.0
+"""An engine's start, by systemd, on two cores with other work on them."""
 HOG_MB = 300
 """What the agent's unit may use, and a process in it takes more of."""
 
@@ -69,7 +71,7 @@ def _endings(hosts: dict[str, Machine]) -> list[Report]:
     cases = (
         Case("kill -9 of the agent", _signal(rome, "KILL", "agent")),
         Case("kill -9 of the controller", _signal(paris, "KILL", "controller"), at="paris"),
-        Case("kill -9 of the engine", _signal(rome, "KILL", "engine"), silence_s=2),
+        Case("kill -9 of the engine", _signal(rome, "KILL", "engine"), silence_s=AWAY_S),
         Case("SIGSTOP of the engine (watchdog)", _signal(rome, "STOP", "engine"), 25, 15, "said nothing"),
         Case("SIGSTOP of the agent (watchdog)", _signal(rome, "STOP", "agent"), 45, says="no agent"),
         Case("`systemctl reload` of all", lambda: _reload(hosts), 5),
@@ -83,7 +85,7 @@ def _disk(hosts: dict[str, Machine], what: str, says: str, begin: OnDisk, end: O
     of_host = (
         Case(what, _nothing, DISK_SEEN_S, says=says),
         Case(f"{what}, and kill -9 of the agent", _signal(rome, "KILL", "agent"), 12, says=says),
-        Case(f"{what}, and kill -9 of the engine", _signal(rome, "KILL", "engine"), 12, 2, says),
+        Case(f"{what}, and kill -9 of the engine", _signal(rome, "KILL", "engine"), 12, AWAY_S, says),
     )
     of_controller = (
         Case(f"{what} of the controller", _nothing, DISK_SEEN_S, says=says, at="paris"),
