@@ -127,6 +127,7 @@ def _watch(
         for alert, found in server.firing().items():
             about = fired.setdefault(alert, [])
             about += [labels for labels in found if labels not in about]
+    server.stand_still()
     try:
         return {"minutes": minutes, **judge.report(server, hosts, fired)}
     finally:

@@ -30,6 +30,7 @@ class Prometheus:
         self._folder = folder
         self._namespace = namespace
         self._process: process.Process | None = None
+        self._moment: float | None = None
 
     def start(self) -> None:
         """Start it as a package leaves it: with a configuration that asks nobody."""
@@ -100,11 +101,19 @@ class Prometheus:
         return 1024 * int(status.partition("VmRSS:")[2].split()[0])
 
     def query(self, expression: str) -> Sequence[Mapping[str, Any]]:
-        """The vector that ``expression`` is now. Raises RuntimeError with Prometheus's own words."""
-        said = self._get("/api/v1/query", {"query": expression})
+        """The vector that ``expression`` is now, or at the moment that :meth:`stand_still` has set.
+
+        Raises RuntimeError with Prometheus's own words.
+        """
+        moment = {} if self._moment is None else {"time": str(self._moment)}
+        said = self._get("/api/v1/query", {"query": expression, **moment})
         if said["status"] != "success":
             raise RuntimeError(f"{expression}: {said['error']}")
         return said["data"]["result"]
+
+    def stand_still(self) -> None:
+        """Have all queries from now on be of this moment: one answer is held against another."""
+        self._moment = time.time()
 
     def names(self) -> set[str]:
         """All names of metrics that were ever scraped."""
