@@ -136,12 +136,23 @@ def _rows(table: tuple[Row, ...]) -> tuple[RepairRow, ...]:
 
 def _early(rows: tuple[RepairRow, ...]) -> tuple[RepairRow, ...]:
     """For a class in order, where each missing packet holds back what is behind it: enough symbols for most
-    to be restored without a round trip.
+    to be restored without a round trip, and a second copy of those that are sent again. Beyond a loss of a
+    fifth symbols within the cap restore hardly anything.
     """
     return tuple(
-        msgspec.structs.replace(row, repair_ratio=max(row.repair_ratio, min(2 * row.loss_ratio, 0.085)))
+        msgspec.structs.replace(
+            row,
+            repair_ratio=max(row.repair_ratio, _early_ratio(row.loss_ratio)),
+            again=tuple(max(count, 1.0) for count in row.again or (1.0,)),
+        )
         for row in rows
     )
+
+
+def _early_ratio(loss_ratio: float) -> float:
+    if loss_ratio > 0.2:
+        return 0.0
+    return min(2 * loss_ratio, max(0.1, 1.5 * loss_ratio), 0.2)
 
 
 DEFAULT_CLASSES: tuple[ServiceClass, ...] = (

@@ -234,7 +234,9 @@ impl Link {
     pub(crate) fn known_full(&self) -> Option<bool> {
         match self.exit.pacer.has_configured_rate() {
             true => Some(false),
-            false => self.rate.has_rivals().then_some(true),
+            false if self.rate.has_rivals() => Some(true),
+            false if self.rate.is_in_hand() => Some(false),
+            false => None,
         }
     }
 
@@ -246,6 +248,7 @@ impl Link {
 
     /// A probe was answered: the link is paced, or no longer, by what that says.
     pub(crate) fn steer(&mut self, now: Nanos, sample: Sample) {
+        self.exit.pacer.set_rtt(self.rtt());
         if self.exit.pacer.has_configured_rate() {
             return;
         }

@@ -6,10 +6,13 @@ use std::sync::Arc;
 
 use crate::Nanos;
 use crate::event::QueueReport;
-use crate::queue::{Leaving, Queue, Share, Waiting};
+use crate::queue::{Leaving, Queue, Room, Share, Terms, Waiting};
 
 /// A queue holds what the link sends in this time, within bounds of memory.
 const QUEUE: Nanos = 50_000_000;
+/// One of a class whose flows are put in order, besides, what it sends in so many round trips: when a gap is filled after one or two of them, all that waited for it
+/// is acknowledged at once, and as much comes.
+const ROUNDS: Nanos = 3;
 const QUEUE_BYTES_MIN: usize = 32_768;
 const QUEUE_BYTES_MAX: usize = 4 << 20;
 /// The bucket of an idle link holds what it sends in this time, so that timers need not be finer.
@@ -23,6 +26,8 @@ const STEP: Nanos = 500_000;
 const USED: u64 = 98;
 /// While more waits than leaves in this time, redundancy would only lengthen the queue.
 const CONGESTED: Nanos = 5_000_000;
+/// A queue that is deep for the sake of order has that much more at any time, in parts of a round trip: without redundancy order would need it all.
+const CONGESTED_IN_ORDER: Nanos = 4;
 
 /// Pacing of one link, whose rate is that of IP packets.
 #[derive(Debug, Default)]
@@ -33,6 +38,8 @@ pub(crate) struct Pacer {
     /// Credit in bits · 10⁹, so that nothing is rounded away; below zero after what left at once.
     tokens: i128,
     filled_at: Nanos,
+    /// Of the link.
+    rtt: Nanos,
     /// What each class may have.
     shares: Arc<[Share]>,
     /// `None`: nothing ever had to wait.
@@ -44,6 +51,10 @@ pub(crate) struct Pacer {
 impl Pacer {
     pub(crate) fn set_shares(&mut self, shares: &Arc<[Share]>) {
         self.shares = Arc::clone(shares);
+    }
+
+    pub(crate) fn set_rtt(&mut self, rtt: Nanos) {
+        self.rtt = rtt;
     }
 
     pub(crate) fn set_rate(&mut self, rate_bps: Option<u64>) {
@@ -82,7 +93,11 @@ impl Pacer {
 
     /// Whether more of a class waits than may: redundancy would only lengthen its queue.
     pub(crate) fn is_congested(&self, class: u8) -> bool {
-        self.wait_of(class, |(all, _)| all) > CONGESTED
+        let more = match Share::at(&self.shares, class.into()).in_order() {
+            true => self.rtt / CONGESTED_IN_ORDER,
+            false => 0,
+        };
+        self.wait_of(class, |(all, _)| all) > CONGESTED + more
     }
 
     /// Whether a frame may leave now; if not, it has to wait.
@@ -93,9 +108,12 @@ impl Pacer {
     /// Takes a frame that has to wait. How many had to go for it.
     pub(crate) fn push(&mut self, now: Nanos, waiting: Waiting, frame: &[u8]) -> u64 {
         self.limited = true;
-        let most = self.queue_bytes();
+        let room = Room {
+            usual: self.bytes_in(QUEUE),
+            in_order: self.bytes_in(QUEUE + ROUNDS * self.rtt),
+        };
         let queue = self.queue.get_or_insert_default();
-        queue.push(now, waiting, frame, (most, &self.shares))
+        queue.push(now, waiting, frame, (room, &self.shares))
     }
 
     /// The next frame whose turn has come, appended to `out`. What had waited too long is counted in `late`.
@@ -103,9 +121,13 @@ impl Pacer {
         if self.rate_bps().is_some() && !self.has_credit(now) {
             return None;
         }
-        let pace = self.pace().unwrap_or(0);
+        let terms = Terms {
+            rate_bps: self.pace().unwrap_or(0),
+            rtt: self.rtt,
+            shares: &self.shares,
+        };
         let queue = self.queue.as_deref_mut()?;
-        queue.pop(now, (pace, &self.shares), out, late)
+        queue.pop(now, &terms, out, late)
     }
 
     pub(crate) fn queue_reports(&self) -> Vec<QueueReport> {
@@ -192,9 +214,10 @@ impl Pacer {
         configured.or(self.measured).map(|rate| rate.max(1))
     }
 
-    fn queue_bytes(&self) -> usize {
+    /// Bytes that leave in a time, within what a queue may have.
+    fn bytes_in(&self, time: Nanos) -> usize {
         let rate = u128::from(self.rate_bps().unwrap_or(0));
-        let bytes = rate * u128::from(QUEUE) / 8_000_000_000;
+        let bytes = rate * u128::from(time) / 8_000_000_000;
         (bytes as usize).clamp(QUEUE_BYTES_MIN, QUEUE_BYTES_MAX)
     }
 }

@@ -119,6 +119,11 @@ impl RateControl {
         self.rivals.are_there()
     }
 
+    /// Whether the queue stands here and hardly any in the network: what is lost is lost by chance.
+    pub(crate) fn is_in_hand(&self) -> bool {
+        self.rate.is_some() && !self.rivals.are_there() && !self.severe && self.queue < ALARM
+    }
+
     /// Takes a sample; the rate in force from now on.
     pub(crate) fn told(&mut self, now: Nanos, sample: Sample, link: Circumstances) -> Option<u64> {
         self.base.see(now, sample.transit, self.rivals.are_there());

@@ -51,7 +51,7 @@ impl Node {
             .as_deref_mut()
             .ok_or(DropReason::NoSession)?;
         let recoverer = link.recoverer(repair.class, policy(&self.policies, repair.class));
-        if !recoverer.repair(repair) {
+        if !recoverer.repair(now, repair) {
             return Ok(());
         }
         let mut restored = std::mem::take(&mut self.restored);

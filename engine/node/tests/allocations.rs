@@ -224,7 +224,7 @@ fn the_memory_of_a_peers_repair_is_bounded() {
             row: (seq % 32) as u8,
             symbol: &bytes,
         };
-        if receiver.repair(&repair) {
+        if receiver.repair(u64::from(seq), &repair) {
             receiver.recover(u64::from(seq), |_, _, _| ());
         }
     }

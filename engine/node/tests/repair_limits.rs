@@ -223,7 +223,7 @@ fn the_code_works_on_where_its_numbers_end() {
             row: header.row,
             symbol: &symbol,
         };
-        recoverer.repair(&repair);
+        recoverer.repair(0, &repair);
         recoverer.recover(0, |seq, _, symbol| {
             assert_eq!(symbol[1..], frame(seq as u32, 100)[Protected::LEN..]);
             restored.push(seq);

@@ -7,7 +7,7 @@ use std::collections::VecDeque;
 
 use overlayd_wire::ecn;
 
-use super::codel::Codel;
+use super::codel::{Codel, Tolerance};
 use super::slots::{Size, Slots};
 use crate::Nanos;
 
@@ -70,6 +70,7 @@ impl Flows {
         now: Nanos,
         slots: &mut Slots,
         late: &mut u64,
+        tolerance: Tolerance,
     ) -> Option<(u32, bool)> {
         loop {
             let is_new = !self.new.is_empty();
@@ -80,7 +81,7 @@ impl Flows {
                 self.turn(is_new, true);
                 continue;
             }
-            let Some((slot, marked)) = self.next_of(place, now, slots, late) else {
+            let Some((slot, marked)) = self.next_of(place, now, slots, late, tolerance) else {
                 // One that was new goes round once more, or it could come back as new at once.
                 self.turn(is_new, is_new);
                 continue;
@@ -116,6 +117,7 @@ impl Flows {
         now: Nanos,
         slots: &mut Slots,
         late: &mut u64,
+        tolerance: Tolerance,
     ) -> Option<(u32, bool)> {
         loop {
             let backlog = self.flows[place].size.bytes;
@@ -127,7 +129,7 @@ impl Flows {
             };
             let held = slots.get(slot);
             let alone = backlog as i64 <= QUANTUM;
-            if !codel.is_over(now, now.saturating_sub(held.since), alone) {
+            if !codel.is_over(now, now.saturating_sub(held.since), alone, tolerance) {
                 return Some((slot, false));
             }
             if held.waiting.leg.ecn != ecn::NOT_ECT {

@@ -17,6 +17,7 @@ use crate::choose::Leg;
 use crate::event::QueueReport;
 use crate::repair::count_wait;
 use crate::snapshot::{self, CLASSES_MAX};
+use codel::Tolerance;
 use flows::{Flows, QUANTUM};
 use slots::{Size, Slots};
 
@@ -31,6 +32,24 @@ pub(crate) struct Share {
     weight: u16,
     /// Of the rate, 0..1.
     priority_ratio: f64,
+    /// Its flows are put in order at the egress: they come in bursts, and need a deeper queue.
+    in_order: bool,
+}
+
+/// What is known of the link when a frame comes or goes.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Terms<'a> {
+    pub(crate) rate_bps: u64,
+    pub(crate) rtt: Nanos,
+    pub(crate) shares: &'a [Share],
+}
+
+/// Bytes that may wait.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Room {
+    pub(crate) usual: usize,
+    /// Of a class whose flows are put in order; and in all, while one waits.
+    pub(crate) in_order: usize,
 }
 
 /// What a frame carries.
@@ -107,17 +126,23 @@ impl Share {
     pub(crate) const EVEN: Self = Self {
         weight: 1,
         priority_ratio: 0.0,
+        in_order: false,
     };
 
     pub(crate) fn of(class: &snapshot::Class) -> Self {
         Self {
             weight: class.weight.max(1),
             priority_ratio: class.priority_ratio,
+            in_order: class.in_order,
         }
     }
 
+    pub(crate) fn in_order(self) -> bool {
+        self.in_order
+    }
+
     /// Of a class; one that this node's tables do not have has a weight of 1.
-    fn at(shares: &[Self], class: usize) -> Self {
+    pub(crate) fn at(shares: &[Self], class: usize) -> Self {
         shares.get(class).copied().unwrap_or(Self::EVEN)
     }
 
@@ -154,13 +179,13 @@ impl Queue {
         (weight / (weight + f64::from(all))).max(own.priority_ratio)
     }
 
-    /// How many were pushed out to stay within `most` bytes.
+    /// How many were pushed out for want of room.
     pub(crate) fn push(
         &mut self,
         now: Nanos,
         waiting: Waiting,
         frame: &[u8],
-        (most, shares): (usize, &[Share]),
+        (room, shares): (Room, &[Share]),
     ) -> u64 {
         let number = usize::from(waiting.leg.class) % CLASSES_MAX;
         if self.waiting == 0 {
@@ -174,26 +199,42 @@ impl Queue {
         }
         class.push(slot, &self.slots);
         self.size += self.slots.size(slot);
+        let is_usual = !Share::at(shares, number).in_order;
+        let all = match self
+            .backlogged()
+            .any(|class| Share::at(shares, class).in_order)
+        {
+            true => room.in_order,
+            false => room.usual,
+        };
         let mut pushed_out = 0;
-        while self.size.room > most && self.push_out(shares) {
+        while is_usual && self.room_of(number) > room.usual && self.push_out_of(number) {
+            pushed_out += 1;
+        }
+        while self.size.room > all && self.push_out(shares) {
             pushed_out += 1;
         }
         pushed_out
     }
 
-    /// The next frame, appended to `out`, of a link that sends `rate_bps`. What waited too long on the way to it is counted in `late`.
+    /// The next frame, appended to `out`. What waited too long on the way to it is counted in `late`.
     pub(crate) fn pop(
         &mut self,
         now: Nanos,
-        (rate_bps, shares): (u64, &[Share]),
+        terms: &Terms<'_>,
         out: &mut Vec<u8>,
         late: &mut u64,
     ) -> Option<Leaving> {
+        let shares = terms.shares;
         loop {
-            let (number, goes_ahead) = self.next_class(now, rate_bps, shares)?;
+            let (number, goes_ahead) = self.next_class(now, terms.rate_bps, shares)?;
+            let tolerance = match Share::at(shares, number).in_order {
+                true => Tolerance::in_order(terms.rtt),
+                false => Tolerance::USUAL,
+            };
             let class = self.classes[number].as_deref_mut()?;
             let (before, late_before) = (class.size(), *late);
-            let popped = class.pop(now, &mut self.slots, late);
+            let popped = class.pop(now, &mut self.slots, late, tolerance);
             let after = class.size();
             self.size -= before;
             self.size += after;
@@ -278,15 +319,19 @@ impl Queue {
 
     /// Gives up the oldest of the flow that has most, in the class that has most for its weight. False: nothing waits.
     fn push_out(&mut self, shares: &[Share]) -> bool {
-        let excess = |number: &usize| {
-            let room = self.classes[*number]
-                .as_deref()
-                .map_or(0, |class| class.size().room);
-            Share::at(shares, *number).virtual_time_of(room)
-        };
-        let Some(number) = self.backlogged().max_by_key(excess) else {
-            return false;
-        };
+        let excess =
+            |number: &usize| Share::at(shares, *number).virtual_time_of(self.room_of(*number));
+        let fattest = self.backlogged().max_by_key(excess);
+        fattest.is_some_and(|number| self.push_out_of(number))
+    }
+
+    fn room_of(&self, number: usize) -> usize {
+        let class = self.classes[number].as_deref();
+        class.map_or(0, |class| class.size().room)
+    }
+
+    /// Gives up the oldest of the flow of a class that has most. False: nothing of it waits.
+    fn push_out_of(&mut self, number: usize) -> bool {
         let Some(class) = self.classes[number].as_deref_mut() else {
             return false;
         };
@@ -349,10 +394,16 @@ impl Class {
         }
     }
 
-    fn pop(&mut self, now: Nanos, slots: &mut Slots, late: &mut u64) -> Option<(u32, bool)> {
+    fn pop(
+        &mut self,
+        now: Nanos,
+        slots: &mut Slots,
+        late: &mut u64,
+        tolerance: Tolerance,
+    ) -> Option<(u32, bool)> {
         match self.pop_again(slots) {
             Some(slot) => Some((slot, false)),
-            None => self.flows.pop(now, slots, late),
+            None => self.flows.pop(now, slots, late, tolerance),
         }
     }
 

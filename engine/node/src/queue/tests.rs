@@ -10,6 +10,18 @@ use super::*;
 const MS: Nanos = 1_000_000;
 const RATE: u64 = 8_000_000;
 const QUEUE: usize = 50_000;
+const ROOM: Room = Room {
+    usual: QUEUE,
+    in_order: 4 * QUEUE,
+};
+
+fn terms(shares: &[Share]) -> Terms<'_> {
+    Terms {
+        rate_bps: RATE,
+        rtt: 100 * MS,
+        shares,
+    }
+}
 
 /// What comes each ms of one flow: how many packets, of so many bytes.
 #[derive(Clone, Copy)]
@@ -42,6 +54,7 @@ fn share(weight: u16, priority_ratio: f64) -> Share {
     Share {
         weight,
         priority_ratio,
+        in_order: false,
     }
 }
 
@@ -121,13 +134,13 @@ fn run_shared(time: Nanos, shares: &[Share], offers: &[Offer]) -> Outcome {
             while *due >= 1.0 {
                 *due -= 1.0;
                 let waiting = waiting(offer.class, traffic(offer.flow), offer.ecn, offer.size);
-                outcome.pushed_out += queue.push(now, waiting, &[0; 40], (QUEUE, shares));
+                outcome.pushed_out += queue.push(now, waiting, &[0; 40], (ROOM, shares));
             }
         }
         credit += 1_000;
         while credit > 0 {
             let mut out = Vec::new();
-            let Some(leaving) = queue.pop(now, (RATE, shares), &mut out, &mut outcome.late) else {
+            let Some(leaving) = queue.pop(now, &terms(shares), &mut out, &mut outcome.late) else {
                 credit = 0;
                 break;
             };
@@ -243,10 +256,12 @@ const REALTIME: [Share; 2] = [
     Share {
         weight: 1,
         priority_ratio: 0.0,
+        in_order: false,
     },
     Share {
         weight: 1,
         priority_ratio: 0.3,
+        in_order: false,
     },
 ];
 
@@ -261,7 +276,7 @@ fn within_its_bound_realtime_waits_for_one_packet_at_most() {
                 now,
                 waiting(0, traffic(1), 1, 1_000),
                 &[],
-                (QUEUE, &REALTIME),
+                (ROOM, &REALTIME),
             );
         }
         if now % (40 * MS) == 0 {
@@ -270,14 +285,14 @@ fn within_its_bound_realtime_waits_for_one_packet_at_most() {
                     now,
                     waiting(1, traffic(flow), 1, 600),
                     &[],
-                    (QUEUE, &REALTIME),
+                    (ROOM, &REALTIME),
                 );
             }
         }
         credit += 1_000;
         while credit > 0 {
             let leaving = queue
-                .pop(now, (RATE, &REALTIME), &mut Vec::new(), &mut 0)
+                .pop(now, &terms(&REALTIME), &mut Vec::new(), &mut 0)
                 .unwrap();
             credit -= leaving.waiting.size as i64;
             if leaving.waiting.leg.class == 1 {
@@ -322,7 +337,7 @@ fn beyond_its_bound_realtime_has_its_weight_and_starves_nobody() {
 fn what_was_used_ahead_is_not_held_against_a_class_later() {
     let mut queue = Queue::default();
     let pop = |queue: &mut Queue, now| {
-        let leaving = queue.pop(now, (RATE, &REALTIME), &mut Vec::new(), &mut 0);
+        let leaving = queue.pop(now, &terms(&REALTIME), &mut Vec::new(), &mut 0);
         leaving.unwrap().waiting.leg.class
     };
     let mut ahead = 0;
@@ -332,7 +347,7 @@ fn what_was_used_ahead_is_not_held_against_a_class_later() {
                 now,
                 waiting(class, traffic(1), 1, 1_000),
                 &[],
-                (QUEUE, &REALTIME),
+                (ROOM, &REALTIME),
             );
         }
         ahead += usize::from(pop(&mut queue, now) == 1);
@@ -347,8 +362,8 @@ fn a_full_queue_gives_up_of_the_class_that_has_most_for_its_weight() {
     // A flow of the first against forty of the second.
     for number in 0..400_u32 {
         let of = |class, flow| waiting(class, traffic(flow), 1, 1_000);
-        queue.push(0, of(0, 1), &[], (QUEUE, &shares));
-        queue.push(0, of(1, 2 + number % 40), &[], (QUEUE, &shares));
+        queue.push(0, of(0, 1), &[], (ROOM, &shares));
+        queue.push(0, of(1, 2 + number % 40), &[], (ROOM, &shares));
     }
     let held = [0, 1].map(|class| queue.bytes_of(class).0 / 1_000);
     assert!(
@@ -366,7 +381,7 @@ fn what_goes_again_is_first_of_its_class_and_not_of_others() {
             0,
             waiting(0, traffic(1), 1, 1_000),
             &[name],
-            (QUEUE, &shares),
+            (ROOM, &shares),
         );
     }
     for name in [3, 4] {
@@ -374,12 +389,12 @@ fn what_goes_again_is_first_of_its_class_and_not_of_others() {
             0,
             waiting(0, Load::Again, 0, 1_000),
             &[name],
-            (QUEUE, &shares),
+            (ROOM, &shares),
         );
     }
-    queue.push(0, waiting(1, traffic(1), 1, 1_000), &[5], (QUEUE, &shares));
+    queue.push(0, waiting(1, traffic(1), 1, 1_000), &[5], (ROOM, &shares));
     let mut names = Vec::new();
-    while queue.pop(0, (RATE, &shares), &mut names, &mut 0).is_some() {}
+    while queue.pop(0, &terms(&shares), &mut names, &mut 0).is_some() {}
     assert_eq!(names, [5, 3, 4, 1, 2]);
 }
 
@@ -398,4 +413,49 @@ fn reports_tell_what_waited() {
     assert_eq!(bulk.pushed_out, outcome.pushed_out);
     assert!(bulk.waiting_bytes > 40_000 && realtime.waiting_bytes == 0);
     assert_eq!(bulk.waits.iter().sum::<u64>(), bulk.sent);
+}
+
+/// One class, whose flows are put in order.
+const IN_ORDER: Share = Share {
+    in_order: true,
+    ..Share::EVEN
+};
+
+#[test]
+fn a_class_in_order_has_room_for_bursts_and_takes_none_from_others() {
+    let shares = [Share::EVEN, IN_ORDER];
+    let mut queue = Queue::default();
+    let mut pushed_out = [0, 0];
+    for class in [1, 0] {
+        for _ in 0..150 {
+            let waiting = waiting(class, traffic(u32::from(class)), 1, 1_000);
+            pushed_out[usize::from(class)] += queue.push(0, waiting, &[], (ROOM, &shares));
+        }
+    }
+    assert_eq!(pushed_out, [100, 0], "50 ms of the rate, and 200");
+    assert_eq!(queue.bytes(), 200_000);
+}
+
+#[test]
+fn a_flow_in_order_may_stand_still_for_a_round_trip_and_catch_up() {
+    // Each 300 ms what leaves in 240.
+    let late = |share: Share| {
+        let (mut queue, mut late) = (Queue::default(), 0);
+        for start in (0..10).map(|burst| burst * 300 * MS) {
+            for _ in 0..190 {
+                let waiting = waiting(0, traffic(1), 1, 1_000);
+                queue.push(start, waiting, &[], (ROOM, &[share]));
+            }
+            for ms in 0..240 {
+                queue.pop(
+                    start + ms * MS,
+                    &terms(&[share]),
+                    &mut Vec::new(),
+                    &mut late,
+                );
+            }
+        }
+        late
+    };
+    assert_eq!(late(IN_ORDER), 0);
 }

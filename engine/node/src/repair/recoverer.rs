@@ -15,6 +15,8 @@ const SEEN: u64 = 65_536;
 const MISSING_MAX: u64 = 8 * Feedback::BITMAP_MAX as u64;
 /// Frames that arrive out of order within this time are not asked for.
 const REORDER_GUARD: Nanos = 2_000_000;
+/// In a class that is put in order anyway, symbols get so much more time to restore one, in parts of a round trip: most of what is lost need not be sent again then.
+const WAIT_FOR_CODE: Nanos = 8;
 /// What is asked for is asked for once more after this, as the feedback itself may be lost; and then when the answer is overdue.
 const REPEAT: Nanos = 5_000_000;
 const OVERDUE: Nanos = 2_000_000;
@@ -49,6 +51,9 @@ pub struct Recoverer {
     in_vain: u32,
     /// The upper half of the numbers that it knows, and the decoder.
     decoder: Option<(u64, Box<Decoder>)>,
+    /// When a symbol came last, and how long it is worth waiting for one.
+    symbol_at: Nanos,
+    wait_for_code: Nanos,
     pub tally: Tally,
 }
 
@@ -79,9 +84,9 @@ struct Missing {
 
 impl Missing {
     /// When it is to be asked for next.
-    fn due(&self, rtt: Nanos) -> Nanos {
+    fn due(&self, rtt: Nanos, guard: Nanos) -> Nanos {
         match self.asks {
-            0 => self.since + REORDER_GUARD,
+            0 => self.since + guard,
             1 => self.asked_at + REPEAT.min(rtt / 2),
             _ => self.asked_at + rtt + OVERDUE,
         }
@@ -129,6 +134,8 @@ impl Recoverer {
             told_at: 0,
             in_vain: 0,
             decoder: None,
+            symbol_at: 0,
+            wait_for_code: 0,
             tally: Tally::default(),
         }
     }
@@ -216,7 +223,8 @@ impl Recoverer {
     }
 
     /// Takes a repair symbol. True: it may have made missing frames known, see `recover`.
-    pub fn repair(&mut self, repair: &Repair<'_>) -> bool {
+    pub fn repair(&mut self, now: Nanos, repair: &Repair<'_>) -> bool {
+        self.symbol_at = now;
         if !self.started {
             return false;
         }
@@ -311,9 +319,11 @@ impl Recoverer {
         let base = self.missing.front().map_or(self.next, |oldest| oldest.seq);
         let mut length = 0;
         let mut due = None;
+        self.wait_for_code = rtt / WAIT_FOR_CODE;
+        let guard = self.guard(now);
         bitmap.fill(0);
         for missing in &mut self.missing {
-            if now >= missing.since + REORDER_GUARD {
+            if now >= missing.since + guard {
                 let bit = (missing.seq - base) as usize;
                 let Some(byte) = bitmap.get_mut(bit / 8) else {
                     break;
@@ -322,7 +332,7 @@ impl Recoverer {
                 length = bit / 8 + 1;
                 missing.ask(now, rtt);
             }
-            let next = missing.due(rtt);
+            let next = missing.due(rtt, guard);
             due = Some(due.map_or(next, |due: Nanos| due.min(next)));
         }
         self.unconfirmed = 0;
@@ -405,7 +415,7 @@ impl Recoverer {
         self.next = to;
         self.in_vain = 0;
         if self.policy.retransmit {
-            let soon = now + REORDER_GUARD;
+            let soon = now + self.guard(now);
             self.feedback_at = Some(self.feedback_at.map_or(soon, |at| at.min(soon)));
         }
     }
@@ -424,6 +434,15 @@ impl Recoverer {
         {
             self.missing.pop_front();
             self.tally.lost += 1;
+        }
+    }
+
+    /// How long a frame is missed before it is asked for: where symbols come, most are restored meanwhile.
+    fn guard(&self, now: Nanos) -> Nanos {
+        let coded = self.policy.in_order && now < self.symbol_at + self.wait_for_code;
+        match coded {
+            true => self.wait_for_code.max(REORDER_GUARD),
+            false => REORDER_GUARD,
         }
     }
 

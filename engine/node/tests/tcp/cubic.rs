@@ -13,6 +13,8 @@ const LATER: u64 = 3;
 const TIMEOUT_MIN: u64 = 300 * MS;
 const HYSTART_FROM: f64 = 16.0;
 const HYSTART_SAMPLES: u32 = 8;
+/// Acknowledgements this close to each other are of one train.
+const HYSTART_TRAIN: u64 = 2 * MS;
 
 /// One transmission of a packet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -47,6 +49,9 @@ pub struct Cubic {
     pub rtt: u64,
     pub rtt_min: u64,
     round: Round,
+    reduction: Reduction,
+    /// The last transmission of a packet that was sent again.
+    latest: BTreeMap<u32, u64>,
     /// The receiver: copies in the order of coming, packets that wait for others, and the first that has not come.
     came: Vec<(Copy, u32)>,
     acknowledged: usize,
@@ -64,6 +69,18 @@ struct Round {
     until: u64,
     least: u64,
     samples: u32,
+    since: u64,
+    /// The last acknowledgement of its train.
+    train: u64,
+}
+
+/// Proportional rate reduction (RFC 6937).
+#[derive(Default)]
+struct Reduction {
+    from: f64,
+    delivered: u64,
+    sent: u64,
+    room: u64,
 }
 
 impl Cubic {
@@ -89,6 +106,8 @@ impl Cubic {
             rtt: 0,
             rtt_min: u64::MAX,
             round: Round::default(),
+            reduction: Reduction::default(),
+            latest: BTreeMap::new(),
             came: Vec::new(),
             acknowledged: 0,
             apart: BTreeSet::new(),
@@ -113,15 +132,20 @@ impl Cubic {
             self.timeouts += 1;
             self.heard_at = now;
         }
-        if self.flying.len() as f64 >= self.window {
+        if self.flying.len() as f64 >= self.window
+            || self.is_recovering() && self.reduction.room == 0
+        {
             return None;
         }
+        self.reduction.room = self.reduction.room.saturating_sub(1);
+        self.reduction.sent += 1;
         if self.flying.is_empty() {
             self.heard_at = now;
         }
         let number = match self.again.pop_first() {
             Some(number) => {
                 self.resent += 1;
+                self.latest.insert(number, self.transmissions + 1);
                 number
             }
             None => {
@@ -156,26 +180,64 @@ impl Cubic {
 
     /// All of the first `count` copies have come.
     pub fn acknowledge(&mut self, now: u64, count: usize) {
+        let flying = self.flying.len();
         for place in self.acknowledged..count {
-            let (Copy { transmission, .. }, cumulative) = self.came[place];
+            let (copy, cumulative) = self.came[place];
+            let Copy {
+                number,
+                transmission,
+            } = copy;
             self.cumulative = self.cumulative.max(cumulative);
             self.heard_at = now;
+            self.again.remove(&number);
             if self.missed.remove(&transmission) {
                 self.was_needless(now);
             }
-            let Some((number, sent_at)) = self.flying.remove(&transmission) else {
+            let sent = self.flying.remove(&transmission);
+            if let Some(latest) = self.latest.remove(&number) {
+                self.flying.remove(&latest); // of which nothing is wanted any more
+            }
+            let Some((_, sent_at)) = sent else {
                 continue;
             };
-            self.again.remove(&number);
             self.newest = self.newest.max((transmission, sent_at));
             self.rtt = now - sent_at;
             self.rtt_min = self.rtt_min.min(self.rtt);
-            if self.cumulative >= self.recovery {
-                self.grow(now, transmission);
+            if !self.is_recovering() {
+                self.grow(now);
             }
         }
+        // One sample for an acknowledgement: of the newest that it tells of.
+        if count > self.acknowledged && self.window < self.threshold {
+            self.hystart(now);
+        }
         self.acknowledged = self.acknowledged.max(count);
+        let delivered = flying - self.flying.len();
         self.find_lost(now);
+        if self.is_recovering() {
+            self.spread_reduction(delivered as u64);
+        }
+    }
+
+    fn is_recovering(&self) -> bool {
+        self.cumulative < self.recovery
+    }
+
+    /// How much may be sent for what was delivered.
+    fn spread_reduction(&mut self, delivered: u64) {
+        let reduction = &mut self.reduction;
+        reduction.delivered += delivered;
+        let (flying, to) = (self.flying.len() as u64, self.window as u64);
+        reduction.room = if flying > to {
+            let share = self.window / reduction.from.max(1.0);
+            ((reduction.delivered as f64 * share).ceil() as u64).saturating_sub(reduction.sent)
+        } else {
+            let behind = reduction.delivered.saturating_sub(reduction.sent);
+            (behind.max(delivered) + 1).min(to - flying)
+        };
+        if reduction.sent == 0 {
+            reduction.room = reduction.room.max(1);
+        }
     }
 
     /// One that three later ones have overtaken, by more time than packets lately came out of order.
@@ -187,7 +249,7 @@ impl Cubic {
         let lost = overtaken.filter(|(_, (_, sent_at))| waited(*sent_at));
         let lost: Vec<(u64, u32)> = lost.map(|(copy, (number, _))| (*copy, *number)).collect();
         for (transmission, number) in lost {
-            if self.cumulative >= self.recovery {
+            if !self.is_recovering() {
                 self.reduce();
             }
             self.flying.remove(&transmission);
@@ -213,10 +275,9 @@ impl Cubic {
         }
     }
 
-    fn grow(&mut self, now: u64, transmission: u64) {
+    fn grow(&mut self, now: u64) {
         if self.window < self.threshold {
             self.window += 1.0;
-            self.hystart(transmission);
             return;
         }
         let (since, from) = *self.epoch.get_or_insert((now, self.window));
@@ -230,18 +291,26 @@ impl Cubic {
         self.window += ((target - self.window) / self.window).max(0.01 / self.window);
     }
 
-    fn hystart(&mut self, transmission: u64) {
-        if transmission >= self.round.until {
+    fn hystart(&mut self, now: u64) {
+        if self.newest.0 >= self.round.until {
             self.round = Round {
                 until: self.transmissions + 1,
                 least: u64::MAX,
                 samples: 0,
+                since: now,
+                train: now,
             };
+        }
+        if now <= self.round.train + HYSTART_TRAIN {
+            self.round.train = now;
+            if self.window >= HYSTART_FROM && now > self.round.since + self.rtt_min / 2 {
+                self.threshold = self.window;
+            }
         }
         self.round.least = self.round.least.min(self.rtt);
         self.round.samples += 1;
         let later = (self.rtt_min / 8).clamp(4 * MS, 16 * MS);
-        if self.round.samples == HYSTART_SAMPLES
+        if self.round.samples > HYSTART_SAMPLES
             && self.window >= HYSTART_FROM
             && self.round.least > self.rtt_min + later
         {
@@ -251,6 +320,10 @@ impl Cubic {
 
     fn reduce(&mut self) {
         self.before = Some((self.window, self.most));
+        self.reduction = Reduction {
+            from: self.flying.len() as f64,
+            ..Reduction::default()
+        };
         self.in_doubt = 0;
         self.most = match self.window < self.most {
             true => self.window * (1.0 + BACK_TO) / 2.0,
