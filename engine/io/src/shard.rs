@@ -27,6 +27,10 @@ const HANDED_BATCH: usize = 64;
 const TICK: Nanos = 1_000_000_000;
 /// A yield that lasts so long gave the core to somebody who has use for all of it: there is none to stay awake on.
 const CROWDED: Nanos = 500_000;
+/// One that lasts so long gave it to somebody for a moment: a neighbour who waits awake too, and for whom each look is a delay.
+const SHARED: Nanos = 2_500;
+/// Looks before the core is given away, to nobody: a yield takes as long as five of them.
+const LOOKS: usize = 8;
 /// Bytes that are read of the TUN before anything of them is sent: fewer cost the other end wake-ups, more do not stay in the processor's
 /// own cache.
 const ENOUGH: usize = 192 << 10;
@@ -38,6 +42,8 @@ pub(crate) struct Shard {
     uplinks: Vec<Uplink>,
     poller: Poller,
     spin: Spin,
+    /// A look in vain came just before what is ready.
+    lone: bool,
     counters: ShellCounters,
     number: u8,
     /// From the other shards to shard 0.
@@ -85,6 +91,7 @@ impl Shard {
             uplinks,
             poller,
             spin: Spin::new(spin, sys::monotonic_ns()),
+            lone: false,
             counters: ShellCounters::default(),
             number,
             handover,
@@ -132,6 +139,7 @@ impl Shard {
     /// Until something is ready or the node's time has come.
     fn wait(&mut self) -> io::Result<()> {
         let from = sys::monotonic_ns();
+        self.lone = false;
         self.wait_from(from)?;
         self.spin.waited(from, sys::monotonic_ns());
         Ok(())
@@ -142,17 +150,23 @@ impl Shard {
         let due = self.node.poll_timeout().unwrap_or(Nanos::MAX);
         let due = due.min(now + TICK);
         let awake_until = due.min(self.spin.awake_until(now));
+        let mut looks = 1;
         while now < awake_until {
-            self.poller.wait(0, &mut self.ready)?;
-            if !self.ready.is_empty() {
-                self.spin.rewarded();
-                return Ok(());
+            for _ in 0..looks {
+                self.poller.look(&mut self.ready)?;
+                if !self.ready.is_empty() {
+                    self.spin.rewarded();
+                    return Ok(());
+                }
+                self.lone = true;
             }
-            let before = now;
+            let before = sys::monotonic_ns();
             sys::yield_now();
             now = sys::monotonic_ns();
+            looks = if now - before > SHARED { 1 } else { LOOKS };
             if now - before > CROWDED {
-                self.poller.wait(0, &mut self.ready)?;
+                self.lone = false;
+                self.poller.look(&mut self.ready)?;
                 if !self.ready.is_empty() {
                     // Whoever had the core was the one that was waited for.
                     return Ok(());
@@ -161,11 +175,20 @@ impl Shard {
                 break;
             }
         }
+        self.lone = false;
         self.poller.wait(due.saturating_sub(now), &mut self.ready)
+    }
+
+    /// Whether one packet waits, most likely: it leaves before anybody looks for a second one.
+    fn is_lone(&self) -> bool {
+        self.lone && !self.spin.is_transfer()
     }
 
     fn serve_tun(&mut self, owner: &impl Owner) -> io::Result<()> {
         let (mut bytes, mut now) = (0, 0);
+        if self.is_lone() {
+            self.packet_batch.expect_one();
+        }
         while bytes < ENOUGH {
             self.tun
                 .receive(&mut self.packet_batch, &mut self.counters)?;
@@ -206,6 +229,7 @@ impl Shard {
     }
 
     fn serve_uplink(&mut self, index: usize, ready: Ready, owner: &impl Owner) -> io::Result<()> {
+        let lone = self.is_lone();
         let Some(uplink) = self.uplinks.get_mut(index) else {
             return Ok(());
         };
@@ -216,6 +240,9 @@ impl Shard {
         }
         if !ready.read {
             return Ok(());
+        }
+        if lone {
+            self.datagram_batch.expect_one();
         }
         uplink.receive(&mut self.datagram_batch, &mut self.counters)?;
         if self.datagram_batch.is_empty() {

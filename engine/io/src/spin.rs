@@ -100,11 +100,16 @@ impl Spin {
         let Some((source, at)) = self.last.filter(|_| self.rests_until <= now) else {
             return 0;
         };
-        let worth_it = match self.standing > BULK {
+        let worth_it = match self.is_transfer() {
             true => self.busy > BUSY,
             false => self.in_time[source as usize] > WORTH,
         };
         if worth_it { at + self.most } else { 0 }
+    }
+
+    /// More came lately than requests and answers are.
+    pub(crate) fn is_transfer(&self) -> bool {
+        self.standing > BULK
     }
 
     /// Somebody else wants the core.

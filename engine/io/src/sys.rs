@@ -150,20 +150,32 @@ impl Poller {
 
     /// Waits until something is ready or `timeout` ns are over (the most there is: without end).
     pub(crate) fn wait(&self, timeout: Nanos, ready: &mut Vec<Ready>) -> io::Result<()> {
-        const MOST: usize = 64;
-        let mut events = [libc::epoll_event { events: 0, u64: 0 }; MOST];
         let time = to_timespec(timeout);
-        // SAFETY: the pointers are to a live array of the length given and to a live timespec; no signal mask.
-        let count = unsafe {
-            let epoll = self.epoll.as_raw_fd();
-            libc::epoll_pwait2(
-                epoll,
-                events.as_mut_ptr(),
-                MOST as libc::c_int,
-                &raw const time,
-                ptr::null(),
-            )
-        };
+        self.collect(ready, |epoll, events, most| {
+            // SAFETY: the pointers are to a live array of the length given and to a live timespec; no signal mask.
+            unsafe { libc::epoll_pwait2(epoll, events, most, &raw const time, ptr::null()) }
+        })
+    }
+
+    /// What is ready now: half the price of a wait of no time.
+    pub(crate) fn look(&self, ready: &mut Vec<Ready>) -> io::Result<()> {
+        self.collect(ready, |epoll, events, most| {
+            // SAFETY: the pointer is to a live array of the length given.
+            unsafe { libc::epoll_wait(epoll, events, most, 0) }
+        })
+    }
+
+    /// `call`: gets the poller, an array for events and its length, and answers how many it has written.
+    fn collect(
+        &self,
+        ready: &mut Vec<Ready>,
+        call: impl FnOnce(RawFd, *mut libc::epoll_event, libc::c_int) -> libc::c_int,
+    ) -> io::Result<()> {
+        // A few, as the array is made anew for each look; what finds no room comes with the next.
+        const MOST: usize = 16;
+        let mut events = [libc::epoll_event { events: 0, u64: 0 }; MOST];
+        let epoll = self.epoll.as_raw_fd();
+        let count = call(epoll, events.as_mut_ptr(), MOST as libc::c_int);
         ready.clear();
         let count = match check(count) {
             Err(error) if error.kind() == io::ErrorKind::Interrupted => 0,
@@ -240,8 +252,12 @@ mod tests {
                 write: false
             }]
         );
+        poller.look(&mut ready).unwrap();
+        assert_eq!(ready.len(), 1);
         waker.clear();
         poller.wait(0, &mut ready).unwrap();
+        assert!(ready.is_empty());
+        poller.look(&mut ready).unwrap();
         assert!(ready.is_empty());
     }
 

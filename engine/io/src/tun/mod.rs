@@ -135,7 +135,7 @@ impl TunQueue {
     ) -> io::Result<()> {
         batch.items.clear();
         let mut free = 0;
-        for _ in 0..BATCH {
+        for _ in 0..mem::replace(&mut batch.wanted, BATCH) {
             let Some(slot) = batch.arena.get_mut(free..free + SLOT) else {
                 break;
             };
@@ -177,6 +177,8 @@ impl AsFd for TunQueue {
 pub(crate) struct PacketBatch {
     arena: Vec<u8>,
     items: Vec<(Range<usize>, Offload)>,
+    /// Packets that the next reading asks for.
+    wanted: usize,
 }
 
 impl PacketBatch {
@@ -184,11 +186,17 @@ impl PacketBatch {
         Self {
             arena: vec![0; ARENA],
             items: Vec::with_capacity(BATCH),
+            wanted: BATCH,
         }
     }
 
     pub(crate) fn is_empty(&self) -> bool {
         self.items.is_empty()
+    }
+
+    /// The next reading takes one packet, and does not find out that there is no second.
+    pub(crate) fn expect_one(&mut self) {
+        self.wanted = 1;
     }
 
     /// Whether the next packet might have found no room.

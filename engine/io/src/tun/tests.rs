@@ -288,6 +288,27 @@ fn packets_of_the_host_are_read_with_what_is_left_to_do() {
 }
 
 #[test]
+fn where_one_packet_is_expected_one_is_read_and_the_next_time_all_others() {
+    with_tun(ALL, |mut tun| {
+        let poller = Poller::new().unwrap();
+        poller.add(std::os::fd::AsFd::as_fd(&tun.queue), 0).unwrap();
+        let mut batch = PacketBatch::new();
+        // What the kernel itself has to say of a new interface.
+        tun.queue.receive(&mut batch, &mut tun.counters).unwrap();
+        let socket = UdpSocket::bind("10.1.0.1:0").unwrap();
+        for payload in [b"first", b"later", b"third"] {
+            socket.send_to(payload, "10.1.0.2:7").unwrap();
+        }
+        poller.wait(5_000_000_000, &mut Vec::new()).unwrap();
+        batch.expect_one();
+        tun.queue.receive(&mut batch, &mut tun.counters).unwrap();
+        assert_eq!(batch.packets().count(), 1);
+        tun.queue.receive(&mut batch, &mut tun.counters).unwrap();
+        assert!(batch.packets().count() >= 2);
+    });
+}
+
+#[test]
 fn a_name_that_is_none_is_refused() {
     for name in ["", "a-name-that-is-too-long", "a\0b"] {
         assert_eq!(

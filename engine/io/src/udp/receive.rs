@@ -86,6 +86,11 @@ impl DatagramBatch {
         self.wanted = (2 * received).min(enough).clamp(BATCH_MIN, BATCH);
     }
 
+    /// The next call takes one message, and does not find out that there is no second.
+    pub(crate) fn expect_one(&mut self) {
+        self.wanted = 1;
+    }
+
     pub(crate) fn is_empty(&self) -> bool {
         self.datagrams.is_empty()
     }

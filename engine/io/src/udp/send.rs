@@ -189,11 +189,19 @@ impl Uplink {
         if runs.first().is_some_and(|run| run.count() > 1) {
             self.fault.strike(libc::EIO)?;
         }
-        let mut names: [Name; BATCH] = [address::empty(); BATCH];
-        let mut controls = [NO_CONTROL; BATCH];
-        let mut pieces = [NO_PIECE; BATCH];
-        let mut headers = [empty_header(); BATCH];
-        for (index, run) in runs.iter().enumerate().take(BATCH) {
+        match runs.len() {
+            // Room for many takes longer to lay out than all else does for one.
+            1 => self.send_at_most::<1>(bytes, runs),
+            _ => self.send_at_most::<BATCH>(bytes, runs),
+        }
+    }
+
+    fn send_at_most<const MOST: usize>(&self, bytes: &[u8], runs: &[Run]) -> io::Result<usize> {
+        let mut names: [Name; MOST] = [address::empty(); MOST];
+        let mut controls = [NO_CONTROL; MOST];
+        let mut pieces = [NO_PIECE; MOST];
+        let mut headers = [empty_header(); MOST];
+        for (index, run) in runs.iter().enumerate().take(MOST) {
             let piece = bytes.get(run.range.clone()).unwrap_or_default();
             let length;
             (names[index], length) = address::encode(run.remote);
@@ -209,7 +217,7 @@ impl Uplink {
             write_notes(header, &mut controls[index], run);
         }
         let fd = self.fd.as_raw_fd();
-        let count = runs.len().min(BATCH);
+        let count = runs.len().min(MOST);
         // SAFETY: the first `count` headers point to live buffers of the lengths beside them, only read from.
         check(unsafe {
             libc::sendmmsg(

@@ -229,6 +229,15 @@ fn what_may_wait_is_bounded_and_the_rest_is_counted() {
 }
 
 #[test]
+fn where_one_datagram_is_expected_one_is_received_and_the_next_time_all_others() {
+    let (mut a, mut b) = (End::new("127.0.0.1:0", NONE), End::new("127.0.0.1:0", NONE));
+    a.send(b.address, &[100; 4], 0);
+    b.batch.expect_one();
+    assert_eq!(b.receive(1).len(), 1);
+    assert_eq!(b.receive(1).len(), 3);
+}
+
+#[test]
 fn drops_of_a_full_receive_buffer_are_counted() {
     let (mut a, mut b) = (End::new("127.0.0.1:0", NONE), End::new("127.0.0.1:0", NONE));
     set_option(b.uplink.as_fd(), libc::SOL_SOCKET, libc::SO_RCVBUF, 8192).unwrap();
