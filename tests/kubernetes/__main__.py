@@ -44,7 +44,7 @@ def _record(programs: Path, etcd: str, folder: Path) -> int:
 
 def _compare(programs: Path, etcd: str, folder: Path) -> int:
     unexplained = 0
-    for name, kubectl in (("Debian's kubectl", debian(folder / "debian")), ("kubectl", programs / "kubectl")):
+    for name, kubectl in (("debian", debian(folder / "program")), ("current", programs / "kubectl")):
         with oracle.running(programs, etcd, folder / name / "real") as (address, token):
             real = told(kubectl, address, token, folder / name / "home-real")
         with ours(folder / name) as (address, token):

@@ -74,11 +74,6 @@ def normal(value: Any, key: str = "") -> Any:
             causes = sorted(value["details"]["causes"], key=lambda one: (one["field"], one["message"]))
             head = value["message"].partition(" is invalid: ")[0]
             return {**value, "details": {**value["details"], "causes": causes}, "message": head}
-        case dict() if value.get("subresource") == "scale":
-            return {
-                **{name: normal(part, name) for name, part in value.items()},
-                "time": "<time>",
-            }  # Kubernetes forgets it
         case dict():
             return {
                 name: normal(part, name)

@@ -117,6 +117,10 @@ def report(name: str, real: list[dict[str, Any]], own: list[dict[str, Any]]) -> 
 
 
 def _normal(text: str) -> str:
+    """What kubectl prints without what differs from run to run; of a diff the lines that changed."""
     for pattern, replacement in _CHANGING:
         text = pattern.sub(replacement, text)
-    return "\n".join(line.rstrip() for line in text.strip().splitlines() if not line.startswith("diff -u"))
+    lines = [line.rstrip() for line in text.strip().splitlines()]
+    if any(line.startswith("+++ ") for line in lines):
+        lines = [line for line in lines if line.startswith(("+ ", "- ")) and "time:" not in line]
+    return "\n".join(lines)

@@ -85,6 +85,8 @@ def settled(others: Owners, who: Manager, mine: FieldSet, before: Owned | None, 
     if not mine:
         return others
     time = before.time if before is not None and before.fields == mine else now
+    if who.subresource == "scale":
+        time = ""  # as Kubernetes, which tells none of it
     return {**others, who: Owned(mine, time)}
 
 

@@ -107,6 +107,12 @@ _SAY_QUALIFIED = (
     "character (e.g. 'MyName',  or 'my.name',  or '123-abc', regex used for validation is "
     "'([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9]')"
 )
+_SAY_KEY = (
+    "a valid label key must consist of alphanumeric characters, '-', '_' or '.', and must start and end with "
+    "an alphanumeric character (e.g. 'MyName',  or 'my.name',  or '123-abc', regex used for validation is "
+    "'([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9]') with an optional DNS subdomain prefix and '/' (e.g. "
+    "'example.com/MyName')"
+)
 _SAY_VALUE = (
     "a valid label must be an empty string or consist of alphanumeric characters, '-', '_' or '.', and "
     "must start and "
@@ -130,6 +136,8 @@ def check_metadata(meta: Object, *, label_name: bool) -> list[Cause]:
 
 def qualified(key: str) -> list[str]:
     """Return what is wrong with a qualified name (of a label, of a finalizer)."""
+    if key.count("/") > 1:
+        return [_SAY_KEY]
     prefix, slash, name = key.rpartition("/")
     if slash and not prefix:
         return ["prefix part must be non-empty"]

@@ -27,6 +27,8 @@ def validate(schema: Schema, value: Any, path: str = "") -> list[Cause]:
 def _checked(schema: Schema, value: Any, path: str) -> Iterator[Cause]:
     if not _is(schema.type, value):
         yield _mistyped(schema, value, path)
+        if schema.enum and value is not None:
+            yield _unsupported(schema, value, path)
         return
     match schema.type:
         case "object":
@@ -67,6 +69,12 @@ def _mistyped(schema: Schema, value: Any, path: str) -> Cause:
         path,
         f'Invalid value: "{found}": {path} in body must be of type {schema.type}: "{found}"',
     )
+
+
+def _unsupported(schema: Schema, value: Any, path: str) -> Cause:
+    listed = ", ".join(f'"{one}"' for one in schema.enum)
+    said = f"Unsupported value: {_compact(value)}: supported values: {listed}"
+    return Cause("FieldValueNotSupported", path, said)
 
 
 def _object(schema: Schema, fields: Object, path: str) -> Iterator[Cause]:
@@ -128,12 +136,7 @@ def _string(schema: Schema, value: str, path: str) -> Iterator[Cause]:
         said = f"Invalid value: {found}: {path} in body must be of type {schema.format}: {found}"
         yield Cause("FieldValueTypeInvalid", path, said)
     if schema.enum and value not in schema.enum:
-        listed = ", ".join(f'"{one}"' for one in schema.enum)
-        yield Cause(
-            "FieldValueNotSupported",
-            path,
-            f"Unsupported value: {_compact(value)}: supported values: {listed}",
-        )
+        yield _unsupported(schema, value, path)
 
 
 def _number(schema: Schema, value: float, path: str) -> Iterator[Cause]:
