@@ -74,8 +74,9 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument("--version", action=_Version, nargs=0, help="show the version and exit")
     commands = made.add_subparsers(required=True, metavar="COMMAND")
     _add_init(commands)
-    serve = commands.add_parser("serve", parents=[_STATE], help="run the controller")
-    serve.set_defaults(run=_serve)
+    example = f"example: overlayd-controller serve --state {DEFAULT_STATE}"
+    serve = commands.add_parser("serve", parents=[_STATE], help="run the controller", epilog=example)
+    serve.set_defaults(run=_serve, answers=())
     kubeconfig = commands.add_parser(
         "kubeconfig",
         parents=[_STATE],
@@ -88,7 +89,7 @@ def parser() -> argparse.ArgumentParser:
         metavar="HOST:PORT",
         help="how kubectl reaches it; default: where it listens",
     )
-    kubeconfig.set_defaults(run=_kubeconfig)
+    kubeconfig.set_defaults(run=_kubeconfig, answers=())
     _add_token(commands)
     _add_node(commands)
     return made
@@ -102,6 +103,7 @@ _STATE.add_argument(
 )
 _SHOWN = argparse.ArgumentParser(add_help=False)
 _SHOWN.add_argument("-o", "--output", choices=("table", "json"), default="table", help="default table")
+_SHOWN.add_argument("--json", dest="output", action="store_const", const="json", help="same as -o json")
 
 
 def _add_init(commands: _Commands) -> None:
@@ -145,7 +147,7 @@ def _add_init(commands: _Commands) -> None:
         "--pool", default=None, metavar="CIDR", help="overlay IPv4 addresses; default 100.64.0.0/16"
     )
     init.add_argument("--suite", choices=("aes256-gcm", "chacha20-poly1305"), default="aes256-gcm")
-    init.set_defaults(run=_init)
+    init.set_defaults(run=_init, answers=("overlayd.controller.init/1",))
 
 
 def _add_token(commands: _Commands) -> None:
@@ -173,21 +175,33 @@ def _add_token(commands: _Commands) -> None:
     create.add_argument(
         "--ttl", type=seconds_of, default="15m", metavar="TIME", help="90s, 15m, 2h, 7d; default 15m"
     )
-    create.set_defaults(run=_token_create)
-    listing = token.add_parser("list", parents=[_STATE, _SHOWN], help="all tokens (never their secrets)")
-    listing.set_defaults(run=_token_list)
+    create.set_defaults(run=_token_create, answers=("overlayd.controller.token/1",))
+    listing = token.add_parser(
+        "list",
+        parents=[_STATE, _SHOWN],
+        help="all tokens (never their secrets)",
+        epilog="example: overlayd-controller token list -o json",
+    )
+    listing.set_defaults(run=_token_list, answers=("overlayd.controller.tokens/1",))
 
 
 def _add_node(commands: _Commands) -> None:
     node = commands.add_parser("node", help="members of the network").add_subparsers(
         required=True, metavar="VERB"
     )
-    nodes = node.add_parser("list", parents=[_STATE, _SHOWN], help="all nodes")
-    nodes.set_defaults(run=_node_list)
-    remove = node.add_parser("remove", parents=[_STATE, _SHOWN], help="revoke a node; its name becomes free")
+    nodes = node.add_parser(
+        "list", parents=[_STATE, _SHOWN], help="all nodes", epilog="example: overlayd-controller node list"
+    )
+    nodes.set_defaults(run=_node_list, answers=("overlayd.controller.nodes/1",))
+    remove = node.add_parser(
+        "remove",
+        parents=[_STATE, _SHOWN],
+        help="revoke a node; its name becomes free",
+        epilog="example: overlayd-controller node remove oslo --reason stolen",
+    )
     remove.add_argument("name")
     remove.add_argument("--reason", default="removed by the operator")
-    remove.set_defaults(run=_node_remove)
+    remove.set_defaults(run=_node_remove, answers=("overlayd.controller.node-removed/1",))
 
 
 def _init(arguments: argparse.Namespace) -> int:

@@ -26,12 +26,15 @@ class Option:
 
 @dataclass(frozen=True, slots=True)
 class Command:
-    """``path``: the words that call it, the program's name first. ``usage``: without the word "usage"."""
+    """``path``: the words that call it, the program's name first. ``usage``: without the word "usage".
+    ``answers``: the schemas of what it prints as JSON; none: it never does; None: nobody has said.
+    """
 
     path: tuple[str, ...]
     text: str
     usage: str
     epilog: str
+    answers: tuple[str, ...] | None
     options: tuple[Option, ...]
     parts: tuple["Command", ...]
 
@@ -53,7 +56,13 @@ UNPACKAGED = ("lab",)
 """Verbs that need what the Debian packages leave out."""
 
 
-def read(parser: argparse.ArgumentParser, path: tuple[str, ...] = (), text: str = "") -> Command:
+def read(
+    parser: argparse.ArgumentParser,
+    path: tuple[str, ...] = (),
+    text: str = "",
+    *,
+    left_out: tuple[str, ...] = UNPACKAGED,
+) -> Command:
     """Return the tree of ``parser``."""
     path = path or (parser.prog,)
     parts: list[Command] = []
@@ -62,15 +71,16 @@ def read(parser: argparse.ArgumentParser, path: tuple[str, ...] = (), text: str 
         if isinstance(action, argparse._SubParsersAction):
             texts = {choice.dest: choice.help or "" for choice in action._choices_actions}
             parts = [
-                read(made, (*path, name), texts[name])
+                read(made, (*path, name), texts[name], left_out=left_out)
                 for name, made in action.choices.items()
-                if name not in UNPACKAGED
+                if name not in left_out
             ]
         elif action.help != argparse.SUPPRESS:
             options.append(_option(parser, action))
     usage = " ".join(parser.format_usage().removeprefix("usage: ").split())
     said = text or parser.description or ""
-    return Command(path, said, usage, parser.epilog or "", tuple(options), tuple(parts))
+    answers: tuple[str, ...] | None = parser.get_default("answers")
+    return Command(path, said, usage, parser.epilog or "", answers, tuple(options), tuple(parts))
 
 
 def _option(parser: argparse.ArgumentParser, action: argparse.Action) -> Option:

@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 from importlib import metadata
 from typing import TypeAlias
 
+from overlayd.cli.ctl_answers import ANSWERS
 from overlayd.cli.ctl_failure import FAILED, OK, Failure
 
 _Verbs: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"  # pyright: ignore[reportPrivateUsage]
@@ -19,14 +20,26 @@ _Verbs: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"  # pyr
 DEFAULT_SOCKET = "/run/overlayd/overlayd.sock"
 CONFIGURATION = "/etc/overlayd/overlayd.toml"
 _FILE_HELP = f"default {CONFIGURATION}; - reads stdin"
+_NOUNS = ("node", "link", "route", "token", "config", "lab")
+_GLOBAL = {
+    "-o": True,
+    "--output": True,
+    "--json": False,
+    "--socket": True,
+    "--controller": True,
+    "--token-file": True,
+}
+"""What may stand before the verb, and whether it takes a value."""
 EXIT_CODES = """\
 exit codes: 0 ok, 1 failed, 2 usage, 3 agent or controller unreachable, 4 not found, 5 denied, 6 degraded,
-7 conflict, 124 timeout. The answer goes to stdout, all else to stderr. NO_COLOR is honoured."""
+7 conflict, 124 timeout. The answer goes to stdout, all else to stderr. NO_COLOR is honoured.
+-o, --json, --socket, --controller and --token-file may stand before the verb as well.
+example: overlayctl -o json status"""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; return its exit code."""
-    words = list(sys.argv[1:] if argv is None else argv)
+    words = verb_first(sys.argv[1:] if argv is None else argv)
     arguments = parser(words).parse_args(words)
     try:
         module, function = arguments.handler.split(":")
@@ -49,6 +62,20 @@ def no_labs(_: argparse.Namespace) -> int:
     raise Failure(FAILED, "labs need what an edge host does without: install overlayd with its extra `sim`")
 
 
+def verb_first(words: Sequence[str]) -> list[str]:
+    """Return ``-o json node list`` as ``node list -o json``: what is global may stand before the verb.
+
+    Whether the verb takes it is for the verb's own parser to say.
+    """
+    at = 0
+    while at < len(words) and words[at].partition("=")[0] in _GLOBAL:
+        takes_next = "=" not in words[at] and _GLOBAL[words[at]]
+        at += 2 if takes_next else 1
+    ahead, rest = list(words[:at]), list(words[at:])
+    depth = 2 if rest and rest[0] in _NOUNS else 1
+    return [*rest[:depth], *ahead, *rest[depth:]]
+
+
 def parser(words: Sequence[str] = ()) -> argparse.ArgumentParser:
     """Return the whole tree, or the branch that ``words`` begin with: most of a short command's time goes
     here.
@@ -59,6 +86,7 @@ def parser(words: Sequence[str] = ()) -> argparse.ArgumentParser:
         epilog=EXIT_CODES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
+    _takes_form(made)  # for its help alone: `verb_first` has put it after the verb
     branches: dict[str, Callable[[_Verbs], None]] = {
         "version": _version,
         "status": _status,
@@ -69,6 +97,7 @@ def parser(words: Sequence[str] = ()) -> argparse.ArgumentParser:
         "ping": _ping,
         "trace": _trace,
         "explain": _explain,
+        "events": _events,
         "plan": _plan,
         "node": _node,
         "link": _link,
@@ -87,13 +116,17 @@ def parser(words: Sequence[str] = ()) -> argparse.ArgumentParser:
 
 
 def _verb(verbs: _Verbs, name: str, handler: str, text: str, example: str) -> argparse.ArgumentParser:
+    answers = ANSWERS[handler]
     made = verbs.add_parser(name, help=text, description=text, epilog=f"example: {example}")
-    made.add_argument(
-        "-o", "--output", choices=("table", "json", "jsonl"), default="table", help="form of the answer"
-    )
-    made.add_argument("--json", dest="output", action="store_const", const="json", help="same as -o json")
-    made.set_defaults(handler=f"overlayd.cli.{handler}")
+    _takes_form(made)
+    made.set_defaults(handler=f"overlayd.cli.{handler}", answers=answers)
     return made
+
+
+def _takes_form(parser: argparse.ArgumentParser) -> None:
+    forms = ("table", "json", "jsonl")
+    parser.add_argument("-o", "--output", choices=forms, default="table", help="form of the answer")
+    parser.add_argument("--json", dest="output", action="store_const", const="json", help="same as -o json")
 
 
 def _noun(verbs: _Verbs, name: str, text: str) -> _Verbs:
@@ -229,6 +262,16 @@ def _explain(verbs: _Verbs) -> None:
     made.add_argument(
         "places", nargs="+", metavar="[SRC] DST", help="source (default: this node) and destination"
     )
+
+
+def _events(verbs: _Verbs) -> None:
+    text = "what happened on this host since its agent started, or in the mesh as its controller knows"
+    made = _verb(verbs, "events", "ctl_events:events", text, "overlayctl events --since 15m --watch")
+    _asks_agent(made)
+    _asks_controller(made)
+    made.add_argument("--since", metavar="TIME", help="90s, 15m, 2h, 1d ago, or 2026-05-04T12:00:00Z")
+    made.add_argument("--limit", type=int, default=200, metavar="N", help="newest events; default 200")
+    made.add_argument("--watch", action="store_true", help="go on, a line of JSON for each event")
 
 
 def _plan(verbs: _Verbs) -> None:

@@ -55,7 +55,9 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument("--version", action=_Version, nargs=0, help="show the version and exit")
     roles = made.add_subparsers(dest="role", required=True, metavar="engine|agent|run")
     for role, purpose in ROLES.items():
-        options = roles.add_parser(role, help=purpose, description=f"{role}: {purpose}")
+        example = f"example: overlayd {role} --config /etc/overlayd/overlayd.toml --set log.level=debug"
+        options = roles.add_parser(role, help=purpose, description=f"{role}: {purpose}", epilog=example)
+        options.set_defaults(answers=())
         options.add_argument(
             "--config",
             type=Path,

@@ -47,6 +47,7 @@ from overlayd.daemon.joining import Renewal, enrol, identify, join_token_file
 from overlayd.daemon.lan import Codec, LanDiscovery, LanUplink
 from overlayd.daemon.local_api import LocalApi, RequestFailed
 from overlayd.daemon.log import fields, set_up
+from overlayd.daemon.memory import Memory
 from overlayd.daemon.metrics_place import MetricsPlace
 from overlayd.daemon.notify import notify
 from overlayd.daemon.questions import Questions, decode
@@ -115,6 +116,7 @@ class AgentProcess:
         self._engine = EngineClient(configuration.engine_socket, self._from_engine)
         self._welcome: engine.Welcome | None = None
         self._member: Member | None = None
+        self._memory = Memory(time.time())
         self._trace = TraceService(self._answer_trace, self._rng)
         self._group: asyncio.TaskGroup | None = None
         self._tasks: dict[str, asyncio.Task[None]] = {}
@@ -134,7 +136,7 @@ class AgentProcess:
                 raise StartError(
                     f"{self._state.directory}: the stored record is not valid: {error}"
                 ) from error
-        questions = Questions(self._view, self._outsider_status, self._trace)
+        questions = Questions(self._view, self._outsider_status, self._trace, self._memory)
         reloader = Reloader("agent", self._configuration, self._source, self._put)
         configuring = Configuring(reloader, self._engine.reload)
         handlers = questions.handlers() | configuring.handlers() | {"join": self._join, "leave": self._leave}
@@ -230,6 +232,7 @@ class AgentProcess:
                 try:
                     member.membership = member.renewal.renewed(certificate, record, member.membership, now)
                     LOG.info("certificate renewed")
+                    self._memory.note(logging.INFO, "certificate renewed", {}, time.time())
                 except OSError as error:
                     LOG.error("renewed certificate not stored", extra=fields(problem=error.strerror))
             case Recorded(record):
@@ -237,6 +240,7 @@ class AgentProcess:
                 self._state.keep_membership(member.membership)
             case Log(level, event, values):
                 LOG.log(level, event, extra=fields(**values))
+                self._memory.note(level, event, values, time.time())
 
     def _follow(self, member: Member) -> None:
         """Keep discovery and trace as the mesh and the engine are now."""
@@ -287,7 +291,9 @@ class AgentProcess:
         spread_s = self._configuration.agent.reconnect_spread
         channel = ControllerChannel(membership.url, self._state, self._from_controller, spread_s, self._rng)
         self._member = member = Member(membership, machine, channel, Renewal(self._state, now))
-        LOG.info("member", extra=fields(node=record.name, id=record.id, controller=membership.url))
+        facts = {"node": record.name, "id": record.id, "controller": membership.url}
+        LOG.info("member", extra=fields(**facts))
+        self._memory.note(logging.INFO, "member", facts, time.time())
         if machine.revoked is None:
             self._start("channel", channel.run())
         if self._welcome is not None:

@@ -2,12 +2,13 @@
 
 import asyncio
 from collections.abc import Callable
-from typing import Any, TypeAlias, TypeVar
+from typing import Annotated, Any, TypeAlias, TypeVar
 
 import msgspec
 
 from overlayd.agent.view import NotFound, View
 from overlayd.daemon.local_api import Handler, RequestFailed
+from overlayd.daemon.memory import Memory
 from overlayd.daemon.trace import NoAnswer, TraceService
 from overlayd.model.ids import NodeId, Path
 from overlayd.protocol import local
@@ -28,13 +29,24 @@ class About(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     timeout_s: float = 3.0
 
 
+class Happened(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Arguments of ``events``: since a time (Unix seconds), after a number, the newest ``limit``."""
+
+    since: float = 0.0
+    after: int = 0
+    limit: Annotated[int, msgspec.Meta(ge=0)] = 1000
+
+
 class Questions:
     """The handlers that change nothing."""
 
-    def __init__(self, view: CurrentView, outsider: Callable[[], local.Status], trace: TraceService) -> None:
+    def __init__(
+        self, view: CurrentView, outsider: Callable[[], local.Status], trace: TraceService, memory: Memory
+    ) -> None:
         self._view = view
         self._outsider = outsider
         self._trace = trace
+        self._memory = memory
 
     def handlers(self) -> dict[str, Handler]:
         """Return the handlers by verb."""
@@ -45,6 +57,7 @@ class Questions:
             "routes": self._routes,
             "explain": self._explain,
             "trace": self._trace_path,
+            "events": self._events,
         }
 
     async def _status(self, _: dict[str, Any]) -> local.Status:
@@ -59,6 +72,10 @@ class Questions:
 
     async def _routes(self, _: dict[str, Any]) -> local.RouteList:
         return self._member().routes()
+
+    async def _events(self, arguments: dict[str, Any]) -> local.EventList:
+        wanted = decode(arguments, Happened)
+        return self._memory.told(wanted.since, wanted.after, wanted.limit)
 
     async def _explain(self, arguments: dict[str, Any]) -> local.Explanation:
         about, view = decode(arguments, About), self._member()

@@ -18,7 +18,7 @@ MAX_REQUEST_BYTES = 64 * 1024
 
 class Request(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """``verb`` names the question (``status``, ``links``, ``routes``, ``explain``, ``trace``, ``nodes``,
-    ``config-diff``, ``config-trial``) or what is to be done (``join``, ``leave``, ``config-try``,
+    ``events``, ``config-diff``, ``config-trial``) or what is to be done (``join``, ``leave``, ``config-try``,
     ``config-end``), ``arguments`` its parameters.
     """
 
@@ -256,6 +256,24 @@ class Trace(msgspec.Struct, frozen=True):
     schema: str = "overlayd.trace/1"
 
 
+class EventRow(msgspec.Struct, frozen=True):
+    """``number`` grows by one with each event since the agent's start; ``values`` are the event's facts."""
+
+    number: int
+    at: float
+    level: Literal["info", "warning", "error"]
+    event: str
+    values: dict[str, str | int | float | bool | None]
+
+
+class EventList(msgspec.Struct, frozen=True):
+    """What happened on this host since ``began``, the start of its agent; the oldest first."""
+
+    began: float
+    events: tuple[EventRow, ...]
+    schema: str = "overlayd.local.events/1"
+
+
 class ConfigChange(msgspec.Struct, frozen=True):
     """A key (``uplink[0].rate``), its values as in the file (None: not set). ``live``: needs no restart."""
 
@@ -295,5 +313,14 @@ class Done(msgspec.Struct, frozen=True):
 
 
 Result: TypeAlias = (
-    Status | LinkList | NodeList | RouteList | Explanation | Trace | ConfigDiff | ConfigTrial | Done
+    Status
+    | LinkList
+    | NodeList
+    | RouteList
+    | Explanation
+    | Trace
+    | EventList
+    | ConfigDiff
+    | ConfigTrial
+    | Done
 )

@@ -26,6 +26,15 @@ from sim.lab.nodes import Runner
 from sim.lab.runners import nodes_of
 
 OK, FAILED, USAGE, NOT_FOUND, CONFLICT = 0, 1, 2, 4, 7
+_ANSWERS = {
+    "up": ("overlayd.lab/1",),
+    "impair": ("overlayd.lab-link/1",),
+    "check": ("overlayd.lab-check/1",),
+    "exec": (),
+    "down": ("overlayd.lab-down/1",),
+    "list": ("overlayd.labs/1",),
+}
+"""The schema of each verb's answer; a command's own words have none."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -40,10 +49,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     common.add_argument(
         "-o", "--output", choices=["table", "json", "jsonl"], default="table", help="form of the answer"
     )
+    common.add_argument("--json", dest="output", action="store_const", const="json", help="same as -o json")
 
     def verb(name: str, text: str, example: str) -> argparse.ArgumentParser:
         epilog = f"example: overlayctl lab {name} {example}".rstrip()
-        return verbs.add_parser(name, parents=[common], help=text, description=text, epilog=epilog)
+        made = verbs.add_parser(name, parents=[common], help=text, description=text, epilog=epilog)
+        made.set_defaults(answers=_ANSWERS[name])
+        return made
 
     up = verb("up", "build a lab and start its daemons", "containerlab/labs/two-nodes")
     up.add_argument("topology", type=Path, help="topo.clab.yml, or the folder that holds it")
