@@ -145,6 +145,11 @@ class Estimator:
         history = self._links.get(link)
         return history.estimate(now) if history else None
 
+    def rates(self, link: LinkId, now: int) -> tuple[float, float] | None:
+        """Return bits per second sent and received over ``link`` lately; None: not told lately."""
+        history = self._links.get(link)
+        return history.rates(now) if history else None
+
     def repair(self, link: LinkId, class_id: int, now: int) -> RepairFigures | None:
         """Return what repair did on ``link`` for a class over the long window; None: nothing."""
         history = self._links.get(link)
@@ -283,6 +288,7 @@ class _LinkHistory:
         self.up = report.up
         self._window = _Window(LINK_STALE_NS)
         self._repair: deque[tuple[int, tuple[engine.RepairReport, ...]]] = deque(maxlen=_REPORTS)
+        self._bytes: deque[tuple[int, int, int]] = deque()
 
     def note(self, report: engine.LinkReport, now: int) -> None:
         self.latest = report
@@ -293,6 +299,16 @@ class _LinkHistory:
             self._window.note(_Sample(now, report.rtt_mean_ns, report.loss_out_ratio, samples, sent))
         if report.repair or self._repair:
             self._repair.append((now, report.repair))
+        self._bytes.append((now, report.sent_bytes, report.received_bytes))
+        while len(self._bytes) > 2 and now - self._bytes[1][0] >= SHORT_NS:
+            self._bytes.popleft()
+
+    def rates(self, now: int) -> tuple[float, float] | None:
+        (before, sent_before, received_before), (at, sent, received) = self._bytes[0], self._bytes[-1]
+        if at == before or now - at > LINK_STALE_NS or sent < sent_before or received < received_before:
+            return None
+        bits_per_byte_ns = 8e9 / (at - before)
+        return (sent - sent_before) * bits_per_byte_ns, (received - received_before) * bits_per_byte_ns
 
     def estimate(self, now: int) -> Estimate | None:
         return self._window.estimate(now)

@@ -275,6 +275,21 @@ class View:
         figures = self._figures(class_id, path)
         return (figures.rtt_ms, None) if figures else (None, None)
 
+    @property
+    def agent(self) -> Agent:
+        """The machine that is viewed."""
+        return self._agent
+
+    @property
+    def now(self) -> int:
+        """The moment, monotonic nanoseconds."""
+        return self._now
+
+    @property
+    def unix(self) -> float:
+        """The moment by the wall clock."""
+        return self._outside.unix
+
     def _figures(self, class_id: int, path: Path) -> Figures | None:
         return self._agent.tables.figures(class_id, path, self._now)
 

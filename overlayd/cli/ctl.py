@@ -98,6 +98,7 @@ def parser(words: Sequence[str] = ()) -> argparse.ArgumentParser:
         "trace": _trace,
         "explain": _explain,
         "events": _events,
+        "top": _top,
         "plan": _plan,
         "node": _node,
         "link": _link,
@@ -272,6 +273,18 @@ def _events(verbs: _Verbs) -> None:
     made.add_argument("--since", metavar="TIME", help="90s, 15m, 2h, 1d ago, or 2026-05-04T12:00:00Z")
     made.add_argument("--limit", type=int, default=200, metavar="N", help="newest events; default 200")
     made.add_argument("--watch", action="store_true", help="go on, a line of JSON for each event")
+
+
+def _top(verbs: _Verbs) -> None:
+    text = "links and paths as they are now: rates, RTT, loss, residual loss, redundancy, queue"
+    made = _verb(verbs, "top", "ctl_top:top", text, "overlayctl top --once")
+    _asks_agent(made)
+    made.add_argument("--once", action="store_true", help="one table; default where stdout is no terminal")
+    made.add_argument("--watch", action="store_true", help="go on, a line of JSON for each look")
+    made.add_argument("--all", action="store_true", help="idle links as well")
+    made.add_argument(
+        "-i", "--interval", type=float, default=2.0, metavar="S", help="between looks; default 2 s"
+    )
 
 
 def _plan(verbs: _Verbs) -> None:

@@ -16,6 +16,7 @@ ANSWERS: Final[dict[str, tuple[str, ...]]] = {
     "ctl_path:trace": ("overlayd.trace/1",),
     "ctl_path:explain": ("overlayd.local.explanation/1", "overlayd.explanation/1"),
     "ctl_events:events": ("overlayd.local.events/1", "overlayd.events/1"),
+    "ctl_top:top": ("overlayd.local.top/1",),
     "ctl_plan:plan": ("overlayd.plan/1",),
     "ctl_lists:nodes": ("overlayd.local.nodes/1", "overlayd.nodes/1"),
     "ctl_lists:links": ("overlayd.local.links/1", "overlayd.links/1"),

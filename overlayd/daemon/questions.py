@@ -6,6 +6,7 @@ from typing import Annotated, Any, TypeAlias, TypeVar
 
 import msgspec
 
+from overlayd.agent.busy import busy
 from overlayd.agent.view import NotFound, View
 from overlayd.daemon.local_api import Handler, RequestFailed
 from overlayd.daemon.memory import Memory
@@ -57,6 +58,7 @@ class Questions:
             "routes": self._routes,
             "explain": self._explain,
             "trace": self._trace_path,
+            "top": self._top,
             "events": self._events,
         }
 
@@ -72,6 +74,9 @@ class Questions:
 
     async def _routes(self, _: dict[str, Any]) -> local.RouteList:
         return self._member().routes()
+
+    async def _top(self, _: dict[str, Any]) -> local.Top:
+        return busy(self._member())
 
     async def _events(self, arguments: dict[str, Any]) -> local.EventList:
         wanted = decode(arguments, Happened)

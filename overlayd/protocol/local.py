@@ -18,8 +18,8 @@ MAX_REQUEST_BYTES = 64 * 1024
 
 class Request(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """``verb`` names the question (``status``, ``links``, ``routes``, ``explain``, ``trace``, ``nodes``,
-    ``events``, ``config-diff``, ``config-trial``) or what is to be done (``join``, ``leave``, ``config-try``,
-    ``config-end``), ``arguments`` its parameters.
+    ``top``, ``events``, ``config-diff``, ``config-trial``) or what is to be done (``join``, ``leave``,
+    ``config-try``, ``config-end``), ``arguments`` its parameters.
     """
 
     verb: str
@@ -256,6 +256,56 @@ class Trace(msgspec.Struct, frozen=True):
     schema: str = "overlayd.trace/1"
 
 
+class TopClass(msgspec.Struct, frozen=True):
+    """One class of service on a link. ``lost_ratio``: what repair could not bring back of what came in;
+    ``redundancy_ratio``: what was sent beside each frame, coded or again; ``waiting_bytes``: for pacing, now.
+    """
+
+    service: str
+    lost_ratio: float | None
+    redundancy_ratio: float | None
+    waiting_bytes: int
+
+
+class TopLink(msgspec.Struct, frozen=True):
+    """One link now. ``out_bps`` and ``in_bps`` are bits of datagrams per second, repair and all;
+    ``budget_bps`` is what the link is held to be able to.
+    """
+
+    peer: str
+    uplink: str
+    remote: str | None
+    up: bool
+    in_use: bool
+    out_bps: float | None
+    in_bps: float | None
+    budget_bps: int | None
+    rtt_ms: float | None
+    loss_out_ratio: float | None
+    loss_in_ratio: float | None
+    classes: tuple[TopClass, ...]
+
+
+class TopPath(msgspec.Struct, frozen=True):
+    """A path that traffic of one class takes now; RTT and loss end to end, after repair."""
+
+    destination: str
+    service: str
+    path: tuple[str, ...]
+    alive: bool
+    rtt_ms: float | None
+    loss_ratio: float | None
+
+
+class Top(msgspec.Struct, frozen=True):
+    """What goes on at one moment: links, the busiest first, and the paths that are in use."""
+
+    at: float
+    links: tuple[TopLink, ...]
+    paths: tuple[TopPath, ...]
+    schema: str = "overlayd.local.top/1"
+
+
 class EventRow(msgspec.Struct, frozen=True):
     """``number`` grows by one with each event since the agent's start; ``values`` are the event's facts."""
 
@@ -320,6 +370,7 @@ Result: TypeAlias = (
     | Explanation
     | Trace
     | EventList
+    | Top
     | ConfigDiff
     | ConfigTrial
     | Done

@@ -29,6 +29,7 @@ OF_AGENT = (
     f"trace {THERE}",
     f"explain {THERE}",
     "events --since 1d",
+    "top",
     "node list",
     "link list",
     "route list",
@@ -113,6 +114,20 @@ def test_answers_about_this_node(pair: Mesh, ask: Ask, tmp_path: Path) -> None:
     for line in OF_AGENT:
         ask(HERE, " ".join(str(files.get(word, word)) for word in line.split()))
     assert file.read_text() == whole
+
+
+def test_top_and_events_tell_of_what_packets_did(pair: Mesh, ask: Ask) -> None:
+    def carries() -> bool:
+        pair.probe(HERE, THERE, count=200, size=1200)
+        top = ask(HERE, "top")
+        links = [link for link in top["links"] if link["peer"] == THERE and (link["out_bps"] or 0) > 100_000]
+        return bool(links) and any(path["destination"] == THERE and path["alive"] for path in top["paths"])
+
+    wait_until(carries)
+    told = ask(HERE, "events")
+    assert {"member", "link up", "controller connected"} <= {event["event"] for event in told["events"]}
+    since = f"events --since 2099-01-01T00:00:00Z {API}"
+    assert ask(pair.sketch.controller, since)["items"] == []
 
 
 def test_answers_of_the_controller(pair: Mesh, ask: Ask) -> None:

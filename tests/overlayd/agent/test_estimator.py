@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec import structs
 
 from overlayd.agent.estimator import LINK_STALE_NS, LONG_NS, STALE_NS, Estimator, RepairFigures, loss_floor
 from overlayd.model.ids import LinkId
@@ -152,3 +153,19 @@ def test_estimates_lie_within_what_was_measured(samples: list[tuple[float, float
         return
     assert estimate.rtt_low_ms is not None and estimate.rtt_long_ms is not None
     assert min(fresh) - 1 <= estimate.rtt_low_ms <= estimate.rtt_long_ms <= max(fresh) + 1
+
+
+def test_rates_are_of_the_last_seconds_and_of_one_count() -> None:
+    def report(sent: int, received: int) -> engine.LinkReport:
+        return structs.replace(link_report(LINK, BERLIN, 20.0), sent_bytes=sent, received_bytes=received)
+
+    estimator = Estimator()
+    assert estimator.rates(LINK, 0) is None
+    estimator.note_links([report(0, 0)], SECOND)
+    assert estimator.rates(LINK, SECOND) is None, "one report is no rate"
+    for second, sent in ((2, 1_000_000), (3, 2_000_000), (6, 2_125_000)):
+        estimator.note_links([report(sent, sent // 2)], second * SECOND)
+    assert estimator.rates(LINK, 6 * SECOND) == pytest.approx((1e6 / 3, 5e5 / 3)), "what is older is over"
+    assert estimator.rates(LINK, 6 * SECOND + LINK_STALE_NS + 1) is None
+    estimator.note_links([report(0, 0)], 7 * SECOND)
+    assert estimator.rates(LINK, 7 * SECOND) is None, "the engine counts anew"
