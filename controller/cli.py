@@ -279,10 +279,11 @@ def _owner_of(directory: Path) -> Generator[None]:
 def _serve(arguments: argparse.Namespace) -> int:
     from controller.logs import set_up
     from controller.server.serve import run
-    from controller.state import open_state
+    from controller.state import keep_metrics_token, open_state
 
     state = open_state(arguments.state, check=True)
     set_up(state.config.log.level)
+    keep_metrics_token(state)
     if state.config.orchestration is None:
         run(state)
     else:

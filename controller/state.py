@@ -3,12 +3,16 @@
     controller.toml   configuration            ca/root.pem, root.key            offline root
     controller.db     everything else          ca/intermediate.pem, .key        online authority
     signer.key        signs node records       admin.token                      bearer token of the HTTP API
+    metrics.token     opens metrics alone, made of admin.token
 
 Secrets are files that only their owner reads; none ever stands on a command line or in the environment.
 """
 
+import hashlib
+import hmac
 import os
 import time
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -27,6 +31,8 @@ DEFAULT_POOL = "100.64.0.0/16"
 SUITE = "aes256-gcm"
 ROOT_KEY = "ca/root.key"
 DATABASE = "controller.db"
+METRICS_TOKEN = "metrics.token"
+_METRICS = b"overlayd metrics"
 
 
 class StateError(Exception):
@@ -51,6 +57,11 @@ class State:
     network: NetworkRow
     issuer: Issuer
     admin_token: str
+
+    @property
+    def metrics_token(self) -> str:
+        """Bearer token that opens nothing but what Prometheus reads; a new admin token makes a new one."""
+        return hmac.new(self.admin_token.encode(), _METRICS, hashlib.sha256).hexdigest()
 
     def __enter__(self) -> "State":
         return self
@@ -94,7 +105,25 @@ def create_state(
     _write(
         directory / FILE_NAME, render_config(config).encode()
     )  # last: its presence says that init got through
-    return open_state(directory)
+    made = open_state(directory)
+    keep_metrics_token(made)
+    return made
+
+
+def keep_metrics_token(state: State) -> None:
+    """Write the token that Prometheus is given, where it is missing or of another admin token.
+
+    Raises :class:`StateError`.
+    """
+    file = state.directory / METRICS_TOKEN
+    with suppress(OSError):
+        if file.read_text().strip() == state.metrics_token:
+            return
+    try:
+        file.unlink(missing_ok=True)
+        _write(file, state.metrics_token.encode() + b"\n")
+    except OSError as error:
+        raise StateError(f"{file}: {error.strerror}") from error
 
 
 def open_state(directory: Path, *, check: bool = False) -> State:

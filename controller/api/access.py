@@ -1,4 +1,5 @@
-"""Who may ask: the admin token as a bearer opens everything, a session's cookie opens what changes nothing.
+"""Who may ask: the admin token as a bearer opens everything, a session's cookie opens what changes nothing,
+the metrics token what Prometheus reads.
 
 A session is for browsers: whoever shows the token once gets a cookie that no script can read and that is
 sent to this API alone. It carries its end and a seal made with the token, so nothing is kept here: a restart
@@ -62,6 +63,20 @@ class Access:
         """Let in who has the admin token, and to what changes nothing who has a session. Raises 401."""
         if given is not None or request.method not in _SAFE or self.session_end(cookie) is None:
             self.require_admin(given)
+
+    def require_metrics(self, given: Bearer) -> None:
+        """Let in who has the metrics token or the admin token. Raises 401."""
+        if not self._watches(given):
+            self.require_admin(given)
+
+    def require_targets(self, request: Request, given: Bearer, cookie: Cookie) -> None:
+        """As :meth:`require`, and let in who has the metrics token. Raises 401."""
+        if not self._watches(given):
+            self.require(request, given, cookie)
+
+    def _watches(self, given: HTTPAuthorizationCredentials | None) -> bool:
+        expected = self._service.state.metrics_token.encode()
+        return given is not None and hmac.compare_digest(given.credentials.encode(), expected)
 
     def session_end(self, cookie: str | None) -> int | None:
         """Return when the session of a request ends (Unix seconds); None: it has none."""

@@ -1,8 +1,8 @@
 """The HTTP API: nodes, links, routes, explanations, tokens. I/O by FastAPI; runs on the service's loop.
 
-Everything asks for the admin token as a bearer, or, if it changes nothing, for a session
-(`controller.api.access`); ``/healthz`` and the files of the dashboard are open. Handlers are coroutines, so
-each sees the service between two events and never half-way through one.
+Everything asks for the admin token as a bearer, or, if it changes nothing, for a session; what Prometheus
+reads also for the metrics token (`controller.api.access`); ``/healthz`` and the files of the dashboard are
+open. Handlers are coroutines, so each sees the service between two events and never half-way through one.
 """
 
 from pathlib import Path
@@ -69,6 +69,7 @@ def create_app(service: Service, built: Path = BUILT) -> FastAPI:
     )
     sessions = APIRouter(prefix="/v1")
     router = APIRouter(prefix="/v1", dependencies=[Depends(access.require)], responses=DENIED)
+    targets = APIRouter(prefix="/v1", dependencies=[Depends(access.require_targets)], responses=DENIED)
     add_sessions(sessions, service, access)
     _add_nodes(router, service)
     _add_mesh(router, service)
@@ -79,7 +80,7 @@ def create_app(service: Service, built: Path = BUILT) -> FastAPI:
     add_events(router, service)
     add_series(router, service)
     add_stream(router, service, access)
-    add_targets(router, service)
+    add_targets(targets, service)
 
     @app.get("/healthz")
     async def healthz() -> Health:
@@ -89,7 +90,7 @@ def create_app(service: Service, built: Path = BUILT) -> FastAPI:
     @app.get(
         "/metrics",
         response_class=PlainTextResponse,
-        dependencies=[Depends(access.require_admin)],
+        dependencies=[Depends(access.require_metrics)],
         responses=DENIED,
     )
     async def metrics() -> Response:
@@ -98,6 +99,7 @@ def create_app(service: Service, built: Path = BUILT) -> FastAPI:
 
     app.include_router(sessions)
     app.include_router(router)
+    app.include_router(targets)
     add_dashboard(app, built)
     app.add_exception_handler(EnrolmentError, _on_enrolment_error)
     app.add_exception_handler(HTTPException, _on_http_error)

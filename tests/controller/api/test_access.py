@@ -8,6 +8,8 @@ import httpx
 import pytest
 
 from controller.api.access import COOKIE, SESSION_S, end_of, seal
+from controller.config import Config
+from controller.state import METRICS_TOKEN, create_state, keep_metrics_token, open_state
 from tests.controller.running import RunningController, controller
 
 TOKEN = "5" * 64
@@ -82,3 +84,41 @@ def test_who_comes_through_tls_gets_a_cookie_for_tls_alone(tmp_path: Path) -> No
             assert "Secure" in begun.headers["set-cookie"].split("; ")
 
     asyncio.run(story())
+
+
+def test_the_metrics_token_opens_what_prometheus_reads_and_nothing_else(tmp_path: Path) -> None:
+    async def story() -> None:
+        async with controller(tmp_path) as mesh, stranger(mesh) as prometheus:
+            token = (mesh.state.directory / METRICS_TOKEN).read_text().strip()
+            assert (mesh.state.directory / METRICS_TOKEN).stat().st_mode & 0o777 == 0o600
+            bearer = {"Authorization": f"Bearer {token}"}
+            for path in ("/metrics", "/v1/prometheus/targets"):
+                assert (await prometheus.get(path, headers=bearer)).status_code == 200, path
+                assert (await prometheus.get(path)).status_code == 401, path
+            for method, path in (
+                ("GET", "/v1/nodes"),
+                ("GET", "/v1/session"),
+                ("GET", "/v1/tokens"),
+                ("POST", "/v1/session"),
+                ("POST", "/v1/tokens"),
+                ("DELETE", "/v1/nodes/paris"),
+            ):
+                refused = await prometheus.request(method, path, json={}, headers=bearer)
+                assert refused.status_code == 401, (method, path)
+
+    asyncio.run(story())
+
+
+def test_the_metrics_token_is_written_anew_where_it_is_missing_or_of_another_admin_token(
+    tmp_path: Path,
+) -> None:
+    with create_state(tmp_path, "test", Config("127.0.0.1:1", ("wss://127.0.0.1:1",))) as state:
+        file = tmp_path / METRICS_TOKEN
+        known = file.read_text()
+        file.unlink()
+        keep_metrics_token(state)
+        assert file.read_text() == known, "as before an upgrade"
+        (tmp_path / "admin.token").write_text("5" * 64)
+    with open_state(tmp_path) as state:
+        keep_metrics_token(state)
+        assert file.read_text() == state.metrics_token + "\n" != known
