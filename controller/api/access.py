@@ -24,7 +24,7 @@ SESSION_S: Final = 12 * 3600
 DENIED: dict[int | str, dict[str, Any]] = {401: {"model": Problem}}
 _SAFE: Final = ("GET", "HEAD")
 _PURPOSE: Final = b"overlayd session until "
-_BEARER = HTTPBearer(auto_error=False, description="The admin token of the controller's state directory.")
+_BEARER = HTTPBearer(auto_error=False, description="The admin token; for metrics the metrics token does.")
 _SESSION = APIKeyCookie(name=COOKIE, auto_error=False, description="A session of a browser: opens GET alone.")
 
 Bearer = Annotated[HTTPAuthorizationCredentials | None, Depends(_BEARER)]

@@ -32,9 +32,7 @@ _GLOBAL = {
 """What may stand before the verb, and whether it takes a value."""
 EXIT_CODES = """\
 exit codes: 0 ok, 1 failed, 2 usage, 3 agent or controller unreachable, 4 not found, 5 denied, 6 degraded,
-7 conflict, 124 timeout. The answer goes to stdout, all else to stderr. NO_COLOR is honoured.
--o, --json, --socket, --controller and --token-file may stand before the verb as well.
-example: overlayctl -o json status"""
+7 conflict, 124 timeout. The answer goes to stdout, all else to stderr. NO_COLOR is honoured."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -82,7 +80,8 @@ def parser(words: Sequence[str] = ()) -> argparse.ArgumentParser:
     """
     made = argparse.ArgumentParser(
         prog="overlayctl",
-        description="Asks and tells this host's overlayd agent, a controller, or a lab.",
+        description="Asks and tells this host's overlayd agent, a controller, or a lab. What most verbs\n"
+        "take (-o, --json, --socket, --controller, --token-file) may stand before the verb as well.",
         epilog=EXIT_CODES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
