@@ -116,7 +116,7 @@ def configuration_page() -> str:
         for field in msgspec.structs.fields(struct):
             key = field.encode_name
             live = "; a reload puts it in force" if f"{section.name}.{key}" in RELOADABLE else ""
-            out += [".TP", f".B {_roff(key)}", _roff(_kind(field) + live)]
+            out += [".TP", f".B {_roff(key)}", _roff(kind_of(field) + live)]
     example = (Path(__file__).parent.parent / "packaging/etc/overlayd.toml").read_text("utf-8")
     out += [
         ".SH EXAMPLE",
@@ -129,8 +129,8 @@ def configuration_page() -> str:
     return "\n".join([*out, *_see_also("overlayd.toml")]) + "\n"
 
 
-def _kind(field: Any) -> str:
-    """What a key takes, and what it is without being set."""
+def kind_of(field: Any) -> str:
+    """Return what a key takes, and what it is without being set."""
     schema = msgspec.json.schema(field.type)
     options = schema.get("anyOf", [schema])
     said = " or ".join(filter(None, (_type(option) for option in options)))
