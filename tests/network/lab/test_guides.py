@@ -1,0 +1,68 @@
+"""The commands of the guides, as they stand there, on hosts of a lab in the places of the guides' hosts."""
+
+import os
+import shlex
+import subprocess
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+
+from sim.lab import daemons, netns
+from sim.lab.errors import LabError
+from tests.network.lab.conftest import SITES
+from tests.network.lab.mesh import Mesh, program, wait_until
+from tests.systemd.quickstart import commands
+
+GUIDES = Path(__file__).parents[3] / "docs/guides"
+HOSTS = {"paris": SITES[0], "rome": SITES[1]}
+"""Who stands for whom in the pair; what asks the controller's API is asked on the controller's host."""
+MAY_BE_DEGRADED = ("overlayctl netcheck",)
+"""A lab's host has no default route, perhaps."""
+
+
+def lines(guide: str) -> list[tuple[str, str]]:
+    """Host and command, in the order of the guide."""
+    found = commands((GUIDES / guide).read_text("utf-8"))
+    return [(host, line) for host, told in found.items() for line in told]
+
+
+def run(mesh: Mesh, host: str, line: str) -> subprocess.CompletedProcess[str]:
+    """Run one line on the host that stands for the guide's."""
+    for name, site in HOSTS.items():
+        line = line.replace(f" {name}", f" {site}")
+    of_api = "--controller" in line
+    node = mesh.sketch.controller if of_api else HOSTS[host]
+    state = mesh.place.node(mesh.sketch.controller) / "controller"
+    line = line.replace("/var/lib/overlayd-controller", str(state))
+    words = shlex.split(line)
+    if words[1] == "netcheck":
+        words += ["--config", str(mesh.place.node(node) / "overlayd.toml")]
+    environment = {**os.environ, "OVERLAYD_SOCKET": str(daemons.agent_socket(mesh.place, node))}
+    with netns.inside(mesh.namespaces[node]):
+        return subprocess.run(
+            [program(words[0]), *words[1:]],
+            capture_output=True,
+            text=True,
+            timeout=90,
+            check=False,
+            env=environment,
+        )
+
+
+@pytest.mark.parametrize("guide", ["bad-path.md"])
+def test_the_commands_of_a_guide_answer(pair: Mesh, guide: str) -> None:
+    told = lines(guide)
+    assert len(told) >= 10
+
+    def decided() -> bool:
+        with suppress(LabError, OSError):
+            host, line = next(one for one in told if "overlayctl explain paris rome" in one[1])
+            return run(pair, host, line).returncode == 0
+        return False
+
+    wait_until(decided)
+    for host, line in told:
+        done = run(pair, host, line)
+        allowed = (0, 6) if line in MAY_BE_DEGRADED else (0,)
+        assert done.returncode in allowed and done.stdout, (line, done)
