@@ -9,6 +9,7 @@ I/O.
 
 import argparse
 import contextlib
+import logging
 import os
 import sys
 from collections.abc import Callable, Generator, Sequence
@@ -279,11 +280,14 @@ def _owner_of(directory: Path) -> Generator[None]:
 def _serve(arguments: argparse.Namespace) -> int:
     from controller.logs import set_up
     from controller.server.serve import run
-    from controller.state import keep_metrics_token, open_state
+    from controller.state import StateError, keep_metrics_token, open_state
 
     state = open_state(arguments.state, check=True)
     set_up(state.config.log.level)
-    keep_metrics_token(state)
+    try:
+        keep_metrics_token(state)
+    except StateError as error:  # a disk that is full, after an upgrade: no reason not to serve
+        logging.getLogger(__name__).warning("Prometheus has no token of its own yet: %s", error)
     if state.config.orchestration is None:
         run(state)
     else:
