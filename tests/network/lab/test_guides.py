@@ -12,6 +12,7 @@ from sim.lab import daemons, netns
 from sim.lab.errors import LabError
 from tests.network.lab.conftest import SITES
 from tests.network.lab.mesh import Mesh, program, wait_until
+from tests.network.lab.test_joining import a_host
 from tests.systemd.quickstart import commands
 
 GUIDES = Path(__file__).parents[3] / "docs/guides"
@@ -66,3 +67,18 @@ def test_the_commands_of_a_guide_answer(pair: Mesh, guide: str) -> None:
         done = run(pair, host, line)
         allowed = (0, 6) if line in MAY_BE_DEGRADED else (0,)
         assert done.returncode in allowed and done.stdout, (line, done)
+
+
+def test_a_site_is_added_as_the_guide_says(pair: Mesh, tmp_path: Path) -> None:
+    """The new host reaches the controller, and in this lab no other member: it has no path to explain."""
+    (first, made), *then = lines("add-a-site.md")
+    assert (first, made.split()[:3]) == ("paris", ["overlayd-controller", "token", "create"])
+    token = pair.controller(*made.split()[1:]).splitlines()[0]
+    with a_host(pair, tmp_path, name="bern") as host:
+        for _, line in then:
+            words = shlex.split(line.replace("TOKEN", token).replace(" paris", f" {SITES[0]}"))[1:]
+            config = ("--config", str(tmp_path / "overlayd.toml")) if words[0] == "netcheck" else ()
+            done = host.ctl(*words, *config)
+            assert done.returncode in ((0, 4) if words[0] == "explain" else (0,)), (line, done)
+        assert host.ctl("leave").returncode == 0
+    wait_until(lambda: len(pair.ask(SITES[0], "status")["peers"]) == 1)
