@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import re
 import shlex
 
 import pytest
@@ -22,9 +23,10 @@ SILENT = {
     "overlayd agent",
     "overlayd run",
     "overlayd-controller serve",
+    "overlayd-controller kubeconfig",
     "overlayctl lab exec",
 }
-"""They run until they are ended, or say what another program says."""
+"""They run until they are ended, or say what another program says or reads."""
 
 
 def leaves() -> list[Command]:
@@ -43,7 +45,7 @@ def test_the_help_of_every_command_has_an_example_that_is_one(
     assert examples and not head.strip(), "its epilog is `example: …`"
     parser = PARSERS[command.path[0]]()
     for example in examples.replace("TOKEN", "ovl1_x").split("; "):
-        words = shlex.split(example.partition(" < ")[0])
+        words = shlex.split(re.split(" [<>] ", example)[0])
         assert tuple(words[: len(command.path)]) == command.path, example
         arguments = parser.parse_args(words[1:])
         assert arguments.answers == command.answers, "it calls another command"
