@@ -73,7 +73,8 @@ def normal(value: Any, key: str = "") -> Any:
             # Which of several faults Kubernetes tells first is by chance.
             causes = sorted(value["details"]["causes"], key=lambda one: (one["field"], one["message"]))
             head = value["message"].partition(" is invalid: ")[0]
-            return {**value, "details": {**value["details"], "causes": causes}, "message": head}
+            details = dict(sorted({**value["details"], "causes": causes}.items()))
+            return dict(sorted({**value, "details": details, "message": head}.items()))
         case dict():
             return {
                 name: normal(part, name)
