@@ -1,8 +1,11 @@
 //! Paths of one source to a few destinations at once. Pure.
 
-use crate::kernel::{Blocked, LANES, NO_WAY, WORDS};
+use std::ops::Range;
+
+use crate::kernel::{self, LANES, Work};
+use crate::lanes::Lanes;
 use crate::network::{NOBODY, Network};
-use crate::pick::{Bounds, NO_PATH, Pair, Pick, Taken};
+use crate::pick::{Bounds, Pair, Pick, Taken};
 use crate::solve::Candidates;
 use crate::ways::Ways;
 use crate::{Relays, SECONDS_LIMIT};
@@ -20,6 +23,41 @@ pub(crate) struct Chooser<'a> {
     bounds: Vec<[f32; LANES]>,
 }
 
+/// All destinations of a source, a group after the other.
+struct Groups<'a, 'b> {
+    chooser: &'b mut Chooser<'a>,
+    source: usize,
+    candidates: &'b Candidates,
+    avoid: &'b [Relays],
+    place: Place<'b>,
+}
+
+impl Work for Groups<'_, '_> {
+    #[inline(always)]
+    fn run(self) {
+        let chooser = self.chooser;
+        let n = chooser.network.n;
+        let each = self.place.costs.len() / n * LANES;
+        let places = self.place.costs.chunks_mut(each);
+        let places = places.zip(self.place.relays.chunks_mut(each));
+        for (start, (costs, relays)) in (0..n).step_by(LANES).zip(places) {
+            let tos = start..(start + LANES).min(n);
+            let place = Place { costs, relays };
+            if chooser.network.cap.is_some() {
+                chooser.within(self.source, tos, self.candidates, self.avoid, place);
+            } else {
+                chooser.without(self.source, tos, self.candidates, self.avoid, place);
+            }
+        }
+    }
+}
+
+/// Of paths that are to be avoided those of one destination among `n`.
+fn of_one(avoid: &[Relays], n: usize, to: usize) -> &[Relays] {
+    let each = avoid.len() / n;
+    &avoid[to * each..][..each]
+}
+
 impl<'a> Chooser<'a> {
     pub(crate) fn new(network: &'a Network) -> Self {
         Self {
@@ -29,114 +67,92 @@ impl<'a> Chooser<'a> {
         }
     }
 
-    /// Puts each destination's cheapest paths in place that share nothing with each other and what is taken; `each`
-    /// are there for one destination.
+    /// Puts each destination's cheapest paths in place that share nothing with each other and what is to be avoided:
+    /// as many for one destination as there is room for.
     pub(crate) fn all(
         &mut self,
         source: usize,
         candidates: &Candidates,
-        taken: impl Fn(usize) -> Taken,
-        each: usize,
+        avoid: &[Relays],
         place: Place<'_>,
     ) {
-        let network = self.network;
-        if network.cap.is_none() {
-            self.ways.find(network, source, &candidates.firsts);
+        if self.network.cap.is_none() {
+            self.ways.find(self.network, source, &candidates.firsts);
         }
-        let costs = place.costs.chunks_mut(LANES * each);
-        let relays = place.relays.chunks_mut(LANES * each);
-        for (group, (costs, relays)) in costs.zip(relays).enumerate() {
+        kernel::compiled(Groups {
+            chooser: self,
+            source,
+            candidates,
+            avoid,
+            place,
+        });
+    }
+
+    /// Chooses for the destinations of one group under a cap.
+    fn within(
+        &mut self,
+        source: usize,
+        tos: Range<usize>,
+        candidates: &Candidates,
+        avoid: &[Relays],
+        place: Place<'_>,
+    ) {
+        let least = self.bound(source, tos.start / LANES, candidates);
+        let each = place.costs.len() / tos.len();
+        let places = place.costs.chunks_mut(each);
+        let places = places.zip(place.relays.chunks_mut(each));
+        for ((lane, to), (costs, relays)) in tos.enumerate().zip(places) {
+            let bounds = Bounds::among(&self.bounds, lane, least[lane]);
+            let taken = Taken::beside(self.network, to, of_one(avoid, self.network.n, to));
             let place = Place { costs, relays };
-            self.group(source, group, candidates, &taken, each, place);
+            self.pair(&candidates.pair(source, to), bounds, taken, place);
         }
     }
 
-    /// The same for the destinations of one group; the ways of the source have to be found before.
-    fn group(
-        &mut self,
+    /// The same without one; the ways of the source have to be found before.
+    #[inline(always)]
+    fn without(
+        &self,
         source: usize,
-        group: usize,
+        tos: Range<usize>,
         candidates: &Candidates,
-        taken: impl Fn(usize) -> Taken,
-        each: usize,
+        avoid: &[Relays],
         place: Place<'_>,
     ) {
-        let network = self.network;
-        let tos = group * LANES..((group + 1) * LANES).min(network.n);
-        if network.cap.is_some() {
-            let least = self.bound(source, group, candidates);
-            for (lane, to) in tos.enumerate() {
-                let bounds = Bounds::among(&self.bounds, lane, least[lane]);
-                let paths = lane * each..(lane + 1) * each;
-                let (costs, relays) = (&mut place.costs[paths.clone()], &mut place.relays[paths]);
-                self.pair(
-                    &candidates.pair(source, to),
-                    bounds,
-                    taken(to),
-                    Place { costs, relays },
-                );
-            }
-            return;
+        let (network, ways) = (self.network, &self.ways);
+        let group = tos.start / LANES;
+        let mut direct = [f32::INFINITY; LANES];
+        let mut destinations = [NOBODY.into(); LANES];
+        for (lane, to) in tos.clone().enumerate() {
+            direct[lane] = network.direct[source * network.n + to];
+            destinations[lane] = network.position[to].into();
         }
-        let mut blocked: Blocked = [[0; LANES]; WORDS];
-        let mut taken: [Taken; LANES] = std::array::from_fn(|lane| {
-            if lane < tos.len() {
-                taken(tos.start + lane)
-            } else {
-                Taken::NOTHING
-            }
-        });
-        let fresh = taken.iter().all(Taken::is_fresh);
-        for (lane, taken) in taken.iter().enumerate().filter(|_| !fresh || each > 1) {
-            for &relay in taken.relays() {
-                self.ways.block(&mut blocked, lane, relay);
+        let singles = candidates.singles.as_chunks().0.get(group);
+        let mut lanes = Lanes::new(direct, destinations, singles);
+        if !avoid.is_empty() {
+            for (lane, to) in tos.clone().enumerate() {
+                let taken = Taken::beside(network, to, of_one(avoid, network.n, to));
+                lanes.avoid(lane, &taken, ways);
             }
         }
+        let own = Some(source.wrapping_sub(tos.start)).filter(|&own| own < tos.len());
+        let each = place.costs.len() / tos.len();
         for path in 0..each {
-            let mut picks = [NO_PATH; LANES];
-            let mut rests = [f32::INFINITY; LANES];
-            for (lane, to) in tos.clone().enumerate() {
-                let (pick, rest) = network.short(&candidates.pair(source, to), &taken[lane]);
-                // Where there are no lists, all relays are among the ways.
-                let listed = network.has_singles();
-                (picks[lane], rests[lane]) = (pick, if listed { rest } else { f32::INFINITY });
+            let mut picks = lanes.next(network, ways, group, own);
+            while picks.unsure != 0 {
+                let lane = picks.unsure.trailing_zeros() as usize;
+                picks.unsure &= picks.unsure - 1;
+                if lane < tos.len() {
+                    let pair = candidates.pair(source, tos.start + lane);
+                    picks.put(lane, &self.alone(&pair, &lanes.taken(lane)));
+                }
             }
-            let mut best = picks.map(|pick| pick.cost);
-            if let Some(own) = tos.clone().position(|to| to == source) {
-                best[own] = f32::NEG_INFINITY;
+            for lane in 0..tos.len() {
+                let at = lane * each + path;
+                (place.costs[at], place.relays[at]) = picks.told(network, lane);
             }
-            let blocked_now = (path > 0 || !fresh).then_some(&blocked);
-            let ways = self.ways.cheapest(network, group, blocked_now, &mut best);
-            for (lane, to) in tos.clone().enumerate() {
-                let taken = &mut taken[lane];
-                let is_long = ways[lane] != NO_WAY;
-                let mut pick = Pick {
-                    cost: best[lane],
-                    relays: if is_long {
-                        self.ways.relays(ways[lane])
-                    } else {
-                        picks[lane].relays
-                    },
-                };
-                // A final way may not be free, and what is in no list may be better.
-                let first = pick.relays[0];
-                let is_unknown = is_long && (first == NOBODY || taken.has(first.into()));
-                if to == source {
-                    pick = NO_PATH;
-                } else if is_unknown || rests[lane] <= best[lane] {
-                    pick = self.alone(&candidates.pair(source, to), taken);
-                }
-                (
-                    place.costs[lane * each + path],
-                    place.relays[lane * each + path],
-                ) = pick.told(network);
-                if path + 1 == each {
-                    continue;
-                }
-                taken.add(&pick);
-                for relay in pick.relays {
-                    self.ways.block(&mut blocked, lane, relay);
-                }
+            if path + 1 < each {
+                lanes.take(&picks, ways);
             }
         }
     }

@@ -4,7 +4,7 @@
 //! more *reach*, the RTT up to the second relay and through it: the one that is just above what a destination leaves
 //! holds nearly only what is within the cap.
 
-use crate::kernel::{LANES, TILE, within_reach};
+use crate::kernel::{LANES, Reach, TILE, within_reach};
 use crate::network::{LaidOutCap, Network};
 use crate::sums::{Pairing, Shortlist, Within};
 
@@ -162,7 +162,13 @@ impl Firsts {
         limits: &[f32; LANES],
         bounds: &mut [[f32; LANES]],
     ) -> [f32; LANES] {
-        let (last, rest) = (network.last.group(group), cap.last.group(group));
-        within_reach(&self.reaches, last, rest, limits, cap.penalty, bounds)
+        let reach = Reach {
+            reaches: &self.reaches,
+            last: network.last.group(group),
+            rest: cap.last.group(group),
+            limits,
+            penalty: cap.penalty,
+        };
+        within_reach(reach, bounds)
     }
 }

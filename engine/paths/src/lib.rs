@@ -20,6 +20,7 @@
 mod choose;
 mod firsts;
 mod kernel;
+mod lanes;
 mod network;
 mod pick;
 mod rows;

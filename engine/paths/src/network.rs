@@ -219,6 +219,12 @@ impl Network {
         self.seconds.iter().map(id).collect()
     }
 
+    /// The node at a position, or [`NONE`] of nobody.
+    #[inline(always)]
+    pub(crate) fn told(&self, at: u16) -> i16 {
+        self.told[usize::from(at).min(self.told.len() - 1)]
+    }
+
     pub(crate) fn position(&self, node: usize) -> Option<usize> {
         Some(usize::from(self.position[node])).filter(|&at| at < self.relays.len())
     }

@@ -86,19 +86,23 @@ impl<'a> Bounds<'a> {
 }
 
 impl Taken {
-    pub(crate) const NOTHING: Self = Self {
-        direct: false,
-        relays: [NOBODY; TAKEN],
-        used: 0,
-    };
-
     pub(crate) fn relays(&self) -> &[u16] {
         &self.relays[..self.used]
     }
 
-    /// Whether there is nothing but the destination.
-    pub(crate) fn is_fresh(&self) -> bool {
-        self.used <= 1
+    pub(crate) fn has_direct(&self) -> bool {
+        self.direct
+    }
+
+    /// These positions, and the direct path or not.
+    pub(crate) fn of(direct: bool, relays: &[u16]) -> Self {
+        let mut taken = Self {
+            direct,
+            relays: [NOBODY; TAKEN],
+            used: 0,
+        };
+        relays.iter().for_each(|&at| taken.push(at));
+        taken
     }
 
     pub(crate) fn new(network: &Network, to: usize) -> Self {
@@ -111,8 +115,15 @@ impl Taken {
         }
     }
 
+    /// The same, and what paths share that are to be avoided.
+    pub(crate) fn beside(network: &Network, to: usize, avoid: &[Relays]) -> Self {
+        let mut taken = Self::new(network, to);
+        avoid.iter().for_each(|&path| taken.avoid(network, path));
+        taken
+    }
+
     /// Adds a path's relays, as nodes.
-    pub(crate) fn avoid(&mut self, network: &Network, path: Relays) {
+    fn avoid(&mut self, network: &Network, path: Relays) {
         self.direct |= path[0] == NONE;
         for node in path.into_iter().filter_map(|id| usize::try_from(id).ok()) {
             self.push(network.position.get(node).copied().unwrap_or(NOBODY));
@@ -154,12 +165,7 @@ impl Pick {
         if self.cost >= UNREACHABLE {
             return (f32::INFINITY, [ABSENT, NONE]);
         }
-        let last = network.told.len() - 1;
-        (
-            self.cost,
-            self.relays
-                .map(|at| network.told[usize::from(at).min(last)]),
-        )
+        (self.cost, self.relays.map(|at| network.told(at)))
     }
 
     fn is_long(&self) -> bool {

@@ -8,7 +8,7 @@ use crate::choose::{Chooser, Place};
 use crate::firsts::Firsts;
 use crate::kernel::TILE;
 use crate::network::Network;
-use crate::pick::{Pair, Taken};
+use crate::pick::Pair;
 use crate::sums::Shortlist;
 use crate::{ABSENT, AVOID_LIMIT, Malformed, NONE, Relays};
 
@@ -81,13 +81,7 @@ impl Network {
             let mut candidates: Vec<Candidates> = Vec::new();
             candidates.resize_with(place.costs.len() / each, || Candidates::new(self));
             self.find(first, &mut candidates);
-            self.choose(
-                first,
-                &candidates,
-                |_, to| Taken::new(self, to),
-                count,
-                place,
-            );
+            self.choose(first, &candidates, &[], place);
         });
         Ok(())
     }
@@ -114,21 +108,14 @@ impl Network {
         if each * pairs != avoid.len() || each > AVOID_LIMIT {
             return Err(Malformed("avoid: not [n, n, up to 2]"));
         }
-        let taken = |source: usize, to: usize| {
-            let mut taken = Taken::new(self, to);
-            for &path in &avoid[(source * self.n + to) * each..][..each] {
-                taken.avoid(self, path);
-            }
-            taken
-        };
-        Ok(self.chosen(candidates, taken, 1, threads))
+        Ok(self.chosen(candidates, avoid, 1, threads))
     }
 
-    /// So many disjoint paths of all pairs.
+    /// So many disjoint paths of all pairs, which share nothing with the pair's paths in `avoid`.
     pub(crate) fn chosen(
         &self,
         candidates: &[Candidates],
-        taken: impl Fn(usize, usize) -> Taken + Sync,
+        avoid: &[Relays],
         count: usize,
         threads: usize,
     ) -> Paths {
@@ -136,28 +123,21 @@ impl Network {
         let places = paths.by_sources(self.n * count);
         let places = places.zip(candidates.chunks(SOURCES)).enumerate();
         in_parallel(threads, places, |(block, (place, candidates))| {
-            self.choose(block * SOURCES, candidates, &taken, count, place);
+            self.choose(block * SOURCES, candidates, avoid, place);
         });
         paths
     }
 
-    fn choose(
-        &self,
-        first: usize,
-        candidates: &[Candidates],
-        taken: impl Fn(usize, usize) -> Taken,
-        count: usize,
-        place: Place<'_>,
-    ) {
+    fn choose(&self, first: usize, candidates: &[Candidates], avoid: &[Relays], place: Place<'_>) {
         let mut chooser = Chooser::new(self);
-        let each = (self.n * count).max(1);
-        let places = place
-            .costs
-            .chunks_mut(each)
-            .zip(place.relays.chunks_mut(each));
+        let each = place.costs.len() / candidates.len();
+        let places = place.costs.chunks_mut(each);
+        let places = places.zip(place.relays.chunks_mut(each));
+        let avoided = avoid.len() / self.n;
         for ((source, candidates), (costs, relays)) in (first..).zip(candidates).zip(places) {
+            let avoid = &avoid[source * avoided..][..avoided];
             let place = Place { costs, relays };
-            chooser.all(source, candidates, |to| taken(source, to), count, place);
+            chooser.all(source, candidates, avoid, place);
         }
     }
 

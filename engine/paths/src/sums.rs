@@ -101,6 +101,16 @@ impl Shortlist {
         }
     }
 
+    /// Columns and sums in turns.
+    #[inline(always)]
+    pub(crate) fn halves(&self) -> [u32; 2 * KEPT] {
+        let mut halves = [0; 2 * KEPT];
+        for (halves, entry) in halves.as_chunks_mut().0.iter_mut().zip(&self.entries) {
+            *halves = entry.halves();
+        }
+        halves
+    }
+
     /// Whether there is more than one relay, or no more to be found.
     pub(crate) fn is_enough(&self) -> bool {
         self.entries[1] != Entry::NONE || self.rest == f32::INFINITY

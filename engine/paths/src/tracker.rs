@@ -3,7 +3,6 @@
 use crate::choose::{Chooser, Place};
 use crate::kernel::TILE;
 use crate::network::Network;
-use crate::pick::Taken;
 use crate::solve::{Candidates, Paths};
 use crate::{AVOID_LIMIT, Malformed, Relays};
 
@@ -61,9 +60,8 @@ impl Tracker {
     /// A primary and two disjoint back-ups for each pair, `[from][to][path]`.
     pub fn paths(&mut self) -> &Paths {
         let (network, candidates, threads) = (&self.network, &self.candidates, self.threads);
-        self.paths.get_or_insert_with(|| {
-            network.chosen(candidates, |_, to| Taken::new(network, to), COUNT, threads)
-        })
+        self.paths
+            .get_or_insert_with(|| network.chosen(candidates, &[], COUNT, threads))
     }
 
     /// Changes one link; returns the pairs (from, to) whose [`Tracker::paths`], or what these cost, are others now: none

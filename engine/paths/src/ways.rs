@@ -6,18 +6,22 @@
 //! has to be looked at.
 
 use crate::firsts::Firsts;
-use crate::kernel::{self, Blocked, KEPT, LANES, NO_WAY, WORDS};
+use crate::kernel::{self, Bits, KEPT, LANES, NO_WAY, WORDS};
 use crate::network::{NOBODY, Network};
 
 /// Ways to one second relay at most.
 const EACH: usize = WORDS * 32 / crate::SECONDS_LIMIT;
 
+/// The ways that are blocked, by destination.
+#[derive(Default)]
+pub(crate) struct Blocked([[u32; WORDS]; LANES]);
+
 /// The ways of one source.
 pub(crate) struct Ways {
     costs: Vec<f32>,
     seconds: Vec<u32>,
-    /// Positions: of the first relay, and of the second; of the only one.
-    relays: Vec<[u16; 2]>,
+    /// Positions: of the first relay in the lower half, and of the second in the upper one; of the only one, and nobody.
+    relays: Vec<u32>,
     /// By position: the ways that the relay is on. Behind the last one, nobody.
     on: Vec<[u32; WORDS]>,
     /// The cheapest way to each second relay, in order, as they are in the lists above.
@@ -87,8 +91,9 @@ impl Ways {
         for (way, (&second, relays)) in (0..).zip(self.seconds.iter().zip(&self.relays)) {
             // Straight ones come first, and others only where they are cheaper, the cheapest first.
             let head = &mut heads[second as usize];
-            let is_straight = |head: u32| self.relays[head as usize][1] == NOBODY;
-            if *head == NO_WAY || is_straight(*head) && relays[1] != NOBODY {
+            let second_of = |relays: u32| (relays >> 16) as u16;
+            let is_straight = |head: u32| second_of(self.relays[head as usize]) == NOBODY;
+            if *head == NO_WAY || is_straight(*head) && second_of(*relays) != NOBODY {
                 *head = way;
             }
         }
@@ -114,17 +119,14 @@ impl Ways {
         }
         self.costs.push(cost);
         self.seconds.push(second as u32);
-        self.relays.push(relays);
+        self.relays
+            .push(u32::from(relays[0]) | u32::from(relays[1]) << 16);
     }
 
-    /// Blocks the ways that a relay is on, for one of the destinations; none if it is nobody.
-    #[inline]
-    pub(crate) fn block(&self, blocked: &mut Blocked, lane: usize, relay: u16) {
-        let on = &self.on[usize::from(relay).min(self.on.len() - 1)];
-        let words = self.costs.len().div_ceil(32);
-        for (blocked, on) in blocked[..words].iter_mut().zip(on) {
-            blocked[lane] |= on;
-        }
+    /// The ways that a relay is on; none if it is nobody.
+    #[inline(always)]
+    pub(crate) fn on(&self, relay: u16) -> &[u32; WORDS] {
+        &self.on[usize::from(relay).min(self.on.len() - 1)]
     }
 
     /// For the destinations of a group the first of the cheapest ways that are not blocked, where they are cheaper than
@@ -134,7 +136,7 @@ impl Ways {
         &self,
         network: &Network,
         group: usize,
-        blocked: Option<&Blocked>,
+        blocked: Option<&kernel::Blocked>,
         best: &mut [f32; LANES],
     ) -> [u32; LANES] {
         let last = network.last.group(group);
@@ -147,9 +149,23 @@ impl Ways {
         found.map(|head| self.heads.get(head as usize).copied().unwrap_or(NO_WAY))
     }
 
-    /// The relays of a way.
-    #[inline]
-    pub(crate) fn relays(&self, way: u32) -> [u16; 2] {
-        self.relays[way as usize]
+    /// The relays of ways: the first in the lower half, the second in the upper one. Where there is no way, there is none.
+    #[inline(always)]
+    pub(crate) fn relays(&self, ways: &Bits) -> Bits {
+        ways.map(|way| self.relays.get(way as usize).copied().unwrap_or(NO_WAY))
+    }
+}
+
+impl Blocked {
+    #[inline(always)]
+    pub(crate) fn add(&mut self, lane: usize, ways: &[u32; WORDS]) {
+        for (blocked, ways) in self.0[lane].iter_mut().zip(ways) {
+            *blocked |= ways;
+        }
+    }
+
+    #[inline(always)]
+    pub(crate) fn by_word(&self) -> kernel::Blocked {
+        kernel::turned(&self.0)
     }
 }

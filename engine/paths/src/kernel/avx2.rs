@@ -16,17 +16,34 @@ use std::arch::x86_64::{
 };
 
 use super::{
-    Blocked, Bound, Entry, Exact, ExactLimited, KEPT, LANES, Least, Limited, Lows, NO_WAY, RUN,
-    Runs, Sums, TILE, WORDS, Ways, insert, number_of,
+    Blocked, Bound, Entry, Exact, ExactLimited, Floats, KEPT, LANES, Least, Limited, Lows, NO_WAY,
+    RUN, Reach, Runs, Sums, TILE, WORDS, Ways, Work, insert, number_of,
 };
-use crate::firsts::{LEVELS, Reaches};
+use crate::firsts::LEVELS;
 use crate::rows::Line;
 use crate::{SECONDS_LIMIT, UNREACHABLE};
+
+/// Whether this CPU has AVX2.
+#[inline(always)]
+pub(super) fn is_detected() -> bool {
+    std::arch::is_x86_feature_detected!("avx2")
+}
+
+/// Does the work as compiled for AVX2, which this CPU must have.
+#[inline]
+pub(super) fn compiled<W: Work>(work: W) {
+    #[target_feature(enable = "avx2")]
+    fn run<W: Work>(work: W) {
+        work.run();
+    }
+    // SAFETY: the function needs AVX2 and nothing else; the caller has seen that this CPU has it.
+    unsafe { run(work) }
+}
 
 /// Does as `plain_sieve` does, if this CPU has AVX2.
 #[inline]
 pub(super) fn sieve_if_detected(sums: Sums<'_>, limited: Option<&Limited<'_>>) -> Option<Runs> {
-    if !std::arch::is_x86_feature_detected!("avx2") {
+    if !is_detected() {
         return None;
     }
     // SAFETY: the functions need AVX2 and nothing else, and this CPU has it.
@@ -118,7 +135,7 @@ pub(super) fn least_in_if_detected(
     runs: &Runs,
     rest: &[f32; TILE],
 ) -> Option<[Least; TILE]> {
-    if !std::arch::is_x86_feature_detected!("avx2") {
+    if !is_detected() {
         return None;
     }
     // SAFETY: the functions need AVX2 and nothing else, and this CPU has it.
@@ -205,7 +222,7 @@ pub(super) fn cheapest_if_detected(
     blocked: Option<&Blocked>,
     best: &mut [f32; LANES],
 ) -> Option<[u32; LANES]> {
-    if !std::arch::is_x86_feature_detected!("avx2") {
+    if !is_detected() {
         return None;
     }
     // SAFETY: the function needs AVX2 and nothing else, and this CPU has it.
@@ -278,7 +295,7 @@ pub(super) fn first_least_if_detected(values: &[f32; SECONDS_LIMIT]) -> Option<(
         let first = at_most(values, least).trailing_zeros();
         (first as usize % SECONDS_LIMIT, least)
     }
-    if !std::arch::is_x86_feature_detected!("avx2") {
+    if !is_detected() {
         return None;
     }
     // SAFETY: the function needs AVX2 and nothing else, and this CPU has it.
@@ -288,7 +305,7 @@ pub(super) fn first_least_if_detected(values: &[f32; SECONDS_LIMIT]) -> Option<(
 /// Does as `plain_at_most` does, if this CPU has AVX2.
 #[inline]
 pub(super) fn at_most_if_detected(values: &[f32; SECONDS_LIMIT], limit: f32) -> Option<u64> {
-    if !std::arch::is_x86_feature_detected!("avx2") {
+    if !is_detected() {
         return None;
     }
     // SAFETY: the function needs AVX2 and nothing else, and this CPU has it.
@@ -309,34 +326,20 @@ fn at_most(values: &[f32; SECONDS_LIMIT], limit: f32) -> u64 {
 
 /// Does as `plain_within_reach` does, if this CPU has AVX2.
 #[inline]
-pub(super) fn within_reach_if_detected(
-    reaches: &[Reaches],
-    last: &[[f32; LANES]],
-    rest: &[[f32; LANES]],
-    limits: &[f32; LANES],
-    penalty: f32,
-    bounds: &mut [[f32; LANES]],
-) -> Option<[f32; LANES]> {
-    if !std::arch::is_x86_feature_detected!("avx2") {
+pub(super) fn within_reach_if_detected(reach: Reach<'_>, bounds: &mut [Floats]) -> Option<Floats> {
+    if !is_detected() {
         return None;
     }
     // SAFETY: the function needs AVX2 and nothing else, and this CPU has it.
-    Some(unsafe { within_reach(reaches, last, rest, limits, penalty, bounds) })
+    Some(unsafe { within_reach(reach, bounds) })
 }
 
 #[target_feature(enable = "avx2")]
-fn within_reach(
-    reaches: &[Reaches],
-    last: &[[f32; LANES]],
-    rest: &[[f32; LANES]],
-    limits: &[f32; LANES],
-    penalty: f32,
-    bounds: &mut [[f32; LANES]],
-) -> [f32; LANES] {
-    let (limits, penalty) = (vector_of(limits), _mm256_set1_ps(penalty));
+fn within_reach(reach: Reach<'_>, bounds: &mut [Floats]) -> Floats {
+    let (limits, penalty) = (vector_of(reach.limits), _mm256_set1_ps(reach.penalty));
     let mut all = _mm256_set1_ps(f32::INFINITY);
-    let places = bounds.iter_mut().zip(last.iter().zip(rest));
-    for (reaches, (bounds, (last, rest))) in reaches.iter().zip(places) {
+    let places = bounds.iter_mut().zip(reach.last.iter().zip(reach.rest));
+    for (reaches, (bounds, (last, rest))) in reach.reaches.iter().zip(places) {
         let (last, rest) = (vector_of(last), vector_of(rest));
         let over = |reach| {
             let rtt = _mm256_add_ps(_mm256_set1_ps(reach), rest);
@@ -376,7 +379,7 @@ pub(super) fn cheapest_of_all_if_detected(
     limited: Option<&Bound<'_>>,
     taken: &[u16],
 ) -> Option<Entry> {
-    if !std::arch::is_x86_feature_detected!("avx2") {
+    if !is_detected() {
         return None;
     }
     // SAFETY: the function needs AVX2 and nothing else, and this CPU has it.

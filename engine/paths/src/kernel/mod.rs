@@ -9,6 +9,11 @@ use crate::{SECONDS_LIMIT, UNREACHABLE};
 
 #[cfg(target_arch = "x86_64")]
 mod avx2;
+#[cfg(target_arch = "x86_64")]
+mod avx2_lanes;
+mod lanes;
+
+pub(crate) use lanes::{Bits, Floats, Free, STRAIGHT, SingleLists, settle, short};
 
 /// So many destinations are taken together by the sieve.
 pub(crate) const TILE: usize = 16;
@@ -18,6 +23,20 @@ pub(crate) const KEPT: usize = 4;
 
 /// A run: as many relays as there are in one line.
 pub(crate) const RUN: usize = LINE;
+
+/// What is compiled for the CPU that it runs on: all of it that is inlined.
+pub(crate) trait Work {
+    fn run(self);
+}
+
+#[inline]
+pub(crate) fn compiled<W: Work>(work: W) {
+    #[cfg(target_arch = "x86_64")]
+    if avx2::is_detected() {
+        return avx2::compiled(work);
+    }
+    work.run();
+}
 
 /// A column and its sum in one number, in the order of sums and then of columns.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -41,6 +60,12 @@ impl Entry {
     #[inline(always)]
     pub(crate) fn sum(self) -> f32 {
         f32::from_bits((self.0 >> 32) as u32)
+    }
+
+    /// The column and the bits of the sum; all ones where there is none.
+    #[inline(always)]
+    pub(crate) fn halves(self) -> [u32; 2] {
+        [self.0 as u32, (self.0 >> 32) as u32]
     }
 
     #[inline(always)]
@@ -190,6 +215,21 @@ pub(crate) struct Ways<'a> {
 /// For some destinations the ways that are blocked; a word's first way is in its highest bit.
 pub(crate) type Blocked = [[u32; LANES]; WORDS];
 
+/// Rows as columns.
+#[inline(always)]
+pub(crate) fn turned(rows: &[Bits; LANES]) -> [Bits; LANES] {
+    const { assert!(LANES == WORDS && LANES == 2 * KEPT) };
+    #[cfg(target_arch = "x86_64")]
+    if let Some(turned) = avx2_lanes::turned_if_detected(rows) {
+        return turned;
+    }
+    plain_turned(rows)
+}
+
+fn plain_turned(rows: &[Bits; LANES]) -> [Bits; LANES] {
+    std::array::from_fn(|row| std::array::from_fn(|column| rows[column][row]))
+}
+
 /// For each destination the first of the cheapest ways that are not blocked, with what `last` from its second relay on
 /// makes of it; none where that is not below `best`, which it takes the place of.
 #[inline]
@@ -271,38 +311,33 @@ fn plain_at_most(values: &[f32; SECONDS_LIMIT], limit: f32) -> u64 {
     })
 }
 
-/// For each second relay, and each of some destinations: what a path costs at least through the cheapest first relay
-/// whose reach may be within the limits, or through any with the penalty. `last` and `rest` are the cost and the RTT
-/// from the second relay on. Returns the least for each destination.
-#[inline]
-pub(crate) fn within_reach(
-    reaches: &[Reaches],
-    last: &[[f32; LANES]],
-    rest: &[[f32; LANES]],
-    limits: &[f32; LANES],
-    penalty: f32,
-    bounds: &mut [[f32; LANES]],
-) -> [f32; LANES] {
-    #[cfg(target_arch = "x86_64")]
-    if let Some(least) =
-        avx2::within_reach_if_detected(reaches, last, rest, limits, penalty, bounds)
-    {
-        return least;
-    }
-    plain_within_reach(reaches, last, rest, limits, penalty, bounds)
+/// By second relay how far first ones reach, and what the cost and the RTT from it on are to each of some destinations,
+/// whose limits are of RTT.
+#[derive(Clone, Copy)]
+pub(crate) struct Reach<'a> {
+    pub(crate) reaches: &'a [Reaches],
+    pub(crate) last: &'a [Floats],
+    pub(crate) rest: &'a [Floats],
+    pub(crate) limits: &'a Floats,
+    pub(crate) penalty: f32,
 }
 
-fn plain_within_reach(
-    reaches: &[Reaches],
-    last: &[[f32; LANES]],
-    rest: &[[f32; LANES]],
-    limits: &[f32; LANES],
-    penalty: f32,
-    bounds: &mut [[f32; LANES]],
-) -> [f32; LANES] {
+/// For each second relay, and each destination: what a path costs at least through the cheapest first relay whose reach
+/// may be within the limits, or through any with the penalty. Returns the least for each destination.
+#[inline]
+pub(crate) fn within_reach(reach: Reach<'_>, bounds: &mut [Floats]) -> Floats {
+    #[cfg(target_arch = "x86_64")]
+    if let Some(least) = avx2::within_reach_if_detected(reach, bounds) {
+        return least;
+    }
+    plain_within_reach(reach, bounds)
+}
+
+fn plain_within_reach(reach: Reach<'_>, bounds: &mut [Floats]) -> Floats {
+    let (limits, penalty) = (reach.limits, reach.penalty);
     let mut least = [f32::INFINITY; LANES];
-    let places = bounds.iter_mut().zip(last.iter().zip(rest));
-    for (reaches, (bounds, (last, rest))) in reaches.iter().zip(places) {
+    let places = bounds.iter_mut().zip(reach.last.iter().zip(reach.rest));
+    for (reaches, (bounds, (last, rest))) in reach.reaches.iter().zip(places) {
         let any = reaches.costs[LEVELS - 1];
         let mut cost = [any; LANES];
         for level in (0..LEVELS - 1).rev() {

@@ -9,6 +9,7 @@
 
 use proptest::prelude::*;
 
+use super::lanes::{TAKEN, plain_settle, plain_short};
 use super::*;
 use crate::rows::{Rows, fill};
 
@@ -46,6 +47,30 @@ fn lanes() -> impl Strategy<Value = [f32; LANES]> {
 
 fn values() -> impl Strategy<Value = [f32; SECONDS_LIMIT]> {
     prop::collection::vec(cost(), SECONDS_LIMIT).prop_map(|values| values.try_into().unwrap())
+}
+
+/// Lists of single relays, in order, of columns below 9, and what is not to be used.
+fn lists() -> impl Strategy<Value = (SingleLists, Free)> {
+    let list = (prop::collection::vec((cost(), 0_u32..9), 0..=KEPT), cost());
+    let lists = prop::collection::vec(list, LANES);
+    let taken = prop::collection::vec(prop_oneof![0_u32..9, Just(0xFFFF)], TAKEN * LANES);
+    (lists, lanes(), taken).prop_map(|(lists, direct, taken)| {
+        let mut singles = SingleLists {
+            entries: [[u32::MAX; LANES]; 2 * KEPT],
+            beyond: [0.0; LANES],
+        };
+        for (lane, (mut list, beyond)) in lists.into_iter().enumerate() {
+            list.sort_by(|a, b| a.0.total_cmp(&b.0));
+            singles.beyond[lane] = beyond;
+            for (place, (sum, column)) in list.into_iter().enumerate() {
+                singles.entries[2 * place][lane] = column;
+                singles.entries[2 * place + 1][lane] = sum.to_bits();
+            }
+        }
+        let mut free = Free::new(direct, [0xFFFF; LANES]);
+        free.taken.as_flattened_mut().copy_from_slice(&taken);
+        (singles, free)
+    })
 }
 
 proptest! {
@@ -106,6 +131,35 @@ proptest! {
     }
 
     #[test]
+    fn the_same_short_paths_are_cheapest((singles, free) in lists()) {
+        prop_assert_eq!(short(&free, &singles), plain_short(&free, &singles));
+    }
+
+    #[test]
+    fn the_same_paths_are_not_sure(
+        (_, free) in lists(),
+        costs in lanes(),
+        rests in lanes(),
+        ways in prop::array::uniform8((0_u32..10, 0_u32..10, 0_u8..4)),
+    ) {
+        let nobody = |relay: u32| if relay == 9 { 0xFFFF } else { relay };
+        let way = |(first, second, kind)| if kind == 0 { NO_WAY } else { nobody(second) << 16 | nobody(first) };
+        let ways = ways.map(way);
+        let (mut here, mut plain) = ([STRAIGHT; LANES], [STRAIGHT; LANES]);
+        prop_assert_eq!(
+            settle(&free, &costs, &rests, &ways, &mut here),
+            plain_settle(&free, &costs, &rests, &ways, &mut plain)
+        );
+        prop_assert_eq!(here, plain);
+    }
+
+    #[test]
+    fn rows_turn_into_columns(rows in prop::array::uniform8(prop::array::uniform8(any::<u32>()))) {
+        prop_assert_eq!(turned(&rows), plain_turned(&rows));
+        prop_assert_eq!(turned(&turned(&rows)), rows);
+    }
+
+    #[test]
     fn the_same_are_at_most_a_limit_and_least(values in values(), limit in cost()) {
         prop_assert_eq!(at_most(&values, limit), plain_at_most(&values, limit));
         prop_assert_eq!(first_least(&values), plain_first_least(&values));
@@ -123,11 +177,9 @@ proptest! {
     ) {
         let of = |(limits, costs, nearest)| Reaches { limits, costs, nearest };
         let reaches: Vec<Reaches> = reaches.into_iter().map(of).collect();
+        let reach = Reach { reaches: &reaches, last: &last, rest: &rest, limits: &limits, penalty: 5.0 };
         let (mut here, mut plain) = ([[0.0; LANES]; 9], [[0.0; LANES]; 9]);
-        prop_assert_eq!(
-            within_reach(&reaches, &last, &rest, &limits, 5.0, &mut here),
-            plain_within_reach(&reaches, &last, &rest, &limits, 5.0, &mut plain)
-        );
+        prop_assert_eq!(within_reach(reach, &mut here), plain_within_reach(reach, &mut plain));
         prop_assert_eq!(here, plain);
     }
 
