@@ -1,4 +1,4 @@
-"""The reflector: tells any host where its datagrams come from, which `overlayctl netcheck` asks (ADR 36).
+"""The reflector: tells any host where its datagrams come from, which `overlayctl netcheck` asks (ADR 33).
 
 Two UDP ports, that of the agents' channel and the next one, so that who asks can tell what its NAT lets in.
 An answer leaves from the address that was asked, unfragmented, and is never longer than the question; there
