@@ -4,6 +4,7 @@ import os
 import socket
 import sys
 import time
+from collections import deque
 from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
@@ -96,6 +97,7 @@ class Agent:
         self._socket = connect(path)
         self._frames = FrameReader()
         self._unread: list[engine.FromEngine] = []
+        self._passed: deque[engine.LinkState] = deque()
         self._decoder = msgspec.json.Decoder(engine.FromEngine)
         self.send(engine.Hello())
         welcome = self.next()
@@ -128,9 +130,10 @@ class Agent:
         return self._unread.pop(0)
 
     def answer(self) -> engine.Applied | engine.Refused:
-        """Return the next answer to a snapshot; events before it are passed over."""
+        """Return the next answer to a snapshot; of events before it, links' states are kept for who waits."""
         while not isinstance(message := self.next(), engine.Applied | engine.Refused):
-            pass
+            if isinstance(message, engine.LinkState):
+                self._passed.append(message)
         return message
 
     def apply(self, snapshot: engine.Snapshot) -> engine.Applied | engine.Refused:
@@ -149,7 +152,7 @@ class Agent:
     def _wait_for(self, state: str, links: int) -> None:
         found: set[tuple[int, int]] = set()
         while len(found) < links:
-            match self.next():
+            match self._passed.popleft() if self._passed else self.next():
                 case engine.LinkState(link=link, lane=lane, state=now) if now == state:
                     found.add((link, lane))
                 case engine.LinkState(link=link, lane=lane):

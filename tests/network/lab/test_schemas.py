@@ -12,7 +12,7 @@ import pytest
 from overlayd.cli import ctl
 from sim.lab import daemons, netns
 from tests.network.lab.conftest import SITES
-from tests.network.lab.mesh import Mesh, wait_until
+from tests.network.lab.mesh import Mesh, kill, wait_until
 from tests.network.lab.test_joining import a_host, token
 from tests.packaging.json_schema import violations
 from tools import schemas
@@ -118,14 +118,16 @@ def test_answers_about_this_node(pair: Mesh, ask: Ask, tmp_path: Path) -> None:
 
 def test_top_and_events_tell_of_what_packets_did(pair: Mesh, ask: Ask) -> None:
     def carries() -> bool:
-        pair.probe(HERE, THERE, count=200, size=1200)
+        with suppress(OSError):  # the interface is gone until the engine is back
+            pair.probe(HERE, THERE, count=200, size=1200)
         top = ask(HERE, "top")
         links = [link for link in top["links"] if link["peer"] == THERE and (link["out_bps"] or 0) > 100_000]
         return bool(links) and any(path["destination"] == THERE and path["alive"] for path in top["paths"])
 
+    kill(pair, HERE, "engine")
     wait_until(carries)
-    told = ask(HERE, "events")
-    assert {"member", "link up", "controller connected"} <= {event["event"] for event in told["events"]}
+    told = {event["event"] for event in ask(HERE, "events")["events"]}
+    assert {"member", "controller connected", "engine lost", "engine found"} <= told
     since = f"events --since 2099-01-01T00:00:00Z {API}"
     assert ask(pair.sketch.controller, since)["items"] == []
 
