@@ -5,7 +5,6 @@ What goes wrong here is logged and ends here: the mesh goes on without it.
 
 import asyncio
 import logging
-import os
 import ssl
 import time
 from collections.abc import AsyncGenerator, Callable, Generator
@@ -13,10 +12,8 @@ from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 
 import uvicorn
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from controller.config import advertised_host, split_address
-from controller.enrolment.authority import key_pem
+from controller.config import split_address
 from controller.orchestration.objects.kinds import Catalogue
 from controller.orchestration.objects.offered import OFFERED
 from controller.orchestration.objects.schema import Object
@@ -29,7 +26,7 @@ from controller.orchestration.store.store import Store
 from controller.registry import Node
 from controller.server.serve import bind
 from controller.server.service import Service
-from controller.server.tls import RENEW_AFTER_S, replace_file
+from controller.server.tls import Leaf
 from controller.state import State
 from overlayd._engine import version
 
@@ -82,20 +79,20 @@ async def orchestration(service: Service) -> AsyncGenerator[int]:
     except BaseException:
         listening.close()
         raise
-    tls = _Tls(state)
+    leaf = _certificate(state, section.listen)
     mirror = Mirror(serving.store)
     config = uvicorn.Config(
         serving.api, lifespan="off", log_config=None, access_log=False, server_header=False, ws="none",
         timeout_keep_alive=60,
     )  # fmt: skip
     config.load()
-    config.ssl = tls.context
+    config.ssl = leaf.context
     server = _Server(config)
     tasks = [
         asyncio.create_task(server.serve([listening])),
         asyncio.create_task(_kept(lambda: mirror.reflect(_members(service), int(time.time())), MIRROR_S)),
         asyncio.create_task(_kept(serving.objects.forget_events, HOUSEKEEPING_S)),
-        asyncio.create_task(_kept(tls.keep, HOUSEKEEPING_S)),
+        asyncio.create_task(_kept(lambda: _renew_when_due(leaf), HOUSEKEEPING_S)),
     ]
     try:
         while not server.started and not tasks[0].done():
@@ -134,32 +131,13 @@ class _Server(uvicorn.Server):
         yield
 
 
-class _Tls:
-    """A certificate of the network's own authority for the API, renewed at half of its life."""
+def _certificate(state: State, listen: str) -> Leaf:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    return Leaf(state, context, "api", listen, time.time(), also=("127.0.0.1", "::1", "localhost"))
 
-    def __init__(self, state: State) -> None:
-        self._state = state
-        self.context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        self.context.minimum_version = ssl.TLSVersion.TLSv1_2
-        self._renew(time.time())
 
-    def keep(self) -> None:
-        now = time.time()
-        if not self._issued_at <= now < self._issued_at + RENEW_AFTER_S:
-            self._renew(now)
-
-    def _renew(self, now: float) -> None:
-        config = self._state.config
-        assert config.orchestration is not None
-        hosts = {advertised_host(url) for url in config.advertise} | {"127.0.0.1", "::1", "localhost"}
-        listening = split_address(config.orchestration.listen, "orchestration.listen")[0]
-        if listening not in ("", "0.0.0.0", "::"):
-            hosts.add(listening)
-        key = Ed25519PrivateKey.generate()
-        chain = self._state.issuer.authority.issue_server(key.public_key(), sorted(hosts), now, os.urandom)
-        folder = self._state.directory / "tls"
-        folder.mkdir(mode=0o700, exist_ok=True)
-        replace_file(folder / "api.key", key_pem(key))
-        replace_file(folder / "api.pem", (chain + self._state.issuer.authority.root_pem).encode())
-        self.context.load_cert_chain(folder / "api.pem", folder / "api.key")
-        self._issued_at = now
+def _renew_when_due(leaf: Leaf) -> None:
+    now = time.time()
+    if leaf.due(now):
+        leaf.renew(now)
