@@ -63,17 +63,22 @@ class _Host:
 
 class SimulatedMesh:
     """``sites`` become hosts, which boot one after the other within the first second; all agents know the
-    controller from the start and connect in the next. ``settings`` are the controller's.
+    controller from the start and connect in the next. ``settings`` are the controller's,
+    ``probe_budget`` is each node's, in bytes per second.
     """
 
-    def __init__(self, seed: int, sites: Sites, settings: Settings | None = None) -> None:
+    def __init__(
+        self, seed: int, sites: Sites, settings: Settings | None = None, probe_budget: int = wire.PROBE_BUDGET
+    ) -> None:
         self.world = SimulatedWorld(seed)
         self.sites = sites
         self.controller_up = True
         self.switches: list[tuple[int, int, engine.Switch]] = []
         self._messages: list[tuple[int, int, int, wire.FromAgent | wire.ToAgent, bool]] = []
         self._order = itertools.count()
-        network = wire.NetworkConfig(1, "aes256-gcm", f"{seed:064x}", "simulated", DEFAULT_CLASSES)
+        network = wire.NetworkConfig(
+            1, "aes256-gcm", f"{seed:064x}", "simulated", DEFAULT_CLASSES, probe_budget=probe_budget
+        )
         self.controller = Controller(network, settings=settings)
         self.hosts = [self._add_host(index, site) for index, site in enumerate(sites.sites)]
         self.now_ns = self.world.now_ns()
@@ -132,7 +137,8 @@ class SimulatedMesh:
         boot_ns = SECOND_NS * index // len(self.sites.sites)
         self.world.begin_step(boot_ns)
         self.world.end_step()
-        key = (index + 1).to_bytes(32, "big")
+        # Of a key's last byte, as of its first, X25519 leaves some bits out of account.
+        key = (index + 1).to_bytes(31, "big") + bytes(1)
         self.world.add_node(key, [Site.endpoint(index)])
         address = f"{Site.address(index)}"
         record = NodeRecord(
@@ -184,7 +190,14 @@ class SimulatedMesh:
         address, _, port = endpoint.rpartition(":")
         uplinks = (engine.EngineUplink("wan", address, int(port)),)
         hello = engine.Welcome(
-            engine.PROTOCOL, "simulated", host.agent.me.record.public_key, host.boot, 0, "overlay0", uplinks
+            protocol=engine.PROTOCOL,
+            version="simulated",
+            public_key=host.agent.me.record.public_key,
+            boot=host.boot,
+            generation=0,
+            interface="overlay0",
+            uplinks=uplinks,
+            probe_budget=True,
         )
         self._tell_agent(index, hello)
 

@@ -27,11 +27,12 @@ def compile_snapshot(
     links: Iterable[engine.Link],
     orders: Mapping[tuple[NodeId, int], tuple[Path, ...]],
     rules: Sequence[HostRule] = (),
+    probe_budget: int | None = None,
 ) -> engine.Snapshot:
     """Return the complete tables.
 
     ``orders`` holds installable paths, best first, for each destination and class; ``rules`` are this host's
-    own, of which those are left out whose class the network does not have.
+    own, of which those are left out whose class the network does not have; ``probe_budget`` is one shard's.
     """
     return engine.Snapshot(
         schema=engine.SCHEMA,
@@ -49,6 +50,7 @@ def compile_snapshot(
             if paths
         ),
         revocation_epoch=mesh.epoch,
+        probe_budget=probe_budget,
     )
 
 

@@ -90,8 +90,22 @@ def summed(reports: Iterable[engine.CountersReport]) -> engine.CountersReport:
             advised=total.advised + report.advised,
             order_waited=total.order_waited + report.order_waited,
             order_given_up=total.order_given_up + report.order_given_up,
+            probing=_probing(total.probing, report.probing),
         )
     return total
+
+
+def _probing(one: engine.Probing | None, other: engine.Probing | None) -> engine.Probing | None:
+    """Shards share a budget; the slowest tells how often."""
+    if one is None or other is None:
+        return one or other
+    return engine.Probing(
+        bytes=one.bytes + other.bytes,
+        rate=one.rate + other.rate,
+        budget=one.budget + other.budget,
+        in_use_ns=max(one.in_use_ns, other.in_use_ns),
+        idle_ns=max(one.idle_ns, other.idle_ns),
+    )
 
 
 class _Gathered(Generic[_Report]):

@@ -439,6 +439,7 @@ class Agent:
             self.tables.links.values(),
             self.tables.orders,
             self.me.rules,
+            self._probe_budget(self.engine, self.mesh.network),
         )
         if snapshot == self._pushed:
             return
@@ -449,6 +450,11 @@ class Agent:
                 self._log(Level.WARNING, "rule for a class that the network does not have", name=rule.class_)
         self._pushed = msgspec.structs.replace(snapshot, generation=last + 1)
         self._out.append(PushSnapshot(self._pushed))
+
+    @staticmethod
+    def _probe_budget(welcome: engine.Welcome, network: controller.NetworkConfig) -> int | None:
+        """Each shard's part of what the network lets a node spend on probes, if the engine can keep to it."""
+        return network.probe_budget // welcome.shards if welcome.probe_budget else None
 
     def _save(self) -> None:
         saved = Saved(

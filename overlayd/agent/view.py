@@ -11,7 +11,7 @@ from overlayd.agent.selector import Figures, Verdict
 from overlayd.model.ids import NodeId, Path
 from overlayd.model.route import Route
 from overlayd.model.words import candidate_in_words, primary_in_words
-from overlayd.protocol import local
+from overlayd.protocol import engine, local
 from overlayd.protocol.trace import Incoming, Outgoing, Question
 
 _NS_PER_S = 1e9
@@ -323,6 +323,7 @@ class View:
                 local.ShardStatus(shard.packets_in, shard.packets_out)
                 for shard in agent.lanes.of_shards().values()
             ),
+            probing=_probing(counted.probing),
         )
 
     def _engine_is_silent(self) -> bool:
@@ -337,17 +338,10 @@ class View:
         figures = self._figures(0, path) if path else None
         verdict = self._verdict((node, 0), path) if path else None
         rtt, loss = self.measured(node, 0, path) if path else (None, None)
-        alive: local.DataPlane = "dead"
-        if path is not None and (figures is None or figures.alive):
-            alive = "unmeasured" if figures is None else "alive"
-        if self._engine_is_silent():
-            alive = "dead"
-        if alive == "unmeasured" and path is not None and self._agent.tables.best_link(path[0]) is None:
-            alive = "dead"
         return local.PeerStatus(
             node=record.name,
             addresses=record.addresses,
-            data_plane=alive,
+            data_plane=self._data_plane(path, figures),
             path=self.names(path) if path else (),
             rtt_ms=rtt,
             loss_ratio=loss,
@@ -355,6 +349,17 @@ class View:
             links=len(links),
             problem=verdict.reason if verdict and verdict.bad else None,
         )
+
+    def _data_plane(self, path: Path | None, figures: Figures | None) -> local.DataPlane:
+        if path is None or self._agent.engine is None or self._engine_is_silent():
+            return "dead"
+        if figures is not None:
+            return "alive" if figures.alive else "dead"
+        if self._agent.tables.best_link(path[0]) is not None:
+            return "unmeasured"
+        links = (number for number, link in self._agent.tables.links.items() if link.peer == path[0])
+        told = self._agent.estimator.links()
+        return "dead" if all(link in told for link in links) else "unknown"
 
     def _degraded(
         self,
@@ -372,6 +377,8 @@ class View:
         for peer in peers:
             if peer.data_plane == "dead":
                 problems.append(f"{peer.node}: no path is alive")
+            elif peer.data_plane == "unknown":
+                problems.append(f"{peer.node}: the engine has not told of it yet")
             elif peer.problem:
                 problems.append(f"{peer.node}: {peer.problem}")
         begin, end = self._outside.certificate_not_before, self._outside.certificate_not_after
@@ -419,6 +426,12 @@ class View:
 def disk_problems(trouble: str | None) -> tuple[str, ...]:
     """Return what is to be told of a state directory that cannot be written because of ``trouble``."""
     return () if trouble is None else (f"state cannot be written: {trouble}",)
+
+
+def _probing(told: engine.Probing | None) -> local.ProbingStatus | None:
+    if told is None:
+        return None
+    return local.ProbingStatus(told.rate, told.budget, told.in_use_ns / 1e6, told.idle_ns / 1e6)
 
 
 def _ms(nanoseconds: int | None) -> float | None:

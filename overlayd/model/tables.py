@@ -6,6 +6,7 @@ For hosts, controllers and labs alike.
 import difflib
 import re
 from collections.abc import Iterable, Mapping
+from types import UnionType
 from typing import Any, cast, get_args, get_origin
 
 import msgspec
@@ -30,7 +31,11 @@ def unknown_key(
         if key not in types:
             return f"{path}{key}", unknown(types, key)
         kind = get_origin(types[key])
-        inner = get_args(types[key])[-1 if kind is dict else 0] if kind in (tuple, dict) else types[key]
+        inner = types[key]
+        if kind in (tuple, dict):
+            inner = get_args(inner)[-1 if kind is dict else 0]
+        elif kind is UnionType:  # a section that may be left out
+            inner = get_args(inner)[0]
         if not (isinstance(inner, type) and issubclass(inner, msgspec.Struct)):
             continue
         below = [(f"{path}{key}.", value)]

@@ -145,9 +145,14 @@ FromAgent: TypeAlias = Hello | Telemetry | Switched | Sightings | RenewRequest |
 
 # Controller to agent
 
+PROBE_BUDGET = 1_000_000
+"""Bytes per second, where the operator says nothing."""
 
-class NetworkConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """What all nodes share. ``psk`` is 32 bytes in hex."""
+
+class NetworkConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
+    """What all nodes share. ``psk`` is 32 bytes in hex. ``probe_budget`` is what a node sends of probes and
+    answers at most, in bytes per second.
+    """
 
     id: int
     suite: str
@@ -155,6 +160,7 @@ class NetworkConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     name: str
     classes: tuple[ServiceClass, ...]
     telemetry_interval: float = 15.0
+    probe_budget: int = PROBE_BUDGET
 
 
 class PeerInfo(msgspec.Struct, frozen=True, gc=False, forbid_unknown_fields=True):

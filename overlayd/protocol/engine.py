@@ -88,7 +88,7 @@ class Route(msgspec.Struct, frozen=True, gc=False, forbid_unknown_fields=True):
 
 
 class Snapshot(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
-    """Complete tables; see the Rust side for the meaning of each field."""
+    """Complete tables; see the Rust side for the meaning of each field. ``probe_budget`` is each shard's."""
 
     schema: int
     generation: int
@@ -101,6 +101,7 @@ class Snapshot(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_def
     classifiers: tuple[Classifier, ...]
     routes: tuple[Route, ...]
     revocation_epoch: int = 0
+    probe_budget: int | None = None
 
 
 # Agent to engine
@@ -135,8 +136,8 @@ class EngineUplink(msgspec.Struct, frozen=True):
 class Welcome(msgspec.Struct, frozen=True, tag_field="type", tag="welcome"):
     """First answer: what the engine is and which snapshot it runs on (generation 0: none).
 
-    Shard *i* has its sockets *i* ports above those of ``uplinks``. ``reflexive``: it knows `Link.reflexive`;
-    one that is older would refuse it.
+    Shard *i* has its sockets *i* ports above those of ``uplinks``. ``reflexive``: it knows `Link.reflexive`,
+    ``probe_budget``: `Snapshot.probe_budget`; one that is older would refuse it.
     """
 
     protocol: int
@@ -148,6 +149,7 @@ class Welcome(msgspec.Struct, frozen=True, tag_field="type", tag="welcome"):
     uplinks: tuple[EngineUplink, ...]
     shards: int = 1
     reflexive: bool = False
+    probe_budget: bool = False
 
 
 class Applied(msgspec.Struct, frozen=True, tag_field="type", tag="applied"):
@@ -274,11 +276,23 @@ class Paths(msgspec.Struct, frozen=True, gc=False, tag_field="type", tag="paths"
     lane: int = 0
 
 
+class Probing(msgspec.Struct, frozen=True):
+    """What is spent on probes: ``bytes`` of IP packets since the engine's start, ``rate`` in the last second,
+    ``budget`` in any; how long it is between two probes of what is in use, and of an idle link, to keep it.
+    """
+
+    bytes: int
+    rate: int
+    budget: int
+    in_use_ns: int
+    idle_ns: int
+
+
 class CountersReport(msgspec.Struct, frozen=True):
     """Totals since the engine's start. ``stranded``: packets sent although no path was alive;
     ``congestion_marks``: packets that bear a mark to their destination; ``advised``: senders that were told
     by ICMP what fits; ``order_waited``: packets that the egress kept for others of their flow,
-    ``order_given_up``: gaps that nothing filled in time.
+    ``order_given_up``: gaps that nothing filled in time; ``probing``: None from an engine that has no budget.
     """
 
     packets_in: int
@@ -292,6 +306,7 @@ class CountersReport(msgspec.Struct, frozen=True):
     advised: int = 0
     order_waited: int = 0
     order_given_up: int = 0
+    probing: Probing | None = None
 
 
 class Counters(msgspec.Struct, frozen=True, tag_field="type", tag="counters"):

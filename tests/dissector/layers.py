@@ -174,7 +174,7 @@ class LinkProbe(Packet):
     name = "probe"
     fields_desc = [  # noqa: RUF012
         BitField("type", 6, 4),
-        BitField("service_class", 0, 4),
+        BitField("pace", 0, 4),
         ThreeBytesField("seq", 0),
         LongField("sent_ns", 0),
         IntField("sent", 0),
@@ -189,7 +189,7 @@ class LinkProbeReply(Packet):
     name = "probe reply"
     fields_desc = [  # noqa: RUF012
         BitField("type", 7, 4),
-        BitField("service_class", 0, 4),
+        BitField("pace", 0, 4),
         ThreeBytesField("seq", 0),
         LongField("sent_ns", 0),
         IntField("hold_ns", 0),

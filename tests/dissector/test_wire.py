@@ -35,7 +35,8 @@ def _named(kind: str, packet: Packet, names: str) -> Fields:
 
 
 def of_frame(packet: Packet) -> Fields:
-    protected = {"type": packet.name.replace(" ", "_"), "class": packet.service_class}
+    kind = {"type": packet.name.replace(" ", "_")}
+    protected = kind | {"class": getattr(packet, "service_class", None)}
     match packet:
         case layers.Direct():
             return {**protected, **_fields(packet, "seq budget"), "body": of_body(packet.payload)}
@@ -49,11 +50,11 @@ def of_frame(packet: Packet) -> Fields:
         case layers.Tail():
             return {**protected, **_fields(packet, "next")}
         case layers.LinkProbe():
-            return {**protected, **_fields(packet, "seq sent_ns sent")}
+            return {**kind, **_fields(packet, "pace seq sent_ns sent")}
         case layers.LinkProbeReply():
-            names = "seq sent_ns hold_ns received_ns sent received received_size"
+            names = "pace seq sent_ns hold_ns received_ns sent received received_size"
             asked = _fields(packet.payload, "seq sent") if packet.payload else None
-            return {**protected, **_fields(packet, names), "counterprobe": asked}
+            return {**kind, **_fields(packet, names), "counterprobe": asked}
         case layers.Close():
             return {"type": "close", "reason": packet.reason}
         case _:

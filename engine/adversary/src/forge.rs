@@ -107,7 +107,7 @@ impl Forge<'_> {
                     self.rng.below(1_500)
                 };
                 LinkProbe {
-                    class: 0,
+                    pace: self.rng.below(16) as u8,
                     seq: self.rng.next_u64() as u32 & frame::SEQ_MASK,
                     sent_ns: self.time(),
                     sent: self.rng.next_u64() as u32 >> self.rng.below(32),
@@ -115,7 +115,7 @@ impl Forge<'_> {
                 .emit(length as usize, &mut out);
             }
             "probe_reply" => LinkProbeReply {
-                class: 0,
+                pace: self.rng.below(16) as u8,
                 seq: self.rng.below(4_000) as u32,
                 sent_ns: self.time(),
                 hold_ns: if self.rng.chance(0.3) {

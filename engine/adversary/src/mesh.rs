@@ -103,6 +103,7 @@ pub(crate) fn tables(id: u16) -> Snapshot {
             .collect(),
         routes: routes(id),
         revocation_epoch: 0,
+        probe_budget: None,
     }
 }
 

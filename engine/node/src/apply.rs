@@ -29,6 +29,7 @@ impl Node {
             self.begin_anew(now);
         }
         self.tables = Tables::build(&snapshot);
+        self.pace.set_budget(snapshot.probe_budget);
         self.policies = snapshot.classes.iter().map(Policy::of).collect();
         self.shares = snapshot.classes.iter().map(Share::of).collect();
         self.replace_peers(&snapshot);

@@ -86,7 +86,7 @@ impl Node {
 
     pub(crate) fn way(&mut self, now: Nanos, flow: &Flow) -> Option<Way> {
         let found = self.routes.find(flow.peer, flow.class);
-        let mut second = None;
+        let mut beside = None;
         let (first_hop, route, path_bytes) = match found {
             Some(place) => {
                 let set = &mut self.routes.sets[place];
@@ -100,12 +100,10 @@ impl Node {
                 self.tally.stranded += u64::from(set.is_stranded());
                 let path = set.active();
                 if set.copies.is_some() && self.peers[flow.peer].ready {
-                    second = set
-                        .second()
-                        .map(|path| (path.via, path.route.wire_len(), path.datagram_bytes()));
+                    beside = set.beside()[0].map(|_| place);
                 }
                 // Copies are told apart by their end-to-end seal.
-                let sealed = second.is_some() || !path.is_direct();
+                let sealed = beside.is_some() || !path.is_direct();
                 let route = sealed.then_some(path.route);
                 (path.via, route, path.datagram_bytes())
             }
@@ -120,12 +118,8 @@ impl Node {
             return None;
         }
         let overhead = envelope::OVERHEAD + Protected::LEN + REPAIR_EXCESS;
-        // A copy has to fit the second path too.
-        let second_room = second.and_then(|(via, route_bytes, path_bytes)| {
-            let link = self.links[self.peers[via].best?].as_deref()?;
-            let room = link.datagram_bytes().min(path_bytes);
-            room.checked_sub(overhead + route_bytes + envelope::OVERHEAD)
-        });
+        // A copy has to fit its path too.
+        let room_beside = beside.and_then(|set| self.room_beside(set, overhead));
         let link = self.links[place].as_deref_mut()?;
         link.needed(now);
         let overhead = overhead + route.map_or(0, |route| route.wire_len() + envelope::OVERHEAD);
@@ -139,7 +133,7 @@ impl Node {
             .datagram_bytes()
             .min(path_bytes)
             .checked_sub(overhead)?
-            .min(second_room.unwrap_or(usize::MAX));
+            .min(room_beside.unwrap_or(usize::MAX));
         (room > Piece::HEADER_LEN).then_some(Way {
             leg,
             peer: flow.peer,
@@ -147,8 +141,21 @@ impl Node {
             room,
             set: found.filter(|_| route.is_some()),
             flow: 0,
-            guarded: second_room.is_some(),
+            guarded: room_beside.is_some(),
         })
+    }
+
+    /// Bytes that a body may have on any of the paths that copies may take.
+    fn room_beside(&self, set: usize, overhead: usize) -> Option<usize> {
+        let set = &self.routes.sets[set];
+        let paths = set.beside().into_iter().flatten();
+        let rooms = paths.filter_map(|place| {
+            let path = &set.paths[place];
+            let link = self.links[self.peers[path.via].best?].as_deref()?;
+            let room = link.datagram_bytes().min(path.datagram_bytes());
+            room.checked_sub(overhead + path.route.wire_len() + envelope::OVERHEAD)
+        });
+        rooms.min()
     }
 }
 

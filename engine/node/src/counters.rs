@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
-use crate::DropReason;
+use crate::{DropReason, Nanos};
 
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Counters {
@@ -22,8 +22,22 @@ pub struct Counters {
     /// Packets that waited at the egress for others of their flow, and gaps that nothing filled in time.
     pub order_waited: u64,
     pub order_given_up: u64,
+    pub probing: Probing,
     /// By name of the `DropReason`.
     pub drops: BTreeMap<&'static str, u64>,
+}
+
+/// What this node spends on probes; bytes are those of IP packets.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Probing {
+    /// Probes, their padding and answers so far.
+    pub bytes: u64,
+    /// In the last second, and what a second may have.
+    pub rate: u64,
+    pub budget: u64,
+    /// Between two probes of what is in use, and of an idle link, as the budget allows now.
+    pub in_use_ns: Nanos,
+    pub idle_ns: Nanos,
 }
 
 /// What the packet path counts in; no allocation.
@@ -84,6 +98,7 @@ impl Tally {
             advised: self.advised,
             order_waited: 0,
             order_given_up: 0,
+            probing: Probing::default(),
             drops: drops.filter(|(_, count)| *count > 0).collect(),
         }
     }

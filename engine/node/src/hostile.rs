@@ -59,7 +59,7 @@ fn absurd(random: &mut Random) -> Vec<u8> {
         .emit(&mut out),
         3 => out.extend_from_slice(&Tail { class, next: seq }.to_bytes()),
         4 => LinkProbeReply {
-            class,
+            pace: class,
             seq,
             sent_ns: random.u64() >> random.below(60),
             hold_ns: random.u32(),

@@ -38,6 +38,7 @@ mod mtu;
 mod node;
 mod order;
 mod output;
+mod pace;
 mod pacer;
 mod path;
 mod peer;
@@ -62,7 +63,7 @@ mod validate;
 mod watch;
 
 pub use checksum::complete as complete_checksum;
-pub use counters::Counters;
+pub use counters::{Counters, Probing};
 pub use cut::Cut;
 pub use event::{
     Event, LinkReport, LinkState, PathReport, QueueReport, RepairReport, SwitchReason,

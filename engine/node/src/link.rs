@@ -8,8 +8,9 @@ use std::sync::Arc;
 
 use overlayd_wire::LinkProbe;
 
-use crate::liveness::{FAST, Liveness, SLOW};
+use crate::liveness::{FAST, Liveness};
 use crate::mtu::MtuSearch;
+use crate::pace;
 use crate::pacer::Pacer;
 use crate::probe::Meter;
 use crate::queue::Share;
@@ -25,6 +26,8 @@ pub(crate) const BUSY: Nanos = 2_000_000_000;
 /// in mind, with a probe each second, are not.
 const RELAYED_MIN: u32 = 10;
 const RELAYED_WITHIN: Nanos = 500_000_000;
+/// While probes are rare because the budget binds, and data proves that the link lives, it is still measured so often.
+const MEASURED: Nanos = 10 * FAST;
 /// A challenge to a new remote address waits this long for its answer.
 const CHALLENGE_PATIENCE: Nanos = 1_000_000_000;
 /// And it is asked again after this.
@@ -56,6 +59,10 @@ pub(crate) struct Link {
     pub(crate) received: u64,
     pub(crate) received_bytes: u64,
     pub(crate) probe_at: Nanos,
+    /// When the last one left that was not asked for by suspicion or a move; 0: the next one need not wait.
+    probed_at: Nanos,
+    /// The peer's pace, as it told last.
+    pub(crate) told_pace: u8,
     /// Fast probes until then.
     pub(crate) busy_until: Nanos,
     /// Others' datagrams, and since when they are counted.
@@ -108,6 +115,8 @@ impl Link {
             received: 0,
             received_bytes: 0,
             probe_at: now,
+            probed_at: 0,
+            told_pace: 0,
             busy_until: 0,
             relayed: (0, 0),
             told_up: false,
@@ -168,36 +177,76 @@ impl Link {
         self.told_up != self.liveness.is_up()
     }
 
-    /// When the next probe is due after one now. `jitter`: 0..1.
-    pub(crate) fn next_probe(&self, now: Nanos, jitter: f64) -> Nanos {
-        match self.pace(now) {
-            SLOW => now + (SLOW as f64 * (0.9 + 0.2 * jitter)) as Nanos,
-            pace => now + pace,
+    /// Whether a probe is due; one that was at the pace of before waits as long as the pace of now asks for. `steps`: this node's.
+    pub(crate) fn is_probe_due(&mut self, now: Nanos, steps: u8) -> bool {
+        if self.probe_at <= now && self.steps(steps) > 0 && !self.liveness.is_suspect(now) {
+            let least = self.probed_at + self.interval(now, steps) * 3 / 5;
+            self.probe_at = self.probe_at.max(least);
         }
+        self.probe_at <= now
+    }
+
+    /// A probe leaves: the next one is due then. `jitter`: 0..1.
+    pub(crate) fn probed(&mut self, now: Nanos, jitter: f64, steps: u8) {
+        // Steps are taken for all links at once: those that are idle would go on in step.
+        let spread = if self.steps(steps) > 0 { 0.8 } else { 0.2 };
+        let wait = match self.interval(now, steps) {
+            least if least < pace::idle(0) => least,
+            idle => (idle as f64 * (1.0 + spread * (jitter - 0.5))) as Nanos,
+        };
+        self.probe_at = now + wait;
+        self.probed_at = now;
     }
 
     /// Whether a probe is due within half the time between two.
-    pub(crate) fn is_probe_near(&self, now: Nanos) -> bool {
-        self.ready && self.probe_at <= now + self.pace(now) / 2
+    pub(crate) fn is_probe_near(&self, now: Nanos, steps: u8) -> bool {
+        self.ready && self.probe_at <= now + self.interval(now, steps) / 2
     }
 
     /// An answer takes a probe along: the next one waits a little longer than the peer's, which then can ask first again.
-    pub(crate) fn postpone_probe(&mut self, now: Nanos, jitter: f64) {
-        self.probe_at = self.next_probe(now, jitter) + self.pace(now) / 4;
+    pub(crate) fn postpone_probe(&mut self, now: Nanos, jitter: f64, steps: u8) {
+        self.probed(now, jitter, steps);
+        self.probe_at += self.interval(now, steps) / 4;
     }
 
-    fn pace(&self, now: Nanos) -> Nanos {
-        if self.is_needed(now) || self.liveness.is_suspect(now) {
-            FAST
-        } else {
-            SLOW
+    /// The address of the peer is another: that is looked at soon.
+    pub(crate) fn probe_at_once(&mut self, now: Nanos) {
+        (self.probe_at, self.probed_at) = (now, 0);
+    }
+
+    /// Data that was sent then has arrived. Where the budget binds, that is as good as an answered probe.
+    pub(crate) fn proved(&mut self, now: Nanos, sent: Nanos, steps: u8) {
+        self.liveness.proved(sent);
+        let interval = self.interval(now, steps);
+        if interval > FAST && self.is_needed(now) {
+            let until = (now + interval).min(self.probed_at + MEASURED);
+            self.probe_at = self.probe_at.max(until);
+        }
+    }
+
+    /// Both ends have to bear it.
+    fn steps(&self, own: u8) -> u8 {
+        own.max(self.told_pace)
+    }
+
+    fn interval(&self, now: Nanos, steps: u8) -> Nanos {
+        let steps = self.steps(steps);
+        match self.liveness.is_suspect(now) {
+            true => FAST,
+            false if self.is_needed(now) => pace::in_use(steps),
+            false => pace::idle(steps),
         }
     }
 
     /// The probe to send now.
-    pub(crate) fn probe(&mut self, now: Nanos) -> LinkProbe {
-        self.meter
-            .probe(now, self.exit.sent as u32 + 1, self.exit.sent_bytes)
+    pub(crate) fn probe(&mut self, now: Nanos, steps: u8) -> LinkProbe {
+        let sent = self.exit.sent as u32 + 1;
+        self.meter.probe(now, steps, sent, self.exit.sent_bytes)
+    }
+
+    /// Bytes of the IP packet of a frame that is not padded.
+    pub(crate) fn packet_of(&self, frame: usize) -> usize {
+        self.exit.ip_and_udp() + overlayd_wire::envelope::OVERHEAD + frame
     }
 
     /// When the link wants to be tended next.

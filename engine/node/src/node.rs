@@ -11,6 +11,7 @@ use crate::dues::Dues;
 use crate::link::Link;
 use crate::order::{Order, Parcel};
 use crate::output::Offload;
+use crate::pace::Pace;
 use crate::peer::Peer;
 use crate::queue::Share;
 use crate::recover::Restored;
@@ -77,6 +78,7 @@ pub struct Node {
     /// Ascending by id.
     pub(crate) peers: Vec<Peer>,
     pub(crate) routes: Routes,
+    pub(crate) pace: Pace,
     pub(crate) random: Random,
     pub(crate) relayed_handshakes: HandshakeBucket,
     /// This call is so late that no verdict on liveness may fall.
@@ -123,6 +125,7 @@ impl Node {
             touched: Vec::new(),
             peers: Vec::new(),
             routes: Routes::default(),
+            pace: Pace::default(),
             random,
             relayed_handshakes: HandshakeBucket::default(),
             reports_at: now + crate::report::INTERVAL,
@@ -236,6 +239,7 @@ impl Node {
         Counters {
             order_waited: self.order.waited,
             order_given_up: self.order.given_up,
+            probing: self.pace.told(),
             ..self.tally.counters()
         }
     }

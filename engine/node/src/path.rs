@@ -41,6 +41,9 @@ pub(crate) struct PathSet {
     pub(crate) copies: Option<Box<Copies>>,
 }
 
+/// Paths that copies may take: with the one in use as many as the controller finds for a route.
+pub(crate) const BESIDE: usize = 2;
+
 #[derive(Debug)]
 pub(crate) struct Path {
     /// Nodes after this one; the last is the destination.
@@ -175,14 +178,22 @@ impl PathSet {
         &self.paths[self.active]
     }
 
-    /// The first living path that shares no relay with the one in use.
-    pub(crate) fn second(&self) -> Option<&Path> {
-        let (_, relays) = self.active().nodes.split_last()?;
-        let others = self.paths.iter().enumerate();
-        let mut others = others.filter(|(place, _)| !self.is_active(*place));
-        let shares = |path: &Path| path.nodes.iter().any(|node| relays.contains(node));
-        let found = others.find(|(_, path)| path.alive && !shares(path));
-        found.map(|(_, path)| path)
+    /// The first living paths that share no relay with the one in use, nor with each other.
+    pub(crate) fn beside(&self) -> [Option<usize>; BESIDE] {
+        let mut found = [None; BESIDE];
+        let mut count = 0;
+        for (place, path) in self.paths.iter().enumerate() {
+            let is_free = {
+                let taken = found[..count].iter().flatten().chain([&self.active]);
+                let mut taken = taken.map(|place: &usize| &self.paths[*place]);
+                !taken.any(|other| other.shares_a_relay_with(path))
+            };
+            if count < BESIDE && path.alive && is_free && !self.is_active(place) {
+                found[count] = Some(place);
+                count += 1;
+            }
+        }
+        found
     }
 
     /// A datagram of so many bytes takes the path in use.
@@ -322,6 +333,14 @@ impl Path {
 
     pub(crate) fn is_direct(&self) -> bool {
         self.nodes.len() == 1
+    }
+
+    fn shares_a_relay_with(&self, other: &Self) -> bool {
+        let relays = self
+            .nodes
+            .split_last()
+            .map_or(&[][..], |(_, relays)| relays);
+        relays.iter().any(|relay| other.nodes.contains(relay))
     }
 
     /// Bytes of UDP payload that a datagram may have on any of the hops.

@@ -115,14 +115,14 @@ impl Meter {
     }
 
     /// The probe to send now. `sent` counts it already; `bytes` are all sent on the link so far.
-    pub(crate) fn probe(&mut self, now: Nanos, sent: u32, bytes: u64) -> LinkProbe {
+    pub(crate) fn probe(&mut self, now: Nanos, pace: u8, sent: u32, bytes: u64) -> LinkProbe {
         self.seq = (self.seq + 1) & 0xff_ffff;
         self.marks[self.seq as usize % MARKS] = Mark {
             seq: self.seq,
             bytes,
         };
         LinkProbe {
-            class: 0,
+            pace,
             seq: self.seq,
             sent_ns: now,
             sent,

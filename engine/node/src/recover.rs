@@ -98,6 +98,7 @@ impl Node {
             sessions,
             output,
             tally,
+            pace,
             ..
         } = self;
         let link = links[arrival.link]
@@ -125,7 +126,7 @@ impl Node {
             wait
         });
         if let Some(sent) = proof {
-            link.liveness.proved(sent);
+            link.proved(now, sent, pace.steps());
         }
         self.touch(arrival.link);
         Ok(())

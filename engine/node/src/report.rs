@@ -22,6 +22,7 @@ impl Node {
             return;
         }
         self.reports += 1;
+        self.pace.end_second(now);
         let (at_ns, generation) = (now, self.tables.generation);
         let links: Vec<_> = (self.reports..)
             .zip(&mut self.links)

@@ -1,9 +1,9 @@
-//! A second copy of packets on a node-disjoint path, while the path in use is sick. For classes that ask for it.
+//! Copies of packets on node-disjoint paths, while the path in use is sick. For classes that ask for it.
 //!
 //! What leaves for such a class is sealed end to end whatever the path, so that its counter tells copies apart at the egress, and kept for as
 //! long as it may be of use. When probes of the path in use are overdue by more than chance explains, what left since it last answered leaves
-//! once more on the second path, and so does each packet from then on, until the path answers or is left. On a calm path nothing is sent
-//! twice. Pure.
+//! once more on the second path, and so does each packet from then on, until the path answers or is left. Where the second is sick as well, an
+//! end of both is, and the third path takes what they put at risk. On a calm path nothing is sent twice. Pure.
 
 use std::collections::VecDeque;
 use std::ops::Range;
@@ -12,7 +12,7 @@ use overlayd_wire::{Budget, Protected, RouteRepr};
 
 use crate::choose::Leg;
 use crate::liveness::Liveness;
-use crate::path::Path;
+use crate::path::{BESIDE, Path};
 use crate::queue::Traffic;
 use crate::schedule::Exit;
 use crate::{Nanos, Node};
@@ -26,8 +26,8 @@ const KEEP_PACKETS: usize = 8192;
 /// What left for one destination and class of late.
 #[derive(Debug, Default)]
 pub(crate) struct Copies {
-    /// The path in use is.
-    sick: bool,
+    /// So many paths in a row are: the one in use, and those that copies of its packets take.
+    sick: usize,
     notes: VecDeque<Note>,
     /// Datagrams sealed end to end, one behind the other.
     bytes: VecDeque<u8>,
@@ -104,34 +104,55 @@ impl Node {
         }
     }
 
-    /// While the path in use is sick, what was kept last leaves on the second one too.
+    /// While the path in use is sick, what was kept last leaves on the second one too, and on the third while both are.
     pub(crate) fn send_second(&mut self, now: Nanos, set: usize) {
-        let copies = self.routes.sets[set].copies.as_deref();
-        if copies.is_some_and(|copies| copies.sick) {
-            self.send_copies(now, set, 1);
-        }
-    }
-
-    /// Notes whether the path in use is sick; if it has just become so, what left since it last answered leaves on the second one too.
-    pub(crate) fn look_after(&mut self, now: Nanos, set: usize) {
-        let state = &self.routes.sets[set];
-        if state.copies.is_none() {
-            return;
-        }
-        let silent = self.silent_since(now, state.active());
-        let Some(copies) = &mut self.routes.sets[set].copies else {
+        let sick = self.routes.sets[set].copies.as_deref();
+        let Some(sick) = sick.map(|copies| copies.sick).filter(|sick| *sick > 0) else {
             return;
         };
-        let before = std::mem::replace(&mut copies.sick, silent.is_some());
-        if let Some(since) = silent.filter(|_| !before) {
-            let count = copies.newer_than(since);
-            self.send_copies(now, set, count);
+        for path in self.routes.sets[set].beside().into_iter().take(sick) {
+            self.send_copies(now, set, path, 1);
         }
     }
 
-    /// When the path in use may turn out to be sick.
+    /// Notes how many paths in a row are sick. What left since all of them last answered leaves on the next one too, if that was not so before.
+    pub(crate) fn look_after(&mut self, now: Nanos, set: usize) {
+        let state = &self.routes.sets[set];
+        let Some(before) = state.copies.as_deref().map(|copies| copies.sick) else {
+            return;
+        };
+        let beside = state.beside();
+        let (mut sick, mut since) = (0, 0);
+        let mut path = Some(state.active());
+        let mut missed: [Option<Nanos>; BESIDE] = [None; BESIDE];
+        while let Some(silent) = path.and_then(|path| self.silent_since(now, path))
+            && sick < BESIDE
+        {
+            since = silent.max(since);
+            missed[sick] = Some(since).filter(|_| sick >= before);
+            path = beside[sick].map(|place| &state.paths[place]);
+            sick += 1;
+        }
+        if let Some(copies) = &mut self.routes.sets[set].copies {
+            copies.sick = sick;
+        }
+        for (path, since) in beside.into_iter().zip(missed) {
+            let copies = self.routes.sets[set].copies.as_deref();
+            let count = copies
+                .zip(since)
+                .map(|(copies, since)| copies.newer_than(since));
+            self.send_copies(now, set, path, count.unwrap_or(0));
+        }
+    }
+
+    /// When one of the paths may turn out to be sick.
     pub(crate) fn look_after_at(&self, set: usize) -> Option<Nanos> {
-        let lives = self.lives_of(self.routes.sets[set].active())?;
+        let state = &self.routes.sets[set];
+        let beside = state.beside().into_iter().flatten();
+        let paths = beside
+            .map(|place| &state.paths[place])
+            .chain([state.active()]);
+        let lives = paths.filter_map(|path| self.lives_of(path)).flatten();
         lives.filter_map(Liveness::doubtful_at).min()
     }
 
@@ -150,11 +171,12 @@ impl Node {
         Some([Some(&link.liveness), whole].into_iter().flatten())
     }
 
-    /// The newest `count` of what is kept, in order.
-    fn send_copies(&mut self, now: Nanos, set: usize, count: usize) {
-        let Some((via, route)) = self.routes.sets[set].second().map(second_of) else {
+    /// The newest `count` of what is kept, in order, on the path at this place.
+    fn send_copies(&mut self, now: Nanos, set: usize, path: Option<usize>, count: usize) {
+        let Some(path) = path.filter(|_| count > 0) else {
             return;
         };
+        let Path { via, route, .. } = self.routes.sets[set].paths[path];
         let Some(link) = self.peers[via].best else {
             return;
         };
@@ -214,10 +236,6 @@ fn parts(ring: &VecDeque<u8>, of: Range<usize>) -> [&[u8]; 2] {
         &head[of.start.min(split)..of.end.min(split)],
         &tail[of.start.max(split) - split..of.end.max(split) - split],
     ]
-}
-
-fn second_of(path: &Path) -> (usize, RouteRepr) {
-    (path.via, path.route)
 }
 
 #[cfg(test)]

@@ -27,6 +27,9 @@ pub struct Snapshot {
     /// would let the node in again.
     #[serde(default)]
     pub revocation_epoch: u64,
+    /// What this node sends of probes and answers at most, in bytes of IP packets per second; `None`: a million.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub probe_budget: Option<u64>,
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

@@ -84,7 +84,7 @@ impl Node {
             .as_deref_mut()
             .ok_or(DropReason::NoSession)?;
         if link.challenge_answered(nonce) {
-            link.probe_at = now;
+            link.probe_at_once(now);
             let remote = link.exit.remote;
             if let Some(remote) = remote {
                 self.sessions.set_remote(arrival.link as u16, remote);
@@ -125,14 +125,15 @@ impl Node {
         probe: &LinkProbe,
         asks_back: bool,
     ) -> Result<(), DropReason> {
-        let jitter = self.jitter();
+        let (jitter, steps) = (self.jitter(), self.pace.steps());
         let link = self.links[arrival.link]
             .as_deref_mut()
             .ok_or(DropReason::NoSession)?;
+        link.told_pace = probe.pace;
         let received = link.received as u32;
         link.meter.probed(now, probe, received);
         let reply = LinkProbeReply {
-            class: probe.class,
+            pace: steps,
             seq: probe.seq,
             sent_ns: probe.sent_ns,
             hold_ns: 0,
@@ -140,13 +141,15 @@ impl Node {
             sent: probe.sent,
             received,
             received_size: arrival.size.min(usize::from(u16::MAX)) as u16,
-            counterprobe: (asks_back && link.is_probe_near(now)).then(|| {
-                link.postpone_probe(now, jitter);
+            counterprobe: (asks_back && link.is_probe_near(now, steps)).then(|| {
+                link.postpone_probe(now, jitter, steps);
                 link.liveness.probe_sent(now);
-                let LinkProbe { seq, sent, .. } = link.probe(now);
+                let LinkProbe { seq, sent, .. } = link.probe(now, steps);
                 Counterprobe { seq, sent }
             }),
         };
+        let asked = reply.counterprobe.map_or(0, |_| Counterprobe::LEN);
+        self.pace.pay(link.packet_of(LinkProbeReply::LEN + asked));
         self.touch(arrival.link);
         self.send_plain(now, arrival.link, |bytes| reply.emit(bytes))
     }
@@ -160,6 +163,7 @@ impl Node {
         let link = self.links[arrival.link]
             .as_deref_mut()
             .ok_or(DropReason::NoSession)?;
+        link.told_pace = reply.pace;
         let full = link.known_full();
         let headers = link.exit.ip_and_udp();
         let (rtt, sample) = link
@@ -260,7 +264,7 @@ impl Node {
 
     /// Sends the probes of a link that are due: a padded one for its MTU, and a small one for liveness, or for comparison.
     fn probe(&mut self, now: Nanos, place: usize) -> Result<(), DropReason> {
-        let jitter = self.jitter();
+        let (jitter, steps) = (self.jitter(), self.pace.steps());
         let link = self.links[place]
             .as_deref_mut()
             .ok_or(DropReason::NoSession)?;
@@ -269,7 +273,7 @@ impl Node {
             .then(|| link.mtu.poll(now, link.meter.next_seq(), proofs))
             .flatten();
         if let Some(size) = padded {
-            let probe = link.probe(now);
+            let probe = link.probe(now, steps);
             let length = link.exit.payload_of(size) - overlayd_wire::envelope::OVERHEAD;
             self.send_plain(now, place, |bytes| probe.emit(length, bytes))?;
         }
@@ -279,13 +283,14 @@ impl Node {
         if link.liveness.is_suspect(now) {
             link.probe_at = link.probe_at.min(now + crate::liveness::FAST);
         }
-        let is_due = link.probe_at <= now;
+        let is_due = link.is_probe_due(now, steps);
         if is_due {
-            link.probe_at = link.next_probe(now, jitter);
+            link.probed(now, jitter, steps);
             link.liveness.probe_sent(now);
         }
         if is_due || padded.is_some() {
-            let probe = link.probe(now);
+            self.pace.pay(link.packet_of(LinkProbe::LEN));
+            let probe = link.probe(now, steps);
             link.mtu.small_sent(probe.seq);
             self.send_plain(now, place, |bytes| probe.emit(LinkProbe::LEN, bytes))?;
         }

@@ -6,7 +6,8 @@ use crate::choose::{Leg, Way};
 use crate::egress::Source;
 use crate::event::Event;
 use crate::link::Link;
-use crate::liveness::{FAST, SLOW, Turn};
+use crate::liveness::{FAST, Turn};
+use crate::pace;
 use crate::path::{Path, Switched, Watch};
 use crate::session::Scope;
 use crate::{DropReason, Nanos, Node};
@@ -63,8 +64,8 @@ impl Node {
     fn tend_route(&mut self, now: Nanos, place: usize) {
         let watch = self.routes.sets[place].watch(now);
         let interval = match watch {
-            Watch::Fast => FAST,
-            Watch::Slow => SLOW,
+            Watch::Fast => pace::in_use(self.steps_to(place)),
+            Watch::Slow => pace::kept_in_mind(self.steps_to(place)),
             Watch::Not => {
                 self.routes.dues.set(place, Nanos::MAX);
                 return;
@@ -117,6 +118,17 @@ impl Node {
         let set = &self.routes.sets[place];
         let due = due.min(set.poll_timeout().unwrap_or(Nanos::MAX));
         self.routes.dues.set(place, due.max(now + 1));
+    }
+
+    /// The pace that this node and the destination of a route can bear.
+    fn steps_to(&self, place: usize) -> u8 {
+        let own = self.pace.steps();
+        let Some(peer) = self.peer_place(self.routes.sets[place].destination) else {
+            return own;
+        };
+        let links = self.peers[peer].links.iter();
+        let told = links.filter_map(|link| Some(self.links[*link].as_deref()?.told_pace));
+        told.fold(own, u8::max)
     }
 
     /// Sends a padded probe, if one is due, and a small one: for comparison, or for liveness too.
@@ -204,8 +216,9 @@ impl Node {
             let length = length.max(bytes.len() - start);
             bytes.resize(start + length, 0);
         });
-        if let Err(reason) = sent {
-            self.tally.drop(reason);
+        match sent {
+            Ok(()) => self.pay_for_path(way, PathProbe::LEN),
+            Err(reason) => self.tally.drop(reason),
         }
         sent.is_ok()
     }
@@ -228,7 +241,17 @@ impl Node {
         };
         let way = self.way_back(source.peer, source.class, &route)?;
         self.send(now, &way, |bytes| Body::PathProbeReply(reply).emit(bytes))?;
+        self.pay_for_path(&way, PathProbeReply::LEN);
         Ok(())
+    }
+
+    /// What a body of so many bytes costs on its first hop.
+    fn pay_for_path(&mut self, way: &Way, body: usize) {
+        let route = way.route.as_ref().map_or(0, RouteRepr::wire_len);
+        let frame = Protected::LEN + route + envelope::OVERHEAD + body;
+        if let Some(link) = self.links[way.leg.link].as_deref() {
+            self.pace.pay(link.packet_of(frame));
+        }
     }
 
     /// The reversed route, over the link to its first hop.

@@ -7,7 +7,8 @@ use crate::reader::{Reader, be24};
 /// Asks the far end of a link to answer; padding behind it makes it as long as wanted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct LinkProbe {
-    pub class: u8,
+    /// How many steps the sender's budget for probes has made it slower, 0–15.
+    pub pace: u8,
     /// Low 24 bits.
     pub seq: u32,
     /// Sender's clock, ns.
@@ -21,10 +22,10 @@ impl LinkProbe {
     pub const LEN: usize = 16;
 
     /// `rest`: the frame behind its first byte. Padding is not looked at.
-    pub(crate) fn parse(class: u8, rest: &[u8]) -> Result<Self, WireError> {
+    pub(crate) fn parse(pace: u8, rest: &[u8]) -> Result<Self, WireError> {
         let mut reader = Reader::new(rest);
         Ok(Self {
-            class,
+            pace,
             seq: reader.u24()?,
             sent_ns: reader.u64()?,
             sent: reader.u32()?,
@@ -34,7 +35,7 @@ impl LinkProbe {
     /// Appends the frame; `len` below [`Self::LEN`] means no padding.
     pub fn emit(&self, len: usize, out: &mut Vec<u8>) {
         let start = out.len();
-        out.push(type_byte(FrameType::Probe, self.class));
+        out.push(type_byte(FrameType::Probe, self.pace));
         out.extend_from_slice(&be24(self.seq));
         out.extend_from_slice(&self.sent_ns.to_be_bytes());
         out.extend_from_slice(&self.sent.to_be_bytes());
@@ -45,7 +46,8 @@ impl LinkProbe {
 /// Answer to a link probe.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct LinkProbeReply {
-    pub class: u8,
+    /// Of the responder.
+    pub pace: u8,
     pub seq: u32,
     /// As in the probe.
     pub sent_ns: u64,
@@ -80,10 +82,10 @@ impl LinkProbeReply {
     /// Without a counterprobe.
     pub const LEN: usize = 34;
 
-    pub(crate) fn parse(class: u8, rest: &[u8]) -> Result<Self, WireError> {
+    pub(crate) fn parse(pace: u8, rest: &[u8]) -> Result<Self, WireError> {
         let mut reader = Reader::new(rest);
         let mut reply = Self {
-            class,
+            pace,
             seq: reader.u24()?,
             sent_ns: reader.u64()?,
             hold_ns: reader.u32()?,
@@ -107,7 +109,7 @@ impl LinkProbeReply {
     pub fn as_probe(&self) -> Option<LinkProbe> {
         self.counterprobe
             .map(|Counterprobe { seq, sent }| LinkProbe {
-                class: self.class,
+                pace: self.pace,
                 seq,
                 sent_ns: self.received_ns.wrapping_add(self.hold_ns.into()),
                 sent,
@@ -115,7 +117,7 @@ impl LinkProbeReply {
     }
 
     pub fn emit(&self, out: &mut Vec<u8>) {
-        out.push(type_byte(FrameType::ProbeReply, self.class));
+        out.push(type_byte(FrameType::ProbeReply, self.pace));
         out.extend_from_slice(&be24(self.seq));
         out.extend_from_slice(&self.sent_ns.to_be_bytes());
         out.extend_from_slice(&self.hold_ns.to_be_bytes());

@@ -135,15 +135,15 @@ proptest! {
     }
 
     #[test]
-    fn link_probes_round_trip_and_padding_changes_nothing(class in 0u8..16, seq in seq(), sent_ns: u64, received_ns: u64, counts: [u32; 3], received_size: u16, asks_back: bool, len in 0usize..1500) {
+    fn link_probes_round_trip_and_padding_changes_nothing(pace in 0u8..16, seq in seq(), sent_ns: u64, received_ns: u64, counts: [u32; 3], received_size: u16, asks_back: bool, len in 0usize..1500) {
         let [sent, received, hold_ns] = counts;
-        let probe = LinkProbe { class, seq, sent_ns, sent };
+        let probe = LinkProbe { pace, seq, sent_ns, sent };
         let mut out = Vec::new();
         probe.emit(len, &mut out);
         prop_assert_eq!(out.len(), len.max(LinkProbe::LEN));
         prop_assert_eq!(Frame::parse(&out), Ok(Frame::Probe(probe)));
         let counterprobe = asks_back.then_some(Counterprobe { seq, sent: received });
-        let reply = Frame::ProbeReply(LinkProbeReply { class, seq, sent_ns, hold_ns, received_ns, sent, received, received_size, counterprobe });
+        let reply = Frame::ProbeReply(LinkProbeReply { pace, seq, sent_ns, hold_ns, received_ns, sent, received, received_size, counterprobe });
         let out = emit_frame(&reply);
         prop_assert_eq!(out.len(), LinkProbeReply::LEN + if asks_back { Counterprobe::LEN } else { 0 });
         prop_assert_eq!(Frame::parse(&out), Ok(reply));

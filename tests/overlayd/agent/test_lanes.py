@@ -141,3 +141,14 @@ def test_a_switch_of_all_lanes_is_told_once():
     back = msgspec.structs.replace(switch, from_=(3, 2), to=(2,), reason="recovered")
     news = [lanes.is_news(*it) for it in ((switch, 0), (again, S), (back, S), (again, 4 * S))]
     assert news == [True, False, True, True]
+
+
+def test_shards_share_the_budget_for_probes_and_the_slowest_tells_how_often():
+    counters = engine.CountersReport(0, 0, 0, 0, 0, {}, probing=engine.Probing(100, 10, 500, 20 * MS, S))
+    slower = engine.Probing(200, 30, 500, 45 * MS, 5 * S)
+    lanes = Lanes()
+    assert lanes.counters(engine.Counters(0, 1, counters)) == counters
+    other = msgspec.structs.replace(counters, probing=slower)
+    assert lanes.counters(engine.Counters(0, 1, other, lane=1)).probing == engine.Probing(
+        300, 40, 1000, 45 * MS, 5 * S
+    )

@@ -8,6 +8,7 @@ from overlayd.agent.messages import (
     Configured,
     ControllerConnected,
     ControllerLost,
+    EngineLost,
     Left,
     Level,
     Log,
@@ -111,6 +112,17 @@ def test_a_new_engine_gets_the_tables_above_its_own_generation() -> None:
     talk >> welcome(generation=900, boot=2)
     (snapshot,) = snapshots(talk.drain())
     assert snapshot.generation == 901
+
+
+def test_shards_that_know_of_it_share_the_networks_budget_for_probes() -> None:
+    talk = started()
+    network = msgspec.structs.replace(mesh(2).network, probe_budget=90_000)
+    talk >> msgspec.structs.replace(mesh(2), network=network)
+    (snapshot,) = snapshots(talk.drain())
+    assert snapshot.probe_budget is None, "an older engine would refuse it"
+    talk >> msgspec.structs.replace(welcome(boot=2), shards=2, probe_budget=True)
+    (snapshot,) = snapshots(talk.drain())
+    assert snapshot.probe_budget == 45_000
 
 
 def test_hello_tells_the_generation_that_is_held() -> None:
@@ -401,6 +413,26 @@ def test_status_tells_of_state_that_cannot_be_written() -> None:
     talk = started(route(BERLIN, DIRECT))
     status = View(talk.agent, talk.now, Outside("", None, None, 0.0, "No space left on device")).status()
     assert "state cannot be written: No space left on device" in status.degraded
+
+
+def test_after_a_start_a_peer_is_unknown_until_the_engine_tells_of_it() -> None:
+    talk = started(route(BERLIN, DIRECT))
+    talk >> engine.Applied(1)
+
+    def berlin() -> tuple[str, bool]:
+        status = View(talk.agent, talk.now, Outside("", None, None, 0.0)).status()
+        told = "berlin: the engine has not told of it yet" in status.degraded
+        return next(peer.data_plane for peer in status.peers if peer.node == "berlin"), told
+
+    assert berlin() == ("unknown", True)
+    talk.second(link_report(1, BERLIN, 30, up=False))
+    assert berlin() == ("dead", False)
+    talk.second(link_report(1, BERLIN, 30))
+    assert berlin() == ("alive", False)
+    talk >> EngineLost("gone")
+    assert berlin() == ("dead", False)
+    talk >> welcome(generation=1, boot=2)
+    assert berlin() == ("unknown", True)
 
 
 def test_an_engine_that_stands_still_is_told_of_and_nothing_is_called_alive() -> None:

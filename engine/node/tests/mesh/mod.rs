@@ -123,6 +123,7 @@ pub fn snapshot(id: u16, ids: &[u16], neighbours: &[u16]) -> Snapshot {
         .to_vec()
     };
     let key = |id| hex(&overlayd_node::session::public_key(&private_key(id)));
+    let others = ids.iter().filter(|peer| **peer != id);
     Snapshot {
         schema: 1,
         generation: 1,
@@ -139,9 +140,7 @@ pub fn snapshot(id: u16, ids: &[u16], neighbours: &[u16]) -> Snapshot {
             prefixes: prefixes(id),
             relay: true,
         },
-        peers: ids
-            .iter()
-            .filter(|peer| **peer != id)
+        peers: others
             .map(|peer| Peer {
                 id: *peer,
                 name: format!("n{peer}"),
@@ -159,6 +158,7 @@ pub fn snapshot(id: u16, ids: &[u16], neighbours: &[u16]) -> Snapshot {
         classifiers: Vec::new(),
         routes: Vec::new(),
         revocation_epoch: 0,
+        probe_budget: None,
     }
 }
 

@@ -77,10 +77,10 @@ fn describe_frame(bytes: &[u8]) -> Result<Value, WireError> {
         }),
         Frame::Tail(t) => json!({"type": "tail", "class": t.class, "next": t.next}),
         Frame::Probe(p) => {
-            json!({"type": "probe", "class": p.class, "seq": p.seq, "sent_ns": p.sent_ns, "sent": p.sent})
+            json!({"type": "probe", "pace": p.pace, "seq": p.seq, "sent_ns": p.sent_ns, "sent": p.sent})
         }
         Frame::ProbeReply(p) => json!({
-            "type": "probe_reply", "class": p.class, "seq": p.seq, "sent_ns": p.sent_ns, "hold_ns": p.hold_ns,
+            "type": "probe_reply", "pace": p.pace, "seq": p.seq, "sent_ns": p.sent_ns, "hold_ns": p.hold_ns,
             "received_ns": p.received_ns, "sent": p.sent, "received": p.received, "received_size": p.received_size,
             "counterprobe": p.counterprobe.map(|c| json!({"seq": c.seq, "sent": c.sent})),
         }),

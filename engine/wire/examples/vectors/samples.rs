@@ -50,7 +50,7 @@ pub(crate) fn feedback(answers_tail: bool, bitmap: &[u8]) -> Vec<u8> {
 
 pub(crate) fn a_probe() -> LinkProbe {
     LinkProbe {
-        class: 0,
+        pace: 0,
         seq: 0x0001_0203,
         sent_ns: 0x0102_0304_0506_0708,
         sent: 1_000_000,
@@ -59,7 +59,7 @@ pub(crate) fn a_probe() -> LinkProbe {
 
 pub(crate) fn a_probe_reply() -> LinkProbeReply {
     LinkProbeReply {
-        class: 0,
+        pace: 5,
         seq: 0x0001_0203,
         sent_ns: 0x0102_0304_0506_0708,
         hold_ns: 12_345,
