@@ -43,10 +43,11 @@ class Answer(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     problem: Problem | None = None
 
 
-DataPlane: TypeAlias = Literal["alive", "unmeasured", "dead"]
+DataPlane: TypeAlias = Literal["alive", "unmeasured", "unknown", "dead"]
 """``alive``: measured now, end to end. ``unmeasured``: the first hop answers, nothing was sent beyond.
 
-``dead``: neither.
+``unknown``: the agent or the link is new, and the engine has not told of it; it does within five seconds.
+``dead``: none of these.
 """
 
 
@@ -57,11 +58,22 @@ class ShardStatus(msgspec.Struct, frozen=True):
     packets_out: int
 
 
+class ProbingStatus(msgspec.Struct, frozen=True):
+    """Probes and answers in bytes of IP packets: ``rate`` in the last second that was told of, ``budget`` in
+    any; how long it is between two probes of what is in use, and of an idle link, to keep to that.
+    """
+
+    rate: int
+    budget: int
+    in_use_ms: float
+    idle_ms: float
+
+
 class EngineStatus(msgspec.Struct, frozen=True):
     """``generation`` is the snapshot in force (0: none); ``problem`` why the newest one was refused or the
     engine is away. What follows counts since its start and is told every five seconds: ``drops`` by reason,
     ``stranded`` packets (sent although no path was alive), ``congestion_marks`` carried to destinations,
-    ``advised`` senders (told by ICMP what fits), ``shards``.
+    ``advised`` senders (told by ICMP what fits), ``shards``, and ``probing`` (None: not told).
     """
 
     connected: bool
@@ -74,6 +86,7 @@ class EngineStatus(msgspec.Struct, frozen=True):
     congestion_marks: int = 0
     advised: int = 0
     shards: tuple[ShardStatus, ...] = ()
+    probing: ProbingStatus | None = None
 
 
 class ControllerStatus(msgspec.Struct, frozen=True):
