@@ -11,12 +11,13 @@ import socket
 import tomllib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal, get_origin
+from typing import Annotated, Any, Literal, get_args, get_origin
 
 import msgspec
 
 from overlayd.daemon.errors import ConfigurationError
 from overlayd.model.node import MAX_SHARDS
+from overlayd.model.quantity import quantity
 from overlayd.model.service import HostRule, check_prefix
 from overlayd.model.tables import out_of_range, unknown_key
 
@@ -27,6 +28,7 @@ Port = Annotated[int, msgspec.Meta(ge=1, le=65535)]
 _RATE_UNITS = {"bit": 1, "kbit": 10**3, "mbit": 10**6, "gbit": 10**9}
 # A struct's own check names the key it is about.
 _OWN_CHECK = re.compile(r"([a-z_]+(?:\[\d+\])?(?:\.[a-z_]+)?): ")
+_EFFECTS = ("NoSchedule", "PreferNoSchedule", "NoExecute")
 _LISTS = ("uplink", "classify")
 """They stand in the file only."""
 _RATE = re.compile(r"(\d+(?:\.\d+)?)\s*([a-z]+)", re.IGNORECASE)
@@ -171,6 +173,51 @@ class LogSection(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     format: Literal["text", "json"] = "text"
 
 
+class WorkloadSection(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Applications on this host (`overlayd workload`); `overlayd run` starts it where this section is.
+
+    ``server``: the controller's API of applications, ``host:port``; "": that of the controller that was
+    joined, at port 7481. ``manifests``: a folder of pods that run here whoever else wants what. ``docker``:
+    the socket of Docker's Engine; "": no containers. ``cpu``, ``memory``, ``disk``, ``mbps``: what
+    applications may take in all, as "4", "8Gi", "50Gi", "100"; "": what the host has. ``devices``: as
+    ``gpu=1``. ``labels``: as ``disk=ssd``. ``taints``: as ``key=value:NoSchedule``. ``keep_images``: hours
+    that an image stays after its last use.
+    """
+
+    server: str = ""
+    manifests: str = ""
+    docker: str = "/run/docker.sock"
+    cpu: str = ""
+    memory: str = ""
+    disk: str = ""
+    mbps: str = ""
+    devices: tuple[str, ...] = ()
+    labels: tuple[str, ...] = ()
+    taints: tuple[str, ...] = ()
+    keep_images: Annotated[int, msgspec.Meta(ge=0, le=8760)] = 24
+
+    def __post_init__(self) -> None:
+        for key, value in (("manifests", self.manifests), ("docker", self.docker)):
+            if value and not Path(value).is_absolute():
+                raise ValueError(f"{key}: {value!r} is not an absolute path")
+        if self.server and not re.fullmatch(r"(\[[0-9a-fA-F:.]+\]|[A-Za-z0-9._-]+):\d{1,5}", self.server):
+            raise ValueError(f'server: {self.server!r} is not an address such as "198.51.100.7:7481"')
+        for key in ("cpu", "memory", "disk", "mbps"):
+            try:
+                quantity(getattr(self, key) or "0")
+            except ValueError as error:
+                raise ValueError(f"{key}: {error}") from None
+        for device in self.devices:
+            if not re.fullmatch(r"[a-z0-9.-]+=\d+", device):
+                raise ValueError(f'devices: {device!r} is not a name and a number such as "gpu=1"')
+        for label in self.labels:
+            if not re.fullmatch(r"[A-Za-z0-9./_-]+=[A-Za-z0-9._-]*", label):
+                raise ValueError(f'labels: {label!r} is not a label such as "disk=ssd"')
+        for taint in self.taints:
+            if not re.fullmatch(rf"[A-Za-z0-9./_-]+(=[A-Za-z0-9._-]*)?:({'|'.join(_EFFECTS)})", taint):
+                raise ValueError(f'taints: {taint!r} is not a taint such as "edge=true:NoSchedule"')
+
+
 class ClassifySection(HostRule, frozen=True, forbid_unknown_fields=True, omit_defaults=True, kw_only=True):
     """Packets that enter here and fit in all that is said are of the network's class with this name."""
 
@@ -179,6 +226,7 @@ class Configuration(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """All of ``overlayd.toml``. ``uplink`` keeps its order: an uplink's index is its number in snapshots.
 
     ``classify``: which class packets belong to that enter here; the first rule that fits is taken.
+    ``workload``: None, where no applications run.
     """
 
     uplink: tuple[UplinkSection, ...]
@@ -190,6 +238,7 @@ class Configuration(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     metrics: MetricsSection = MetricsSection()
     log: LogSection = LogSection()
     classify: tuple[ClassifySection, ...] = ()
+    workload: WorkloadSection | None = None
 
     def __post_init__(self) -> None:
         if not self.uplink:
@@ -364,7 +413,8 @@ def _overrides(environment: Mapping[str, str], flags: Sequence[str]) -> list[tup
 
 
 def _field_type(section: str, key: str) -> Any:
-    struct = next(field.type for field in msgspec.structs.fields(Configuration) if field.name == section)
+    kind = next(field.type for field in msgspec.structs.fields(Configuration) if field.name == section)
+    struct = next((one for one in get_args(kind) if one is not type(None)), kind)
     return next(field.type for field in msgspec.structs.fields(struct) if field.name == key)
 
 

@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 from msgspec.structs import fields, replace
 
-from overlayd.daemon.config import ClassifySection, Configuration, UplinkSection
+from overlayd.daemon.config import ClassifySection, Configuration, UplinkSection, WorkloadSection
 
 RELOADABLE = frozenset(
     {
@@ -58,6 +58,8 @@ def changes(before: Configuration, after: Configuration) -> tuple[Change, ...]:
             if old != new:
                 found.append(Change("classify", _shown(old), _shown(new), live=True))
             continue
+        if section.name == "workload":
+            old, new = old or WorkloadSection(), new or WorkloadSection()
         found += _keys(section.name, f"{section.name}.", old, new)
     return tuple(found)
 
@@ -69,6 +71,8 @@ def in_force(now: Configuration, wanted: Configuration) -> Configuration:
         old, new = getattr(now, section.name), getattr(wanted, section.name)
         if section.name == "classify":
             sections["classify"] = new
+        elif section.name == "workload":
+            sections["workload"] = old  # of a process of its own, which reads it when it starts
         elif section.name != "uplink":
             sections[section.name] = _with_live(section.name, old, new)
         elif _same_sockets(now, wanted):

@@ -201,6 +201,7 @@ class EngineProcess:
             ),
             shards=self._shards,
             reflexive=True,
+            probe_budget=True,
         )
 
     def _report(self) -> None:

@@ -125,6 +125,9 @@ FAMILIES: tuple[Family, ...] = (
     ),
     Family("overlayd_order_given_up_gaps_total", "counter", "Gaps of flows that nothing filled in time."),
     Family("overlayd_dropped_packets_total", "counter", "Packets dropped, by reason.", ("reason",)),
+    Family("overlayd_probe_bytes_total", "counter", "Bytes of probes and answers that were sent."),
+    Family("overlayd_probe_budget_bytes", "gauge", "Bytes that a second may have of them."),
+    Family("overlayd_probe_interval_seconds", "gauge", "Between two probes, as the budget allows.", ("of",)),
 )
 _BY_NAME = {family.name: family for family in FAMILIES}
 _KINDS = {"counter": CounterMetricFamily, "gauge": GaugeMetricFamily, "histogram": HistogramMetricFamily}
@@ -270,6 +273,11 @@ def _counters(agent: Agent) -> Iterator[Sample]:
     yield "overlayd_order_given_up_gaps_total", (), total.order_given_up
     for reason, count in sorted((dict.fromkeys(_WATCHED_DROPS, 0) | total.drops).items()):
         yield "overlayd_dropped_packets_total", (reason,), count
+    if (probing := total.probing) is not None:
+        yield "overlayd_probe_bytes_total", (), probing.bytes
+        yield "overlayd_probe_budget_bytes", (), probing.budget
+        yield "overlayd_probe_interval_seconds", ("in use",), probing.in_use_ns / _NS_PER_S
+        yield "overlayd_probe_interval_seconds", ("idle",), probing.idle_ns / _NS_PER_S
 
 
 def _class_name(agent: Agent, class_id: int) -> str:

@@ -62,7 +62,7 @@ class AgentState:
         self.key_file = directory / "tls.key"
         self.certificate_file = directory / "certificate.pem"
         self.ca_file = directory / "ca.pem"
-        self._record = directory / "record.json"
+        self.record_file = directory / "record.json"
         self._mesh = directory / "mesh.json"
 
     def prepare(self) -> None:
@@ -77,14 +77,14 @@ class AgentState:
 
         Raises :class:`StateError` if it is unreadable.
         """
-        body = read_checked(self._record, SCHEMA)
+        body = read_checked(self.record_file, SCHEMA)
         if body is None:
-            if self._record.exists():
+            if self.record_file.exists():
                 raise StateError(
-                    f"{self._record} is damaged; restore it, or empty {self.directory} and join again"
+                    f"{self.record_file} is damaged; restore it, or empty {self.directory} and join again"
                 )
             return None
-        return _decode(body, Membership, self._record)
+        return _decode(body, Membership, self.record_file)
 
     def join(self, membership: Membership, credentials: Credentials) -> None:
         """Become a member; all or nothing."""
@@ -100,17 +100,17 @@ class AgentState:
 
     def save_membership(self, membership: Membership) -> None:
         """Store the node's record as it was signed last. Raises :class:`OSError`."""
-        write_checked(self._record, SCHEMA, msgspec.json.encode(membership))
-        self._owed.pop(self._record, None)
+        write_checked(self.record_file, SCHEMA, msgspec.json.encode(membership))
+        self._owed.pop(self.record_file, None)
 
     def keep_membership(self, membership: Membership) -> None:
         """As :meth:`save_membership`, of a node that has joined: later, if it cannot be now."""
-        self._keep(self._record, msgspec.json.encode(membership))
+        self._keep(self.record_file, msgspec.json.encode(membership))
 
     def forget(self) -> None:
         """Be no member any more; the record goes first."""
         self._owed.clear()
-        for file in (self._record, self._mesh):
+        for file in (self.record_file, self._mesh):
             for generation in (file, previous_of(file)):
                 generation.unlink(missing_ok=True)
         for file in (self.certificate_file, self.ca_file, self.key_file):

@@ -1,6 +1,7 @@
-"""Engine and agent as two children of one process, for a plain host or a lab; systemd runs them as two units.
+"""Engine and agent, and workload where it is configured, as children of one process, for a plain host or a
+lab; systemd runs them as units of their own.
 
-A child that dies is started again and the other never notices. Called by `overlayd.cli.daemon`. I/O:
+A child that dies is started again and the others never notice. Called by `overlayd.cli.daemon`. I/O:
 processes.
 """
 
@@ -27,10 +28,11 @@ _PR_SET_PDEATHSIG = 1
 
 
 def run(configuration: Configuration, arguments: Sequence[str]) -> int:
-    """Run both children with ``arguments`` until told to stop; return the exit code."""
+    """Run all children with ``arguments`` until told to stop; return the exit code."""
     set_up("run", configuration.log.level, configuration.log.format)
     command = [sys.executable, "-m", "overlayd.cli.daemon"]
-    children = [Child(role, [*command, role, *arguments]) for role in ("engine", "agent")]
+    roles = ("engine", "agent", *(("workload",) if configuration.workload is not None else ()))
+    children = [Child(role, [*command, role, *arguments]) for role in roles]
     return asyncio.run(supervise(children))
 
 

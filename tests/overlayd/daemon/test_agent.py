@@ -186,7 +186,7 @@ async def test_status_does_not_call_a_silent_peer_alive(tmp_path: Path) -> None:
         assert answer.result is not None
         status = msgspec.convert(answer.result, local.Status)
         assert status.state == "offline"
-        assert [peer.data_plane for peer in status.peers] == ["dead", "dead"]
+        assert [peer.data_plane for peer in status.peers] == ["unknown", "unknown"]
         assert any("controller" in problem for problem in status.degraded)
     await engine.stop()
 

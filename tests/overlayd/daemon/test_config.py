@@ -78,6 +78,7 @@ def test_a_rule_that_is_wrong_is_named(file: Path, rule: str, key: str, hint: st
         ("[engine]\nmtuu = 1300\n" + UPLINK, "engine.mtuu", "'mtu'"),
         (UPLINK + "adress = 1\n", "uplink[0].adress", "'address'"),
         (UPLINK + "zzz = 1\n", "uplink[0].zzz", "known keys: name, address"),
+        ("[workload]\nmanifest = 1\n" + UPLINK, "workload.manifest", "'manifests'"),
     ],
 )
 def test_an_unknown_key_is_named_with_the_nearest_known_one(
@@ -95,6 +96,13 @@ def test_an_unknown_key_is_named_with_the_nearest_known_one(
         ("uplink = []", "uplink", "at least one"),
         ('[[uplink]]\nname = "a"\n', "uplink[0]", "`address`"),
         ('[[uplink]]\nname = "a"\naddress = "paris"\n', "uplink[0].address", "198.51.100.7"),
+        ('[workload]\nmanifests = "pods"\n' + UPLINK, "workload.manifests", "absolute path"),
+        ('[workload]\nserver = "paris"\n' + UPLINK, "workload.server", "198.51.100.7:7481"),
+        ('[workload]\nmemory = "much"\n' + UPLINK, "workload.memory", "256Mi"),
+        ('[workload]\ndevices = ["gpu"]\n' + UPLINK, "workload.devices", "gpu=1"),
+        ('[workload]\nlabels = ["ssd"]\n' + UPLINK, "workload.labels", "disk=ssd"),
+        ('[workload]\ntaints = ["edge:Never"]\n' + UPLINK, "workload.taints", "edge=true:NoSchedule"),
+        ("[workload]\nkeep_images = 10000\n" + UPLINK, "workload.keep_images", "at most 8760"),
         (UPLINK + "port = 70000\n", "uplink[0].port", "70000 is out of range: at least 1, at most 65535"),
         ("[agent]\nreconnect_spread = 0\n" + UPLINK, "agent.reconnect_spread", "0 is out of range: above 0"),
         (UPLINK + 'port = "51900"\n', "uplink[0].port", "int"),
@@ -186,3 +194,10 @@ def test_what_is_no_rate_is_refused(text: str) -> None:
 )
 def test_peers_call_an_uplink_where_it_says(file: Path, more: str, endpoint: str | None) -> None:
     assert read(file, f'[[uplink]]\nname = "a"\n{more}\n').uplink[0].public_endpoint == endpoint
+
+
+def test_a_section_that_may_be_left_out_is_there_once_a_key_of_it_is(file: Path) -> None:
+    file.write_text(UPLINK)
+    assert load(file, {}).workload is None
+    found = load(file, {"OVERLAYD_WORKLOAD_LABELS": "disk=ssd,gpu=no"}, ["workload.manifests=/pods"]).workload
+    assert found is not None and (found.labels, found.manifests) == (("disk=ssd", "gpu=no"), "/pods")

@@ -10,6 +10,7 @@ from overlayd.daemon.config import (
     LogSection,
     NodeSection,
     UplinkSection,
+    WorkloadSection,
 )
 from overlayd.daemon.config_changes import RELOADABLE, UNTRIED, Change, changes, in_force
 
@@ -22,7 +23,7 @@ NOW = Configuration(uplink=(ONE, TWO))
 def keys() -> set[str]:
     """All keys of a file."""
     sections = {field.name: getattr(NOW, field.name) for field in fields(Configuration)}
-    sections |= {"uplink": ONE, "classify": RULE}
+    sections |= {"uplink": ONE, "classify": RULE, "workload": WorkloadSection()}
     return {f"{name}.{field.encode_name}" for name, section in sections.items() for field in fields(section)}
 
 
@@ -76,3 +77,10 @@ def test_other_sockets_wait_with_all_that_is_said_of_uplinks() -> None:
         found = changes(NOW, wanted)
         assert found and not any(one.live for one in found)
         assert in_force(NOW, wanted) == NOW
+
+
+def test_what_applications_may_take_waits_for_their_own_process() -> None:
+    wanted = replace(NOW, workload=WorkloadSection(cpu="2"))
+    assert changes(NOW, wanted) == (Change("workload.cpu", "", "2", live=False),)
+    assert in_force(NOW, wanted) == NOW
+    assert changes(wanted, NOW) == (Change("workload.cpu", "2", "", live=False),)

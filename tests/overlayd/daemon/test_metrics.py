@@ -200,7 +200,8 @@ def test_starts_of_the_engine_are_counted_across_lives():
 
 def test_counters_and_drops_are_told():
     talk = measured()
-    report = engine.CountersReport(1, 2, 3, 4, 5, {"bad_tag": 7}, 8, 9, 10, 11, 12)
+    probing = engine.Probing(13, 14, 15, in_use_ns=30_000_000, idle_ns=5_000_000_000)
+    report = engine.CountersReport(1, 2, 3, 4, 5, {"bad_tag": 7}, 8, 9, 10, 11, 12, probing)
     talk >> engine.Counters(talk.now, 1, report)
     found = told(talk)
     assert of(found, "overlayd_packets_total", shard="0", direction="out") == 2
@@ -209,6 +210,10 @@ def test_counters_and_drops_are_told():
     assert of(found, "overlayd_stranded_packets_total") == 8
     assert of(found, "overlayd_order_waited_packets_total") == 11
     assert of(found, "overlayd_order_given_up_gaps_total") == 12
+    assert of(found, "overlayd_probe_bytes_total") == 13
+    assert of(found, "overlayd_probe_budget_bytes") == 15
+    assert of(found, "overlayd_probe_interval_seconds", of="in use") == 0.03
+    assert of(found, "overlayd_probe_interval_seconds", of="idle") == 5
 
 
 def test_a_host_that_has_not_joined_says_so():

@@ -4,11 +4,13 @@ import asyncio
 import os
 import signal
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 
 from overlayd.daemon import supervise
+from overlayd.daemon.config import Configuration, UplinkSection, WorkloadSection
 from overlayd.daemon.supervise import Child
 
 BOUND_S = 30.0
@@ -125,3 +127,20 @@ def test_a_child_that_does_not_end_is_killed(tmp_path: Path, monkeypatch: pytest
         return pid
 
     assert gone(asyncio.run(stop()))
+
+
+@pytest.mark.parametrize(("section", "roles"), [(None, 2), (WorkloadSection(), 3)])
+def test_applications_are_a_third_child_where_they_are_configured(
+    section: WorkloadSection | None, roles: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    started: list[str] = []
+
+    async def supervised(children: Sequence[Child]) -> int:
+        started.extend(child.name for child in children)
+        return 0
+
+    monkeypatch.setattr(supervise, "supervise", supervised)
+    monkeypatch.setattr(supervise, "set_up", lambda *_: None)
+    configuration = Configuration(uplink=(UplinkSection("u", "127.0.0.1"),), workload=section)
+    assert supervise.run(configuration, ["--config", "x"]) == 0
+    assert started == ["engine", "agent", "workload"][:roles]
