@@ -1,12 +1,12 @@
 """What a kind is: its names, schema, columns and subresources, declared once. Pure."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import Literal
+from typing import Any, Literal
 
 from controller.orchestration.objects.metadata import METADATA
-from controller.orchestration.objects.schema import Schema, record, text
+from controller.orchestration.objects.schema import Object, Schema, record, text
 
 READ = ("get", "list", "watch")
 ALL = ("delete", "deletecollection", "get", "list", "patch", "create", "update", "watch")
@@ -28,7 +28,8 @@ _KIND = text(
 @dataclass(frozen=True, slots=True)
 class Column:
     """A column that ``kubectl get`` shows; ``priority`` above 0: with ``-o wide`` only. ``path`` is a
-    JSON path.
+    JSON path; where that does not suffice ``shown`` makes the cell of the object and now (Unix seconds),
+    which kinds of ours cannot have, since a CRD knows paths alone.
     """
 
     name: str
@@ -36,6 +37,7 @@ class Column:
     path: str
     description: str = ""
     priority: int = 0
+    shown: Callable[[Object, float], Any] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +58,8 @@ class Kind:
     ``properties`` are the fields beside ``apiVersion``, ``kind`` and ``metadata``. ``fields`` are the paths
     that field selectors may name beside those of metadata. ``custom`` tells kinds of ours, which other
     clusters take as CRDs, from the core group's, for which Kubernetes itself has other rules: strategic
-    patches, updates without a resourceVersion.
+    patches, updates without a resourceVersion. ``fixed`` are the fields that stay as they were made;
+    ``logs``: its objects have a ``log`` to be read.
     """
 
     name: str
@@ -72,6 +75,8 @@ class Kind:
     columns: tuple[Column, ...] = ()
     fields: Mapping[str, tuple[str, ...]] = field(default_factory=lambda: MappingProxyType({}))
     scale: Scale | None = None
+    fixed: tuple[str, ...] = ()
+    logs: bool = False
     verbs: tuple[str, ...] = ALL
     module: str = "io.overlayd.v1"
 

@@ -27,7 +27,7 @@ from controller.orchestration.objects.problems import (
     rejected,
 )
 from controller.orchestration.objects.schema import Object, is_object
-from controller.orchestration.objects.structure import fill, prune
+from controller.orchestration.objects.structure import Unknown, fill, prune
 from controller.orchestration.objects.validation import validate
 
 _SERVERS = (
@@ -41,6 +41,7 @@ _SERVERS = (
 """Metadata that a client may send back but not set."""
 _SUFFIX = "bcdfghjklmnpqrstvwxz2456789"
 _NAMESPACED_KIND_NAMES = ("Namespace",)
+_ENDING_KIND_NAMES = ("Pod",)
 
 
 @dataclass(slots=True)
@@ -48,7 +49,8 @@ class Write:
     """A request that writes, and what it is to know: who, when, and randomness for a uid or a name.
 
     ``now`` is RFC 3339; ``uid`` is for an object that is made; ``chance`` are 5 bytes for ``generateName``.
-    ``warnings`` collects what is told beside the answer.
+    ``grace_s``: what a deletion says of how long a pod may take to end. ``warnings`` collects what is told
+    beside the answer.
     """
 
     manager: str
@@ -58,6 +60,7 @@ class Write:
     unknown_fields: Literal["Ignore", "Warn", "Strict"] = "Warn"
     force: bool = False
     subresource: str = ""
+    grace_s: int | None = None
     warnings: list[str] = field(default_factory=list[str])
 
 
@@ -166,16 +169,30 @@ def deleted(kind: Kind, live: Object, write: Write) -> Object | None:
     """Return the object that waits for its finalizers, or None if it is gone at once."""
     if not finalizers(live):
         return None
-    if "deletionTimestamp" in live["metadata"]:
+    grace = _grace(kind, live, write)
+    if (
+        "deletionTimestamp" in live["metadata"]
+        and live["metadata"].get("deletionGracePeriodSeconds", 0) <= grace
+    ):
         return live
     body = copy.deepcopy(live)
-    body["metadata"] |= {"deletionTimestamp": write.now, "deletionGracePeriodSeconds": 0}
-    body["metadata"]["generation"] = body["metadata"].get("generation", 0) + 1
+    body["metadata"].setdefault("deletionTimestamp", write.now)
+    body["metadata"]["deletionGracePeriodSeconds"] = grace
+    if kind.custom:
+        body["metadata"]["generation"] = body["metadata"].get("generation", 0) + 1
     if kind.name in _NAMESPACED_KIND_NAMES:
-        body["metadata"].pop("generation")
         body["metadata"].pop("deletionGracePeriodSeconds")
         body["status"] = {"phase": "Terminating"}
     return body
+
+
+def _grace(kind: Kind, live: Object, write: Write) -> int:
+    """Return the seconds that an object has to end in: a pod's own, or what its deletion says."""
+    if kind.name not in _ENDING_KIND_NAMES:
+        return 0
+    return (
+        write.grace_s if write.grace_s is not None else live["spec"].get("terminationGracePeriodSeconds", 0)
+    )
 
 
 def finalizers(value: Object) -> list[str]:
@@ -200,6 +217,7 @@ def _finished(kind: Kind, live: Object, body: Object, entries: list[Object], wri
     _keep(kind, live, body, write)
     fill(kind.schema, body)
     _check(kind, body)
+    _check_fixed(kind, live, body)
     _check_kept(kind, live, body)
     if entries:
         body["metadata"]["managedFields"] = entries
@@ -241,6 +259,8 @@ def _begin(kind: Kind, body: Object, write: Write) -> None:
         meta["labels"] = {**(meta.get("labels") or {}), "kubernetes.io/metadata.name": meta.get("name", "")}
         body["spec"] = {"finalizers": ["kubernetes"]}
         body["status"] = {"phase": "Active"}
+    elif kind.name in _ENDING_KIND_NAMES:
+        body["status"] = {"phase": "Pending"}
 
 
 def _own(kind: Kind, live: Object, body: Object, owners: managers.Owners, write: Write) -> None:
@@ -255,7 +275,8 @@ def _own(kind: Kind, live: Object, body: Object, owners: managers.Owners, write:
 
 def _servers(kind: Kind, key: str) -> bool:
     """Tell whether the server itself sets a field of an object that is made."""
-    return kind.name in _NAMESPACED_KIND_NAMES and key in ("spec", "status")
+    set_here = {"Namespace": ("spec", "status"), "Pod": ("status",)}
+    return key in set_here.get(kind.name, ())
 
 
 def _check(kind: Kind, body: Object) -> None:
@@ -267,6 +288,15 @@ def _check(kind: Kind, body: Object) -> None:
     causes += validate(trimmed, shape)
     if causes:
         raise rejected(kind, meta.get("name", ""), causes)
+
+
+def _check_fixed(kind: Kind, live: Object, body: Object) -> None:
+    """What stays as it was made has to be as it was."""
+    changed = [key for key in kind.fixed if body.get(key) != live.get(key)]
+    if changed:
+        said = f"Forbidden: {kind.name.lower()} updates may not change fields of {{}}"
+        causes = [Cause("FieldValueForbidden", key, said.format(key)) for key in changed]
+        raise rejected(kind, live["metadata"]["name"], causes)
 
 
 def _check_kept(kind: Kind, live: Object, body: Object) -> None:
@@ -328,8 +358,10 @@ def _check_types(kind: Kind, meta: Any) -> None:
         )
 
 
-def _report(kind: Kind, unknown: list[str], write: Write) -> None:
-    said = [f'unknown field "{path}"' for path in unknown]
+def _report(kind: Kind, unknown: list[Unknown], write: Write) -> None:
+    said = [
+        f'unknown field "{path}"' + (f' (did you mean "{near}"?)' if near else "") for path, near in unknown
+    ]
     if said and write.unknown_fields == "Strict":
         raise bad_request(
             f'{kind.name} in version "{kind.version}" cannot be handled as a {kind.name}: strict decoding '

@@ -53,8 +53,8 @@ _MANAGED = record(
 )
 
 METADATA = record(
-    "Standard object's metadata: what it is called, what it is labelled with, and what the server keeps "
-    "about it.",
+    "Standard object's metadata. More info: "
+    "https://git.k8s.io/community/contributors/devel/sig-architecture/api-conventions.md#metadata",
     {
         "annotations": mapping("Notes of any kind, for programs; not queryable, kept as they are.", text()),
         "creationTimestamp": text("When the object was made; set by the server.", format="date-time"),

@@ -15,6 +15,17 @@ Object: TypeAlias = dict[str, Any]
 _NOTHING: Mapping[str, "Schema"] = MappingProxyType({})
 
 
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """What has to hold of a value beside its shape: ``text`` in CEL, where ``self`` is the value, and the
+    ``message`` where it does not hold. ``at`` is the field below that is to blame (``.max``), if it is one.
+    """
+
+    text: str
+    message: str
+    at: str = ""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Schema:
     """One value. ``values`` is the schema of a map's values, ``items`` of a list's.
@@ -22,9 +33,10 @@ class Schema:
     ``list_type`` says how lists of several owners are merged: as one value (``atomic``), by value (``set``)
     or by the fields ``list_keys`` (``map``). ``open`` keeps fields that are not declared. ``name`` is that
     of a definition which OpenAPI documents refer to; without one the schema is written where it is used.
+    ``rules`` are carried out where all shapes are right.
     """
 
-    type: Literal["object", "array", "string", "integer", "number", "boolean"]
+    type: Literal["object", "array", "string", "integer", "number", "boolean", "int-or-string"]
     description: str = ""
     properties: Mapping[str, "Schema"] = field(default_factory=lambda: _NOTHING)
     required: tuple[str, ...] = ()
@@ -44,6 +56,8 @@ class Schema:
     max_length: int | None = None
     min_items: int | None = None
     max_items: int | None = None
+    max_properties: int | None = None
+    rules: tuple[Rule, ...] = ()
     name: str = ""
 
     def child(self, key: str) -> "Schema | None":
@@ -60,7 +74,10 @@ def render(schema: Schema, prefix: str | None) -> Object:
     made: Object = {}
     if schema.description:
         made["description"] = schema.description
-    made["type"] = schema.type
+    if schema.type == "int-or-string":
+        made["x-kubernetes-int-or-string"] = True
+    else:
+        made["type"] = schema.type
     made |= {key: value for key, value in _bounds(schema) if value is not None}
     if schema.properties:
         made["properties"] = {
@@ -79,6 +96,11 @@ def render(schema: Schema, prefix: str | None) -> Object:
         made["x-kubernetes-map-type"] = "atomic"
     if schema.open:
         made["x-kubernetes-preserve-unknown-fields"] = True
+    if schema.rules:
+        made["x-kubernetes-validations"] = [
+            {"rule": rule.text, "message": rule.message} | ({"fieldPath": rule.at} if rule.at else {})
+            for rule in schema.rules
+        ]
     return made
 
 
@@ -104,6 +126,7 @@ def _bounds(schema: Schema) -> list[tuple[str, Any]]:
         ("maxLength", schema.max_length),
         ("minItems", schema.min_items),
         ("maxItems", schema.max_items),
+        ("maxProperties", schema.max_properties),
     ]
 
 
@@ -115,6 +138,16 @@ def is_object(value: Any) -> TypeGuard[Object]:
 def is_list(value: Any) -> TypeGuard[list[Any]]:
     """Tell whether a JSON value is a list."""
     return isinstance(value, list)
+
+
+def part(value: Object, key: str) -> Object:
+    """Return a field that is an object; an empty one where there is none."""
+    return value.get(key) or {}
+
+
+def parts(value: Object, key: str) -> list[Any]:
+    """Return a field that is a list; an empty one where there is none."""
+    return value.get(key) or []
 
 
 def text(description: str = "", **bounds: Any) -> Schema:

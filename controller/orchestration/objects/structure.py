@@ -4,14 +4,23 @@ Source: Kubernetes' structural schemas (pruning, defaulting); a ``null`` where t
 as left out if there is a default, as there.
 """
 
-from typing import Any
+import copy
+import difflib
+from typing import Any, NamedTuple
 
 from controller.orchestration.objects.schema import Schema, is_list, is_object
 
 
-def prune(schema: Schema, value: Any, path: str = "") -> list[str]:
-    """Remove fields that ``schema`` does not declare, in place; return their paths."""
-    unknown: list[str] = []
+class Unknown(NamedTuple):
+    """A field that is not declared; ``near``: one that is and has nearly that name, or empty."""
+
+    path: str
+    near: str
+
+
+def prune(schema: Schema, value: Any, path: str = "") -> list[Unknown]:
+    """Remove fields that ``schema`` does not declare, in place; return which they were."""
+    unknown: list[Unknown] = []
     if schema.open:
         return unknown
     if is_object(value):
@@ -20,7 +29,8 @@ def prune(schema: Schema, value: Any, path: str = "") -> list[str]:
             below = schema.child(key)
             place = f"{path}.{key}" if path else key
             if below is None:
-                unknown.append(place)
+                near = difflib.get_close_matches(key, schema.properties, n=1, cutoff=0.75)
+                unknown.append(Unknown(place, near[0] if near else ""))
                 del fields[key]
             else:
                 unknown += prune(below, fields[key], place)
@@ -36,7 +46,7 @@ def fill(schema: Schema, value: Any) -> None:
         fields = value
         for key, below in schema.properties.items():
             if below.default is not None and fields.get(key) is None:
-                fields[key] = below.default
+                fields[key] = copy.copy(below.default)
         for key, item in fields.items():
             if (below := schema.child(key)) is not None:
                 fill(below, item)

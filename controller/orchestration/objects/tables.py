@@ -5,6 +5,7 @@ Of JSON paths there is what columns use: fields, ``[*]``, and ``[?(@.field=="tex
 
 import re
 from datetime import UTC, datetime
+from functools import cache
 from typing import Any
 
 from controller.orchestration.objects.kinds import Column, Kind
@@ -67,17 +68,24 @@ def partial(value: Object) -> Object:
 def found(value: Any, path: str) -> list[Any]:
     """Return what a JSON path finds."""
     here: list[Any] = [value]
-    for step in _STEP.finditer(path):
+    for name, key, wanted in _steps(path):
         there: list[Any] = []
         for one in here:
-            if step["name"] is not None:
-                if is_object(one) and step["name"] in one:
-                    there.append(one[step["name"]])
+            if name is not None:
+                if is_object(one) and name in one:
+                    there.append(one[name])
             elif is_list(one):
-                items = one
-                there += [item for item in items if step["all"] or item.get(step["key"]) == step["value"]]
+                there += one if key is None else [item for item in one if item.get(key) == wanted]
         here = there
     return here
+
+
+@cache
+def _steps(path: str) -> list[tuple[str | None, str | None, str | None]]:
+    """Return the steps of a path: a field's name; or of a list the items whose field ``key`` is ``wanted``,
+    all where there is no key.
+    """
+    return [(step["name"], step["key"], step["value"]) for step in _STEP.finditer(path)]
 
 
 def age(stamp: str, now: float) -> str:
@@ -117,6 +125,8 @@ def duration(seconds: int) -> str:
 
 
 def _cell(column: Column, value: Object, now: float) -> Any:
+    if column.shown is not None:
+        return column.shown(value, now)
     values = found(value, column.path)
     if not values or values[0] is None:
         return None

@@ -1,4 +1,4 @@
-"""Checking an object against its schema: what is wrong, at which field, in Kubernetes' words. Pure.
+"""Checking an object against its schema and rules: what is wrong, at which field, in Kubernetes' words. Pure.
 
 Source of the wording: apiextensions-apiserver's schema validation, as recorded from it
 (``tests/kubernetes``).
@@ -13,15 +13,32 @@ from typing import Any
 import msgspec
 
 from controller.orchestration.objects.problems import Bare, Cause, invalid, required
+from controller.orchestration.objects.rules import broken, has_rules, pattern
 from controller.orchestration.objects.schema import Object, Schema, is_list, is_object
 
 _NAMES = {dict: "object", list: "array", str: "string", bool: "boolean", int: "integer", float: "number"}
 _TIME = re.compile(r"\d{4}-\d\d-\d\d[Tt]\d\d:\d\d:\d\d(\.\d+)?([Zz]|[+-]\d\d:\d\d)")
 
 
+_BLOCKING = ("NotSupported", "Required", "TooLong", "TooMany", "TypeInvalid")
+_UNCHECKED = (
+    "some validation rules were not checked because the object was invalid; correct the existing errors to "
+    "complete validation"
+)
+
+
 def validate(schema: Schema, value: Any, path: str = "") -> list[Cause]:
-    """Return all that is wrong with ``value``; its unknown fields are another matter (`structure`)."""
-    return list(_checked(schema, value, path))
+    """Return all that is wrong with ``value``; its unknown fields are another matter (`structure`).
+
+    Rules are carried out once nothing is missing or of another type.
+    """
+    causes = list(_checked(schema, value, path))
+    if any(cause.reason.removeprefix("FieldValue") in _BLOCKING for cause in causes):
+        return [*causes, invalid("<nil>", None, _UNCHECKED)] if has_rules(schema) else causes
+    for of, found, place, message in broken(schema, value, path):
+        shown = "" if of.type in ("object", "array") else f"{_compact(found)}: "
+        causes.append(Cause("FieldValueInvalid", place, f"Invalid value: {shown}{message}"))
+    return causes
 
 
 def _checked(schema: Schema, value: Any, path: str) -> Iterator[Cause]:
@@ -39,7 +56,9 @@ def _checked(schema: Schema, value: Any, path: str) -> Iterator[Cause]:
             yield from _string(schema, value, path)
         case "integer" | "number":
             yield from _number(schema, value, path)
-        case "boolean":
+        case "int-or-string" if isinstance(value, str):
+            yield from _string(schema, value, path)
+        case _:
             return
 
 
@@ -56,6 +75,8 @@ def _is(kind: str, value: Any) -> bool:
             return is_list(value)
         case "string":
             return isinstance(value, str)
+        case "int-or-string":
+            return isinstance(value, str) or _is("integer", value)
         case _:
             return isinstance(value, bool)
 
@@ -64,10 +85,11 @@ def _mistyped(schema: Schema, value: Any, path: str) -> Cause:
     if value is None:
         return required(path)
     found = _NAMES[type(value)]
+    expected = "integer,string" if schema.type == "int-or-string" else schema.type
     return Cause(
         "FieldValueTypeInvalid",
         path,
-        f'Invalid value: "{found}": {path} in body must be of type {schema.type}: "{found}"',
+        f'Invalid value: "{found}": {path} in body must be of type {expected}: "{found}"',
     )
 
 
@@ -85,6 +107,9 @@ def _object(schema: Schema, fields: Object, path: str) -> Iterator[Cause]:
     for key in schema.required:
         if key not in fields:
             yield required(_below(path, key))
+    if schema.max_properties is not None and len(fields) > schema.max_properties:
+        said = f"Too many: {len(fields)}: must have at most {schema.max_properties} items"
+        yield Cause("FieldValueTooMany", path, said)
 
 
 def _array(schema: Schema, items: list[Any], path: str) -> Iterator[Cause]:
@@ -129,7 +154,7 @@ def _string(schema: Schema, value: str, path: str) -> Iterator[Cause]:
     if schema.min_length is not None and len(value) < schema.min_length:
         said = f"{path} in body should be at least {schema.min_length} chars long"
         yield invalid(path, value, said)
-    if schema.pattern and not re.search(schema.pattern, value):
+    if schema.pattern and not pattern(schema.pattern).search(value):
         yield invalid(path, value, f"{path} in body should match '{schema.pattern}'")
     if schema.format and not _fits(schema.format, value):
         found = _compact(value)
@@ -150,6 +175,10 @@ def _number(schema: Schema, value: float, path: str) -> Iterator[Cause]:
 
 
 def _short(value: float) -> Bare:
+    """Return a number as Go writes it: large and small ones that are no integers with an exponent."""
+    if isinstance(value, float) and value and not 1e-4 <= abs(value) < 1e6:
+        digits, _, exponent = f"{value:.14e}".partition("e")
+        return Bare(f"{digits.rstrip('0').rstrip('.')}e{int(exponent):+03d}")
     return Bare(f"{value:.15g}")
 
 
