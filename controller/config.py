@@ -6,6 +6,7 @@ I/O: reads one file.
 
 import re
 import tomllib
+from ipaddress import IPv4Network
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -15,6 +16,7 @@ from controller.policy.rules import MOST_RELAYS
 from overlayd.model import service
 from overlayd.model.service import DEFAULT_CLASSES, PRIORITY_MAX, Objective
 from overlayd.model.tables import out_of_range, unknown, unknown_key
+from overlayd.protocol.controller import PROBE_BUDGET
 
 DEFAULT_LISTEN = "[::]:7443"
 DEFAULT_API = "127.0.0.1:7480"
@@ -43,11 +45,13 @@ class DecisionSection(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 class ProbingSection(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Who measures links to whom: up to ``full_mesh`` nodes everybody to everybody; above, relays to relays
-    and each other node to so many ``relays``.
+    and each other node to so many ``relays``. ``budget`` is what a node sends of probes and answers at
+    most, in bytes per second.
     """
 
     full_mesh: Annotated[int, msgspec.Meta(ge=2, le=65535)] = 1000
     relays: Annotated[int, msgspec.Meta(ge=2, le=64)] = 48
+    budget: Annotated[int, msgspec.Meta(ge=1000)] = PROBE_BUDGET
 
 
 Days = Annotated[float, msgspec.Meta(gt=0)]
@@ -105,20 +109,23 @@ class PolicySection(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 class NodeSection(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """``[nodes.NAME]``: where a node is, whether it is to carry traffic of others (if its token lets it), and
-    what it can send in all (default: the sum of its uplinks' rates, if they are set).
+    what it can send in all (default: the sum of its uplinks' rates, if they are set). ``labels`` are those by
+    which applications choose nodes.
     """
 
     region: str = ""
     relay: bool = True
     capacity_mbit: Annotated[float, msgspec.Meta(gt=0)] | None = None
+    labels: dict[str, str] = {}
 
 
 class OrchestrationSection(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """``[orchestration]``: serve Kubernetes' API of applications, over TLS, at ``listen``. Left out: it
-    is not.
+    is not. Routes have their addresses out of ``routes_prefix``, which is to be part of no other network.
     """
 
     listen: str = "127.0.0.1:7481"
+    routes_prefix: str = "100.127.0.0/16"
 
 
 class LogSection(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -192,6 +199,7 @@ def check_config(config: Config) -> None:
         split_address(config.api, "api")
     if config.orchestration is not None:
         split_address(config.orchestration.listen, "orchestration.listen")
+        _check_prefix(config.orchestration.routes_prefix)
     if not config.advertise:
         raise ConfigError("advertise: at least one wss://HOST:PORT is needed; join tokens carry the first")
     for url in config.advertise:
@@ -199,6 +207,16 @@ def check_config(config: Config) -> None:
     _check_choices(config)
     if config.log.level not in ("debug", "info", "warning", "error"):
         raise ConfigError(f"log.level: {config.log.level!r} is none of debug, info, warning, error")
+
+
+def _check_prefix(prefix: str) -> None:
+    """Check that routes can have addresses out of a prefix."""
+    try:
+        most = IPv4Network(prefix).num_addresses
+    except ValueError as error:
+        raise ConfigError(f"orchestration.routes_prefix: {error}") from error
+    if most < 4:
+        raise ConfigError(f"orchestration.routes_prefix: {prefix} has no address to give: use /30 or shorter")
 
 
 def _check_choices(config: Config) -> None:
@@ -271,6 +289,7 @@ telemetry_interval = {config.decisions.telemetry_interval}    # how often agents
 [probing]
 full_mesh = {config.probing.full_mesh}           # nodes, up to which all probe all
 relays = {config.probing.relays}                # above: so many are probed by each node that is none
+budget = {config.probing.budget}          # bytes per second that a node sends of probes and answers at most
 
 [store]
 frames_days = {config.store.frames_days}            # of links as they were reported, and of what was decided
@@ -283,6 +302,7 @@ level = {_quoted(config.log.level)}
 
 # [orchestration]               # Kubernetes' API for applications, see docs/applications.md
 # listen = "127.0.0.1:7481"
+# routes_prefix = "100.127.0.0/16"  # where the addresses of AppRoutes are taken from
 
 # How paths are chosen may be said by class, see docs/routing.md:
 #

@@ -255,6 +255,11 @@ class Controller:
         return route if route is None or reason is None else replace(route, reason=reason)
 
     @property
+    def decided(self) -> Decided | None:
+        """The newest decision, to be read only; None before the first."""
+        return self._decided
+
+    @property
     def decided_at(self) -> float | None:
         """When the newest decision was made (Unix seconds); None before the first."""
         return None if self._decided is None else self._decided.question.now.unix_s

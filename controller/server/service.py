@@ -412,4 +412,5 @@ def network_config(state: State) -> NetworkConfig:
         name=network.name,
         classes=classes_of(state.config),
         telemetry_interval=state.config.decisions.telemetry_interval,
+        probe_budget=state.config.probing.budget,
     )

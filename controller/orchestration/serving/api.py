@@ -4,10 +4,10 @@ Reads happen on the event loop, writes in threads: a disk that is slow holds up 
 """
 
 import asyncio
-import hmac
 import logging
 import time
 from collections.abc import AsyncIterator
+from functools import partial
 from typing import Any, TypeAlias
 
 import msgspec
@@ -22,13 +22,17 @@ from controller.orchestration.objects.kinds import Catalogue
 from controller.orchestration.objects.problems import Cause, Problem, bad_request, not_found, wrong_option
 from controller.orchestration.objects.schema import Object, is_object
 from controller.orchestration.objects.selectors import parse
-from controller.orchestration.serving import asking, discovery, verbs
+from controller.orchestration.serving import access, asking, discovery, verbs
+from controller.orchestration.serving.access import Asker
 from controller.orchestration.serving.asking import Form, Target
+from controller.orchestration.serving.certified import certificate_of
 from controller.orchestration.serving.documents import Documents
 from controller.orchestration.serving.forms import listed, one, stream
+from controller.orchestration.serving.logs import log_of
+from controller.orchestration.serving.nodes import Nodes, nobody
 from controller.orchestration.serving.verbs import Verbs, new_write
 from controller.orchestration.serving.watching import Hub
-from controller.orchestration.store.store import HistoryLost
+from controller.orchestration.store.store import HistoryLost, Key
 
 LOG = logging.getLogger(__name__)
 
@@ -41,17 +45,29 @@ _Encoded: TypeAlias = Response
 
 
 class Api:
-    """One catalogue of kinds over one store, for whoever has the token."""
+    """One catalogue of kinds over one store, for who has the token, and for nodes."""
 
-    def __init__(self, kinds: Catalogue, objects: Verbs, hub: Hub, token: str, version: Object) -> None:
+    def __init__(
+        self,
+        kinds: Catalogue,
+        objects: Verbs,
+        hub: Hub,
+        token: str,
+        version: Object,
+        nodes: Nodes | None = None,
+    ) -> None:
+        """``nodes`` are let in by their certificates; None: there are none."""
         self._kinds = kinds
         self._objects = objects
         self._hub = hub
         self._token = token.encode()
         self._version = version
         self._documents = Documents(kinds, version["gitVersion"])
+        self.nodes = nodes or Nodes(nobody)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "websocket":
+            return await self.nodes.open(scope, receive, send, self._token)
         if scope["type"] != "http":
             return
         request = Request(scope, receive)
@@ -70,20 +86,27 @@ class Api:
         path = request.url.path
         if path in _OPEN:
             return answer(self._version) if path == "/version" else Response("ok", media_type="text/plain")
-        self._let_in(request)
-        if request.method == "GET" and (found := self._told(request, path.rstrip("/"))) is not None:
+        who = self._let_in(request)
+        if (
+            not who.node
+            and request.method == "GET"
+            and (found := self._told(request, path.rstrip("/"))) is not None
+        ):
             return found
         target = asking.target(self._kinds, path)
+        if target is None and who.node:
+            raise access.denied_path(who, request.method, path)
         if target is None:
             return Response("404 page not found\n", 404, media_type="text/plain")
+        verb = _verb(request, target)
+        access.check(who, verb, target, request.query_params.get("fieldSelector", ""))
         if target.subresource and not asking.has(target.kind, target.subresource):
             raise not_found(target.kind, target.name)
-        return await self._do(request, target)
+        return await self._do(request, target, verb, who)
 
-    def _let_in(self, request: Request) -> None:
-        scheme, _, token = request.headers.get("authorization", "").partition(" ")
-        if scheme.lower() != "bearer" or not hmac.compare_digest(token.strip().encode(), self._token):
-            raise Problem(401, "Unauthorized", "Unauthorized")
+    def _let_in(self, request: Request) -> Asker:
+        said, leaf = request.headers.get("authorization", ""), certificate_of(request.scope)
+        return access.asker(said, self._token, leaf, self.nodes.named)
 
     def _told(self, request: Request, path: str) -> Response | None:
         """Answer what tells what there is; None: it asks for something else."""
@@ -109,9 +132,8 @@ class Api:
             case _:
                 return None
 
-    async def _do(self, request: Request, target: Target) -> Response:
-        verb = _verb(request, target)
-        if verb not in target.kind.verbs:
+    async def _do(self, request: Request, target: Target, verb: str, who: Asker) -> Response:
+        if verb not in target.kind.verbs or (target.subresource == "log" and verb != "get"):
             raise Problem(
                 405,
                 "MethodNotAllowed",
@@ -119,16 +141,20 @@ class Api:
                 {},
             )
         query = request.query_params
+        if target.subresource == "log":
+            return await log_of(self._objects.read(target), query, self.nodes.presence)
         form = asking.form(request.headers.get("accept", ""), query)
         match verb:
             case "get":
-                return answer(one(target.kind, self._objects.read(target), form, time.time()))
+                found = self._objects.read(target)
+                access.check_read(who, target, found)
+                return answer(one(target.kind, found, form, time.time()))
             case "list":
                 return self._list(request, target, form)
             case "watch":
-                return self._watch(request, target, form)
+                return self._watch(request, target, form, who)
             case _:
-                return await self._write(request, target, verb, form)
+                return await self._write(request, target, verb, form, who)
 
     def _list(self, request: Request, target: Target, form: Form) -> Response:
         query = request.query_params
@@ -137,7 +163,7 @@ class Api:
         found = self._objects.store.select(target.kind.resource, target.namespace)
         return Response(listed(target.kind, found, selector, form, time.time()), media_type=asking.JSON)
 
-    def _watch(self, request: Request, target: Target, form: Form) -> Response:
+    def _watch(self, request: Request, target: Target, form: Form, who: Asker) -> Response:
         query = request.query_params
         kind = target.kind
         fields = query.get("fieldSelector", "")
@@ -171,9 +197,24 @@ class Api:
             initial=initial,
             seconds=float(query.get("timeoutSeconds") or 0) or None,
         )
-        return StreamingResponse(_ended(events), media_type=asking.JSON)
+        return StreamingResponse(self._while_let_in(request, who, events), media_type=asking.JSON)
 
-    async def _write(self, request: Request, target: Target, verb: str, form: Form) -> Response:
+    async def _while_let_in(
+        self, request: Request, who: Asker, events: AsyncIterator[bytes]
+    ) -> AsyncIterator[bytes]:
+        """Hand on events until a node is no member any more; a client that goes away ends the stream, too."""
+        async for event in events:
+            if who.node and not self._is_still(request, who):
+                return
+            yield event
+
+    def _is_still(self, request: Request, who: Asker) -> bool:
+        try:
+            return self._let_in(request) == who
+        except Problem:
+            return False
+
+    async def _write(self, request: Request, target: Target, verb: str, form: Form, who: Asker) -> Response:
         query = request.query_params
         media = request.headers.get("content-type", asking.JSON).split(";")[0].strip()
         body = _decoded(await _body(request), media)
@@ -181,7 +222,7 @@ class Api:
         dry = asking.dry_run(query, body if verb.startswith("delete") else None)
         manager = query.get("fieldManager") or request.headers.get("user-agent", "unknown").split("/")[0]
         write = new_write(
-            manager,
+            who.user if who.node else manager,
             query.get("fieldValidation") or "Warn",
             force=asking.truth(query, "force"),
             subresource=target.subresource,
@@ -189,12 +230,17 @@ class Api:
         objects, code = self._objects, 200
         match verb:
             case "create":
+                if who.node:
+                    self._check_event(who, target, body)
                 made = await asyncio.to_thread(objects.create, target, body, write, dry_run=dry)
                 code = 201
             case "update":
                 made = await asyncio.to_thread(objects.update, target, body, write, dry_run=dry)
             case "patch":
-                made = await asyncio.to_thread(objects.patch, target, media, body, write, dry_run=dry)
+                allowed = partial(access.check_patch, who, target)
+                made = await asyncio.to_thread(
+                    objects.patch, target, media, body, write, dry_run=dry, allowed=allowed
+                )
                 code = 201 if _is_new(made, write.uid) else 200
             case "delete":
                 options = body if is_object(body) else {}
@@ -212,6 +258,14 @@ class Api:
         for warning in write.warnings:
             response.headers.append("Warning", f'299 - "{_quoted(warning)}"')
         return response
+
+    def _check_event(self, who: Asker, target: Target, sent: Any) -> None:
+        if not is_object(sent):
+            raise bad_request("the object provided is unrecognized (must be of type Event)")
+        about = sent.get("involvedObject")
+        name = about.get("name") if is_object(about) else None
+        pod = self._objects.store.read(Key(access.PODS, target.namespace or "", str(name)))
+        access.check_event(who, target, sent, None if pod is None else msgspec.json.decode(pod))
 
 
 def answer(value: Any, code: int = 200) -> Response:
@@ -303,9 +357,3 @@ def _is_new(value: Object, uid: str) -> bool:
 
 def _quoted(text: str) -> str:
     return text.replace("\\", "\\\\").replace('"', '\\"')
-
-
-async def _ended(events: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
-    """Hand on events; a client that goes away ends the stream and nothing else."""
-    async for event in events:
-        yield event

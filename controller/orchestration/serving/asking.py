@@ -46,9 +46,15 @@ def target(kinds: Catalogue, path: str) -> Target | None:
 
 def has(kind: Kind, subresource: str) -> bool:
     """Tell whether objects of a kind have a part of that name."""
-    return (subresource == "status" and kind.has_status) or (
-        subresource == "scale" and kind.scale is not None
-    )
+    match subresource:
+        case "status":
+            return kind.has_status
+        case "scale":
+            return kind.scale is not None
+        case "log":
+            return kind.logs
+        case _:
+            return False
 
 
 @dataclass(frozen=True, slots=True)

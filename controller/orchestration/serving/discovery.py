@@ -43,13 +43,13 @@ def resources(kinds: Catalogue, name: str, version: str) -> Object | None:
         if kind.categories:
             head["categories"] = list(kind.categories)
         listed.append(head)
-        for part, shape in _parts(kind):
+        for part, shape, verbs in _parts(kind):
             sub: Object = {
                 "name": f"{kind.plural}/{part}",
                 "singularName": "",
                 "namespaced": kind.namespaced,
                 "kind": shape["kind"],
-                "verbs": list(SUBRESOURCE_VERBS),
+                "verbs": list(verbs),
             }
             if shape["group"] != kind.group:
                 sub |= {"group": shape["group"], "version": shape["version"]}
@@ -80,13 +80,16 @@ def _group(name: str, version: str) -> Object:
     return {"name": name, "versions": [preferred], "preferredVersion": preferred}
 
 
-def _parts(kind: Kind) -> list[tuple[str, Object]]:
+def _parts(kind: Kind) -> list[tuple[str, Object, tuple[str, ...]]]:
     own = {"group": kind.group, "version": kind.version, "kind": kind.name}
-    parts: list[tuple[str, Object]] = []
+    parts: list[tuple[str, Object, tuple[str, ...]]] = []
+    if kind.logs:
+        parts.append(("log", own, ("get",)))
     if kind.has_status and "update" in kind.verbs:
-        parts.append(("status", own))
+        parts.append(("status", own, SUBRESOURCE_VERBS))
     if kind.scale is not None:
-        parts.append(("scale", {"group": "autoscaling", "version": "v1", "kind": "Scale"}))
+        scale = {"group": "autoscaling", "version": "v1", "kind": "Scale"}
+        parts.append(("scale", scale, SUBRESOURCE_VERBS))
     return parts
 
 
@@ -103,7 +106,7 @@ def _whole(kind: Kind) -> Object:
     if kind.categories:
         made["categories"] = list(kind.categories)
     parts = [
-        {"subresource": part, "responseKind": shape, "verbs": list(SUBRESOURCE_VERBS)}
-        for part, shape in _parts(kind)
+        {"subresource": part, "responseKind": shape, "verbs": list(verbs)}
+        for part, shape, verbs in _parts(kind)
     ]
     return made | ({"subresources": parts} if parts else {})

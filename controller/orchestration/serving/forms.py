@@ -95,7 +95,8 @@ async def stream(
             yield _bookmark(kind, form, first.version, done=True)
         while not watcher.over and (left := end - time.monotonic()) > 0:
             try:
-                await asyncio.wait_for(watcher.woken.wait(), min(left, BOOKMARK_S))
+                async with asyncio.timeout(min(left, BOOKMARK_S)):
+                    await watcher.woken.wait()
             except TimeoutError:
                 if bookmarks:
                     yield _bookmark(kind, form, hub.position)

@@ -7,7 +7,7 @@ import os
 import time
 import uuid
 from collections.abc import Callable, Mapping
-from typing import Any, cast
+from typing import Any, TypeAlias, cast
 
 import msgspec
 
@@ -36,6 +36,14 @@ APPLY = "application/apply-patch+yaml"
 MERGE = "application/merge-patch+json"
 OPERATIONS = "application/json-patch+json"
 STRATEGIC = "application/strategic-merge-patch+json"
+
+
+Allowed: TypeAlias = Callable[[Object | None, Object], None]
+"""Told an object (None: there is none) and what is to become of it; raises :class:`Problem` to forbid it."""
+
+
+def anything(_: Object | None, __: Object) -> None:
+    """Allow every change."""
 
 
 def new_write(
@@ -100,11 +108,20 @@ class Verbs:
 
         return self._change(target, decide, write, dry_run)
 
-    def patch(self, target: Target, media: str, sent: Any, write: Write, *, dry_run: bool = False) -> Object:
-        """Change an object by a patch of the form ``media``."""
+    def patch(
+        self,
+        target: Target,
+        media: str,
+        sent: Any,
+        write: Write,
+        *,
+        dry_run: bool = False,
+        allowed: Allowed = anything,
+    ) -> Object:
+        """Change an object by a patch of the form ``media``, if what comes of it is ``allowed``."""
         kind = target.kind
         if media == APPLY:
-            return self._apply(target, sent, write, dry_run)
+            return self._apply(target, sent, write, dry_run, allowed)
         if (media == STRATEGIC and kind.custom) or media not in (MERGE, OPERATIONS, STRATEGIC):
             known = [OPERATIONS, MERGE, APPLY]
             raise Problem(
@@ -125,13 +142,16 @@ class Verbs:
                     patched = patches.strategic(kind.schema, whole, sent)
             if target.subresource == "scale":
                 patched = with_scale(kind, live, patched)
-            return lifecycle.patch(kind, live, patched, write)
+            made = lifecycle.patch(kind, live, patched, write)
+            allowed(live, made)
+            return made
 
         return self._change(target, decide, write, dry_run)
 
     def delete(self, target: Target, options: Object, write: Write, *, dry_run: bool = False) -> Object:
         """Delete an object; return it as long as finalizers hold it, else that it is gone."""
         key = _key(target)
+        write.grace_s = options.get("gracePeriodSeconds")
         with self.store.transaction(_now()) as change:
             live = change.read(key)
             if live is None:
@@ -164,7 +184,7 @@ class Verbs:
                     found.append(left or value)
         return found
 
-    def _apply(self, target: Target, sent: Any, write: Write, dry_run: bool) -> Object:
+    def _apply(self, target: Target, sent: Any, write: Write, dry_run: bool, allowed: Allowed) -> Object:
         kind, namespace, name = target.kind, target.namespace or "", target.name
         key = _key(target)
         with self.store.transaction(_now()) as change:
@@ -174,6 +194,7 @@ class Verbs:
             if live is None and kind.namespaced:
                 _check_namespace(change, kind, namespace, name)
             body = lifecycle.applied(kind, live, sent, namespace, name, write)
+            allowed(live, body)
             return body if dry_run else self._store(change, key, body)
 
     def _change(

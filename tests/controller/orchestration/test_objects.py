@@ -117,8 +117,12 @@ def test_a_failed_json_patch_leaves_its_target() -> None:
 
 def test_unknown_fields_are_taken_out_and_told_with_their_places() -> None:
     value = {"mode": "fast", "ports": [{"port": 1, "odd": 2}], "env": {"any": "x"}, "new": 1}
-    assert prune(SCHEMA.properties["spec"], value, "spec") == ["spec.new", "spec.ports[0].odd"]
+    assert prune(SCHEMA.properties["spec"], value, "spec") == [("spec.new", ""), ("spec.ports[0].odd", "")]
     assert value == {"mode": "fast", "ports": [{"port": 1}], "env": {"any": "x"}}
+
+
+def test_an_unknown_field_is_told_with_the_nearest_known() -> None:
+    assert prune(SCHEMA.properties["spec"], {"replica": 1}, "spec") == [("spec.replica", "replicas")]
 
 
 def test_defaults_stand_where_nothing_was_said() -> None:

@@ -91,3 +91,14 @@ def test_an_address_that_is_none_is_told(tmp_path: Path) -> None:
     )
     with pytest.raises(ConfigError, match=r"orchestration\.listen"):
         load_config(path)
+
+
+@pytest.mark.parametrize("prefix", ["100.127.0.1/16", "here", "100.127.0.0/32"])
+def test_a_prefix_of_routes_that_is_none_is_told(tmp_path: Path, prefix: str) -> None:
+    path = tmp_path / "controller.toml"
+    path.write_text(
+        'listen = "127.0.0.1:7443"\nadvertise = ["wss://127.0.0.1:7443"]\n'
+        f'[orchestration]\nroutes_prefix = "{prefix}"\n'
+    )
+    with pytest.raises(ConfigError, match=r"orchestration\.routes_prefix"):
+        load_config(path)
