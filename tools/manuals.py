@@ -26,6 +26,7 @@ FILES = {
     "overlayd": (
         ("/etc/overlayd/overlayd.toml", "configuration, see overlayd.toml(5)"),
         ("/var/lib/overlayd", "keys, membership, the last good tables"),
+        ("/run/overlayd/workload/pods.json", "what applications run here, and how they are"),
         ("/etc/credstore/overlayd.join-token", "a join token; the host joins with it by itself"),
     ),
     "overlayd-controller": (
@@ -44,7 +45,12 @@ puts in force what of the configuration needs no restart, see overlayd.toml(5);
 .B overlayctl config apply \\-\\-confirm\\-within
 does so until it is not confirmed in time.
 .B overlayd\\-online.target
-is reached when this host is a member and forwards.""",
+is reached when this host is a member and forwards.
+.PP
+.B overlayd\\-workload.service
+runs applications once it is enabled. What it runs goes on when it stops: processes are units in
+.BR overlayd\\-pods.slice ,
+containers are Docker's.""",
     "overlayd-controller": """\
 .B overlayd\\-controller.service
 is started by
@@ -136,7 +142,7 @@ def kind_of(field: Any) -> str:
     said = " or ".join(filter(None, (_type(option) for option in options)))
     if field.required:
         return f"{said}; required"
-    default = field.default
+    default = field.default_factory() if field.default is msgspec.NODEFAULT else field.default
     return f"{said}; default: {msgspec.json.encode(default).decode() if default is not None else 'not set'}"
 
 

@@ -16,7 +16,7 @@ from controller.api.models import Model
 from controller.documents import Document as ControllerDocument
 from overlayd.daemon.config import Configuration
 from overlayd.daemon.config_changes import RELOADABLE
-from overlayd.protocol import documents, local
+from overlayd.protocol import documents, local, objects
 from sim.lab.answers import Lab, LabCheck, LabDown, LabLink, Labs
 
 FOLDER = Path(__file__).parent.parent / "docs/schemas"
@@ -51,7 +51,8 @@ def file_of(name: str) -> str:
 
 def answers() -> dict[str, Schema]:
     """Return the schemas of all that is printed as JSON, by the name that each answer bears."""
-    structs = (*get_args(local.Result), *get_args(documents.Document), *get_args(ControllerDocument), *LABS)
+    of_overlayctl = (*get_args(documents.Document), *get_args(objects.Document))
+    structs = (*get_args(local.Result), *of_overlayctl, *get_args(ControllerDocument), *LABS)
     return {name: schema for name, schema in (*map(_of_struct, structs), *map(_of_model, _models(Model)))}
 
 
@@ -98,7 +99,9 @@ def _models(model: type[Model]) -> Iterator[type[Model]]:
 def _struct_of(schema: Schema) -> str:
     """The name of the struct that a section is, or is a list of."""
     found = schema.get("items", schema)
-    reference: str = found["$ref"] if "$ref" in found else found["allOf"][0]["$ref"]
+    for options in ("anyOf", "allOf"):
+        found = next((one for one in found.get(options, ()) if "$ref" in one), found)
+    reference: str = found["$ref"]
     return reference.rpartition("/")[2]
 
 

@@ -10,17 +10,14 @@ import os
 import sys
 from collections.abc import Callable, Sequence
 from importlib import metadata
-from typing import TypeAlias
 
-from overlayd.cli.ctl_answers import ANSWERS
 from overlayd.cli.ctl_failure import FAILED, OK, Failure
-
-_Verbs: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"  # pyright: ignore[reportPrivateUsage]
+from overlayd.cli.ctl_parsing import Verbs, noun, takes_form, verb
 
 DEFAULT_SOCKET = "/run/overlayd/overlayd.sock"
 CONFIGURATION = "/etc/overlayd/overlayd.toml"
 _FILE_HELP = f"default {CONFIGURATION}; - reads stdin"
-_NOUNS = ("node", "link", "route", "token", "config", "lab")
+_NOUNS = ("node", "link", "route", "token", "config", "rollout", "lab")
 _GLOBAL = {
     "-o": True,
     "--output": True,
@@ -30,6 +27,8 @@ _GLOBAL = {
     "--token-file": True,
 }
 """What may stand before the verb, and whether it takes a value."""
+APPLICATIONS = ("apply", "get", "describe", "delete", "logs", "rollout")
+"""Verbs of what runs on the mesh (`overlayd.cli.ctl_apps_arguments`)."""
 EXIT_CODES = """\
 exit codes: 0 ok, 1 failed, 2 usage, 3 agent or controller unreachable, 4 not found, 5 denied, 6 degraded,
 7 conflict, 124 timeout. The answer goes to stdout, all else to stderr. NO_COLOR is honoured."""
@@ -85,8 +84,8 @@ def parser(words: Sequence[str] = ()) -> argparse.ArgumentParser:
         epilog=EXIT_CODES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    _takes_form(made)  # for its help alone: `verb_first` has put it after the verb
-    branches: dict[str, Callable[[_Verbs], None]] = {
+    takes_form(made)  # for its help alone: `verb_first` has put it after the verb
+    branches: dict[str, Callable[[Verbs], None]] = {
         "version": _version,
         "status": _status,
         "join": _join,
@@ -104,6 +103,7 @@ def parser(words: Sequence[str] = ()) -> argparse.ArgumentParser:
         "route": _route,
         "token": _token,
         "config": _config,
+        **{name: _of_applications(name) for name in APPLICATIONS},
         "bugreport": _bugreport,
         "lab": _lab,
     }
@@ -113,25 +113,6 @@ def parser(words: Sequence[str] = ()) -> argparse.ArgumentParser:
         if wanted in (None, name):
             plant(verbs)
     return made
-
-
-def _verb(verbs: _Verbs, name: str, handler: str, text: str, example: str) -> argparse.ArgumentParser:
-    answers = ANSWERS[handler]
-    made = verbs.add_parser(name, help=text, description=text, epilog=f"example: {example}")
-    _takes_form(made)
-    made.set_defaults(handler=f"overlayd.cli.{handler}", answers=answers)
-    return made
-
-
-def _takes_form(parser: argparse.ArgumentParser) -> None:
-    forms = ("table", "json", "jsonl")
-    parser.add_argument("-o", "--output", choices=forms, default="table", help="form of the answer")
-    parser.add_argument("--json", dest="output", action="store_const", const="json", help="same as -o json")
-
-
-def _noun(verbs: _Verbs, name: str, text: str) -> _Verbs:
-    noun = verbs.add_parser(name, help=text, description=text)
-    return noun.add_subparsers(required=True, metavar="VERB", prog=f"overlayctl {name}")
 
 
 def _asks_agent(parser: argparse.ArgumentParser) -> None:
@@ -169,31 +150,31 @@ def _takes_moment(parser: argparse.ArgumentParser, option: str) -> None:
     parser.add_argument(option, metavar="TIME", help=text)
 
 
-def _version(verbs: _Verbs) -> None:
-    _verb(verbs, "version", "ctl_node:version", "show the version", "overlayctl version -o json")
+def _version(verbs: Verbs) -> None:
+    verb(verbs, "version", "ctl_node:version", "show the version", "overlayctl version -o json")
 
 
-def _status(verbs: _Verbs) -> None:
-    made = _verb(verbs, "status", "ctl_node:status", "how this node stands", "overlayctl status --check")
+def _status(verbs: Verbs) -> None:
+    made = verb(verbs, "status", "ctl_node:status", "how this node stands", "overlayctl status --check")
     _asks_agent(made)
     made.add_argument("--check", action="store_true", help="exit code 6 if anything is degraded")
 
 
-def _join(verbs: _Verbs) -> None:
-    made = _verb(verbs, "join", "ctl_node:join", "join a network", "overlayctl join - < token.txt")
+def _join(verbs: Verbs) -> None:
+    made = verb(verbs, "join", "ctl_node:join", "join a network", "overlayctl join - < token.txt")
     _asks_agent(made)
     made.add_argument("token", metavar="TOKEN", help="made by `token create`; - reads it from stdin")
 
 
-def _leave(verbs: _Verbs) -> None:
-    made = _verb(verbs, "leave", "ctl_node:leave", "leave the network for good", "overlayctl leave")
+def _leave(verbs: Verbs) -> None:
+    made = verb(verbs, "leave", "ctl_node:leave", "leave the network for good", "overlayctl leave")
     _asks_agent(made)
     made.add_argument("--force", action="store_true", help="even if the controller cannot be told")
 
 
-def _netcheck(verbs: _Verbs) -> None:
+def _netcheck(verbs: Verbs) -> None:
     text = "what blocks a join or a direct path: controller, clock, TUN, ports, UDP, NAT, path MTU"
-    made = _verb(verbs, "netcheck", "ctl_netcheck:netcheck", text, "overlayctl netcheck - < token.txt")
+    made = verb(verbs, "netcheck", "ctl_netcheck:netcheck", text, "overlayctl netcheck - < token.txt")
     _asks_agent(made)
     where = "join token, or wss://HOST:PORT of the controller; - reads it; default: this member's controller"
     made.add_argument("where", nargs="?", metavar="WHERE", help=where)
@@ -201,11 +182,15 @@ def _netcheck(verbs: _Verbs) -> None:
     made.add_argument(
         "--reflector", metavar="HOST:PORT", help="ask this one over UDP; default: the controller's own"
     )
+    from overlayd.model.duration import seconds_of
+
+    text = "for the controller's answer to TCP, TLS and HTTP each; default 5s"
+    made.add_argument("--timeout", type=seconds_of, default="5s", metavar="TIME", help=text)
 
 
-def _wait(verbs: _Verbs) -> None:
+def _wait(verbs: Verbs) -> None:
     text = "return when this node is online, or when its mesh is whole"
-    made = _verb(verbs, "wait", "ctl_wait:wait", text, "overlayctl wait --for online --timeout 60s")
+    made = verb(verbs, "wait", "ctl_wait:wait", text, "overlayctl wait --for online --timeout 60s")
     _asks_agent(made)
     from overlayd.model.duration import seconds_of
 
@@ -226,8 +211,8 @@ def _wait(verbs: _Verbs) -> None:
     )
 
 
-def _ping(verbs: _Verbs) -> None:
-    made = _verb(verbs, "ping", "ctl_ping:ping", "echo over the overlay", "overlayctl ping berlin -c 3")
+def _ping(verbs: Verbs) -> None:
+    made = verb(verbs, "ping", "ctl_ping:ping", "echo over the overlay", "overlayctl ping berlin -c 3")
     _asks_agent(made)
     made.add_argument("node", metavar="NODE", help="name of a node, or any overlay address")
     made.add_argument("-c", "--count", type=int, default=4, help="echoes to send; default 4")
@@ -240,9 +225,9 @@ def _ping(verbs: _Verbs) -> None:
     made.add_argument("--dscp", type=int, default=0, help="code point, which selects the class of service")
 
 
-def _trace(verbs: _Verbs) -> None:
+def _trace(verbs: Verbs) -> None:
     text = "each hop of the path in use: RTT, loss, what repair brings back and costs"
-    made = _verb(verbs, "trace", "ctl_path:trace", text, "overlayctl trace berlin --class realtime")
+    made = verb(verbs, "trace", "ctl_path:trace", text, "overlayctl trace berlin --class realtime")
     _asks_agent(made)
     _takes_class(made)
     made.add_argument("destination", metavar="DST")
@@ -251,10 +236,10 @@ def _trace(verbs: _Verbs) -> None:
     )
 
 
-def _explain(verbs: _Verbs) -> None:
+def _explain(verbs: Verbs) -> None:
     text = "chosen and rejected paths, with figures and reasons"
     example = "overlayctl explain berlin; overlayctl explain paris berlin --controller URL"
-    made = _verb(verbs, "explain", "ctl_path:explain", text, example)
+    made = verb(verbs, "explain", "ctl_path:explain", text, example)
     _asks_agent(made)
     _asks_controller(made)
     _takes_class(made)
@@ -264,9 +249,9 @@ def _explain(verbs: _Verbs) -> None:
     )
 
 
-def _events(verbs: _Verbs) -> None:
+def _events(verbs: Verbs) -> None:
     text = "what happened on this host since its agent started, or in the mesh as its controller knows"
-    made = _verb(verbs, "events", "ctl_events:events", text, "overlayctl events --since 15m --watch")
+    made = verb(verbs, "events", "ctl_events:events", text, "overlayctl events --since 15m --watch")
     _asks_agent(made)
     _asks_controller(made)
     made.add_argument("--since", metavar="TIME", help="90s, 15m, 2h, 1d ago, or 2026-05-04T12:00:00Z")
@@ -274,9 +259,9 @@ def _events(verbs: _Verbs) -> None:
     made.add_argument("--watch", action="store_true", help="go on, a line of JSON for each event")
 
 
-def _top(verbs: _Verbs) -> None:
+def _top(verbs: Verbs) -> None:
     text = "links and paths as they are now: rates, RTT, loss, residual loss, redundancy, queue"
-    made = _verb(verbs, "top", "ctl_top:top", text, "overlayctl top --once")
+    made = verb(verbs, "top", "ctl_top:top", text, "overlayctl top --once")
     _asks_agent(made)
     made.add_argument("--once", action="store_true", help="one table; default where stdout is no terminal")
     made.add_argument("--watch", action="store_true", help="go on, a line of JSON for each look")
@@ -286,9 +271,9 @@ def _top(verbs: _Verbs) -> None:
     )
 
 
-def _plan(verbs: _Verbs) -> None:
+def _plan(verbs: Verbs) -> None:
     text = "what would happen without a node or link, or if one became worse; changes nothing"
-    made = _verb(verbs, "plan", "ctl_plan:plan", text, "overlayctl plan --without-node oslo --controller URL")
+    made = verb(verbs, "plan", "ctl_plan:plan", text, "overlayctl plan --without-node oslo --controller URL")
     _asks_controller(made)
     made.add_argument("--without-node", action="append", default=[], metavar="NODE", help="is gone")
     made.add_argument("--without-link", action="append", default=[], metavar="A:B", help="is down, both ways")
@@ -296,9 +281,9 @@ def _plan(verbs: _Verbs) -> None:
     made.add_argument("--degrade", action="append", default=[], metavar="A:B=WHAT", help=text)
 
 
-def _node(verbs: _Verbs) -> None:
-    made = _verb(
-        _noun(verbs, "node", "members of the network"),
+def _node(verbs: Verbs) -> None:
+    made = verb(
+        noun(verbs, "node", "members of the network"),
         "list",
         "ctl_lists:nodes",
         "members, as this node or a controller knows them",
@@ -308,15 +293,15 @@ def _node(verbs: _Verbs) -> None:
     _asks_controller(made)
 
 
-def _link(verbs: _Verbs) -> None:
-    link = _noun(verbs, "link", "links of the underlay")
+def _link(verbs: Verbs) -> None:
+    link = noun(verbs, "link", "links of the underlay")
     text = "links, as this node or a controller knows them"
-    made = _verb(link, "list", "ctl_lists:links", text, "overlayctl link list")
+    made = verb(link, "list", "ctl_lists:links", text, "overlayctl link list")
     _asks_agent(made)
     _asks_controller(made)
     text = "one figure of all links, from row to column, now or in the past (controller only)"
     example = "overlayctl link matrix --metric loss --at 2h"
-    made = _verb(link, "matrix", "ctl_past:matrix", text, example)
+    made = verb(link, "matrix", "ctl_past:matrix", text, example)
     _asks_controller(made)
     _takes_moment(made, "--at")
     made.add_argument(
@@ -324,16 +309,16 @@ def _link(verbs: _Verbs) -> None:
     )
 
 
-def _route(verbs: _Verbs) -> None:
-    route = _noun(verbs, "route", "paths in use and back-ups")
+def _route(verbs: Verbs) -> None:
+    route = noun(verbs, "route", "paths in use and back-ups")
     text = "routes of this node, or of any with a controller"
     example = "overlayctl route list --controller http://127.0.0.1:7480 --source paris"
-    made = _verb(route, "list", "ctl_lists:routes", text, example)
+    made = verb(route, "list", "ctl_lists:routes", text, example)
     _asks_agent(made)
     _asks_controller(made)
     made.add_argument("--source", metavar="NODE", help="whose routes (controller only)")
     text = "changes of the path from SRC to DST, who made them and why (controller only)"
-    made = _verb(route, "history", "ctl_past:history", text, "overlayctl route history paris berlin")
+    made = verb(route, "history", "ctl_past:history", text, "overlayctl route history paris berlin")
     _asks_controller(made)
     made.add_argument("--class", dest="service", metavar="CLASS", help="class of service; default: all")
     _takes_moment(made, "--until")
@@ -344,9 +329,9 @@ def _route(verbs: _Verbs) -> None:
     _pin(route)
 
 
-def _pin(route: _Verbs) -> None:
+def _pin(route: Verbs) -> None:
     text = "have a path in force as long as it carries anything (controller only)"
-    made = _verb(route, "pin", "ctl_pins:pin", text, "overlayctl route pin paris berlin --via oslo,rome")
+    made = verb(route, "pin", "ctl_pins:pin", text, "overlayctl route pin paris berlin --via oslo,rome")
     _asks_controller(made)
     made.add_argument("source", metavar="SRC")
     made.add_argument("destination", metavar="DST")
@@ -356,24 +341,24 @@ def _pin(route: _Verbs) -> None:
     each = "class of service; default: all"
     made.add_argument("--class", dest="service", metavar="CLASS", help=each)
     text = "let the controller choose again"
-    made = _verb(route, "unpin", "ctl_pins:unpin", text, "overlayctl route unpin paris berlin")
+    made = verb(route, "unpin", "ctl_pins:unpin", text, "overlayctl route unpin paris berlin")
     _asks_controller(made)
     made.add_argument("source", metavar="SRC")
     made.add_argument("destination", metavar="DST")
     made.add_argument("--class", dest="service", metavar="CLASS", help=each)
-    made = _verb(route, "pins", "ctl_pins:pins", "paths pinned by hand", "overlayctl route pins -o json")
+    made = verb(route, "pins", "ctl_pins:pins", "paths pinned by hand", "overlayctl route pins -o json")
     _asks_controller(made)
 
 
-def _token(verbs: _Verbs) -> None:
+def _token(verbs: Verbs) -> None:
     from overlayd.model.duration import seconds_of
 
-    token = _noun(verbs, "token", "one-time join tokens (controller only)")
+    token = noun(verbs, "token", "one-time join tokens (controller only)")
     example = "overlayctl token list --controller unix:/run/overlayd-controller/api.sock"
-    made = _verb(token, "list", "ctl_controller:tokens", "tokens, never their secrets", example)
+    made = verb(token, "list", "ctl_controller:tokens", "tokens, never their secrets", example)
     _asks_controller(made)
     example = "overlayctl token create --name paris --relay --controller http://127.0.0.1:7480"
-    made = _verb(token, "create", "ctl_controller:create_token", "make a token; it is shown once", example)
+    made = verb(token, "create", "ctl_controller:create_token", "make a token; it is shown once", example)
     _asks_controller(made)
     made.add_argument("--name", required=True, help="what the node will be called")
     made.add_argument("--relay", action="store_true", help="others' traffic may pass through the node")
@@ -385,23 +370,23 @@ def _token(verbs: _Verbs) -> None:
     )
 
 
-def _config(verbs: _Verbs) -> None:
+def _config(verbs: Verbs) -> None:
     from overlayd.model.duration import seconds_of
 
-    config = _noun(verbs, "config", "configuration of this host")
+    config = noun(verbs, "config", "configuration of this host")
     text = "whether a file is a configuration; it needs no agent"
-    made = _verb(config, "check", "ctl_config:check", text, "overlayctl config check new.toml")
+    made = verb(config, "check", "ctl_config:check", text, "overlayctl config check new.toml")
     made.add_argument("file", nargs="?", default=CONFIGURATION, metavar="FILE", help=_FILE_HELP)
     made.add_argument(
         "--set", action="append", default=[], metavar="SECTION.KEY=VALUE", help="goes before the file"
     )
     text = "what a file would change of what is in force, and what of it needs a restart"
-    made = _verb(config, "diff", "ctl_config:diff", text, "overlayctl config diff new.toml")
+    made = verb(config, "diff", "ctl_config:diff", text, "overlayctl config diff new.toml")
     _asks_agent(made)
     made.add_argument("file", nargs="?", default=CONFIGURATION, metavar="FILE", help=_FILE_HELP)
     text = "put a file in force, for good or until it is not confirmed in time"
     example = "overlayctl config apply new.toml --confirm-within 60s"
-    made = _verb(config, "apply", "ctl_config:apply", text, example)
+    made = verb(config, "apply", "ctl_config:apply", text, example)
     _asks_agent(made)
     _writes(made)
     made.add_argument("file", metavar="FILE", help="the wanted configuration; - reads it from stdin")
@@ -415,17 +400,17 @@ def _config(verbs: _Verbs) -> None:
         "--restart", action="store_true", help="the engine may be started anew: a second without traffic"
     )
     text = "keep the configuration that is on trial"
-    made = _verb(config, "confirm", "ctl_config:confirm", text, "overlayctl config confirm")
+    made = verb(config, "confirm", "ctl_config:confirm", text, "overlayctl config confirm")
     _asks_agent(made)
     _writes(made)
     text = "end a trial now: the last good configuration is in force again"
-    _asks_agent(_verb(config, "rollback", "ctl_config:rollback", text, "overlayctl config rollback"))
+    _asks_agent(verb(config, "rollback", "ctl_config:rollback", text, "overlayctl config rollback"))
 
 
-def _bugreport(verbs: _Verbs) -> None:
+def _bugreport(verbs: Verbs) -> None:
     text = "an archive of what helps to understand this host, without keys, tokens and passwords"
     example = "overlayctl bugreport --hide-addresses"
-    made = _verb(verbs, "bugreport", "ctl_bugreport:bugreport", text, example)
+    made = verb(verbs, "bugreport", "ctl_bugreport:bugreport", text, example)
     _asks_agent(made)
     made.add_argument("file", nargs="?", metavar="FILE", help="default: overlayd-bugreport-TIME.tar.gz")
     made.add_argument("--config", default=CONFIGURATION, metavar="FILE", help=f"default {CONFIGURATION}")
@@ -439,7 +424,16 @@ def _writes(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def _lab(verbs: _Verbs) -> None:
+def _of_applications(name: str) -> Callable[[Verbs], None]:
+    def plant(verbs: Verbs) -> None:
+        from overlayd.cli import ctl_apps_arguments
+
+        ctl_apps_arguments.plant(verbs, name)
+
+    return plant
+
+
+def _lab(verbs: Verbs) -> None:
     text = "networks of namespaces on this host"
     made = verbs.add_parser("lab", help=text, description=text)
     # The command line stands below the labs and does not know them: they plug themselves in.

@@ -33,7 +33,7 @@ def netcheck(arguments: argparse.Namespace) -> int:
     configuration = _configuration(arguments.config)
     status, engine = _of_agent(arguments.socket)
     controller = _controller(arguments.where, status)
-    met = reach.meet(controller, time.time, time.monotonic) if controller else None
+    met = reach.meet(controller, arguments.timeout, time.time, time.monotonic) if controller else None
     rows = [
         verdicts.controller(controller.url if controller else None, met),
         verdicts.clock(met, time.time()),

@@ -22,7 +22,7 @@ from overlayd.cli.ctl_output import (
 
 JOIN_TIMEOUT_S = 60.0
 LEAVE_TIMEOUT_S = 15.0
-_MOODS = {"alive": "good", "unmeasured": "odd", "dead": "bad"}
+_MOODS = {"alive": "good", "dead": "bad"}
 
 
 def status(arguments: argparse.Namespace) -> int:
@@ -149,6 +149,9 @@ def _show_status(known: Document) -> None:
     if len(shards := engine.get("shards", ())) > 1:
         carried = ", ".join(f"{shard['packets_in']}/{shard['packets_out']}" for shard in shards)
         say(f"shards      {len(shards)}, packets in/out {carried}")
+    if probing := engine.get("probing"):
+        often = f"each {probing['in_use_ms']:.0f} ms in use, each {probing['idle_ms'] / 1000:.1f} s idle"
+        say(f"probes      {probing['rate'] / 1000:.1f} of {probing['budget'] / 1000:.0f} kB/s, {often}")
     if engine.get("drops"):
         say(f"dropped     {', '.join(f'{count} {reason}' for reason, count in engine['drops'].items())}")
     told = {name: engine.get(name) for name in ("stranded", "congestion_marks", "advised")}
@@ -173,7 +176,7 @@ def _show_status(known: Document) -> None:
         head, *lines = table(("PEER", "DATA PLANE", "PATH", "RTT", "LOSS", "LINKS UP"), rows).split("\n")
         say(head)
         for line, peer in zip(lines, known["peers"], strict=True):
-            say(mark(line, _MOODS[peer["data_plane"]]))
+            say(mark(line, _MOODS.get(peer["data_plane"], "odd")))
     for problem in known["degraded"]:
         say(mark(f"! {problem}", "bad"))
 

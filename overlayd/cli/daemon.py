@@ -12,7 +12,8 @@ from pathlib import Path
 ROLES = {
     "engine": "forwards packets: TUN, UDP, sessions, repair, switch-over",
     "agent": "probes, chooses paths, talks to the controller",
-    "run": "both, as two supervised child processes",
+    "workload": "runs this host's applications, as the controller or a folder says",
+    "run": "engine and agent, and workload where it is configured, as supervised child processes",
 }
 
 
@@ -36,6 +37,10 @@ def main(argv: Sequence[str] | None = None) -> int:
                 from overlayd.daemon import agent
 
                 return agent.run(configuration, source)
+            case "workload":
+                from overlayd.workload import unit
+
+                return unit.run(configuration)
             case _:
                 from overlayd.daemon import supervise
 
@@ -53,7 +58,7 @@ def parser() -> argparse.ArgumentParser:
         epilog="exit codes: 0 ended as told, 1 failed (again may help), 2 usage or configuration",
     )
     made.add_argument("--version", action=_Version, nargs=0, help="show the version and exit")
-    roles = made.add_subparsers(dest="role", required=True, metavar="engine|agent|run")
+    roles = made.add_subparsers(dest="role", required=True, metavar="engine|agent|workload|run")
     for role, purpose in ROLES.items():
         example = f"example: overlayd {role} --config /etc/overlayd/overlayd.toml --set log.level=debug"
         options = roles.add_parser(role, help=purpose, description=f"{role}: {purpose}", epilog=example)

@@ -9,6 +9,7 @@ import pytest
 
 from controller.cli import parser as controller_parser
 from overlayd.cli import ctl
+from overlayd.cli.ctl_parsing import verb
 from overlayd.cli.daemon import parser as daemon_parser
 from tools import schemas
 from tools.commands import Command, read
@@ -21,6 +22,7 @@ PARSERS = {
 SILENT = {
     "overlayd engine",
     "overlayd agent",
+    "overlayd workload",
     "overlayd run",
     "overlayd-controller serve",
     "overlayd-controller kubeconfig",
@@ -69,7 +71,7 @@ def test_every_command_answers_as_json_by_a_published_schema(command: Command) -
 def test_a_command_without_a_schema_cannot_be_declared() -> None:
     verbs = argparse.ArgumentParser().add_subparsers()
     with pytest.raises(KeyError):
-        ctl._verb(verbs, "guess", "ctl_guess:guess", "guesses", "overlayctl guess")  # pyright: ignore[reportPrivateUsage]
+        verb(verbs, "guess", "ctl_guess:guess", "guesses", "overlayctl guess")
 
 
 @pytest.mark.parametrize(

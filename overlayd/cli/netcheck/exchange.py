@@ -21,6 +21,9 @@ from overlayd.protocol.stun import Place
 ECHOES = 5
 WAIT_S = 1.0
 """For the last answer of a round; no underlay of ours is longer."""
+SPARE_S = 0.3
+"""On top of so many round trips, where they are known."""
+ROUND_TRIPS = 4
 PACE_S = 0.02
 ROUNDS = 3
 """Of an MTU that was not answered: loss is no MTU."""
@@ -76,6 +79,7 @@ class Exchange:
 
     def __init__(self, address: str, port: int) -> None:
         self._family = socket.AF_INET6 if ":" in address else socket.AF_INET
+        self._wait_s = WAIT_S
         self._socket = socket.socket(self._family, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC)
         try:
             self._socket.setsockopt(*_MTU_DISCOVER[self._family], _PROBE)
@@ -101,11 +105,12 @@ class Exchange:
             sent[transaction] = time.perf_counter()
             self._send(request, to, heard)
             self._listen(PACE_S, sent.keys(), heard)
-        self._listen(WAIT_S, sent.keys(), heard)
+        self._listen(self._wait_s, sent.keys(), heard)
         local = (_source(self._family, self._socket.getsockname()[0], to), self._socket.getsockname()[1])
         if not heard.replies:
             return Seen(local, count, 0, refused=heard.refused)
         rtts = [(at - sent[transaction]) * 1e3 for transaction, (_, at) in heard.replies.items()]
+        self._wait_s = min(WAIT_S, SPARE_S + ROUND_TRIPS * max(rtts) / 1e3)
         first, _ = next(iter(heard.replies.values()))
         return Seen(local, count, len(heard.replies), min(rtts), first.seen, first.other)
 
@@ -138,7 +143,7 @@ class Exchange:
                     local = local or heard.told is None
                     left.discard(size)
                 self._listen(PACE_S / 4, asked.keys(), heard)
-            self._listen(WAIT_S, asked.keys(), heard)
+            self._listen(self._wait_s, asked.keys(), heard)
             answered = {size for transaction, size in asked.items() if transaction in heard.replies}
             passed, left = max(passed, *answered, 0), left - answered
             left = {size for size in left if size > passed}

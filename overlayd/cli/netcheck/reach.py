@@ -18,7 +18,6 @@ from overlayd.daemon.tls import Validity, shown_chain, validity_of_der
 from overlayd.protocol.stun import Place
 from overlayd.protocol.token import BadToken, decode_token
 
-TIMEOUT_S = 5.0
 DEFAULT_PORT = 7443
 _ASKED = "/v1/ca"
 _LONGEST = 65536
@@ -80,8 +79,12 @@ def named(text: str) -> Named:
     return Named(host, port, pin)
 
 
-def meet(controller: Named, wall: Callable[[], float], monotonic: Callable[[], float]) -> Met:
-    """Connect, look at what is shown, and ask what anybody may ask. ``wall``: Unix seconds."""
+def meet(
+    controller: Named, timeout_s: float, wall: Callable[[], float], monotonic: Callable[[], float]
+) -> Met:
+    """Connect, look at what is shown, and ask what anybody may ask. ``timeout_s``: of each step;
+    ``wall``: Unix seconds.
+    """
     try:
         found = socket.getaddrinfo(controller.host, controller.port, type=socket.SOCK_STREAM)
     except (OSError, UnicodeError) as error:
@@ -89,9 +92,9 @@ def meet(controller: Named, wall: Callable[[], float], monotonic: Callable[[], f
     addresses = tuple(dict.fromkeys(str(one[4][0]) for one in found))
     begun = monotonic()
     try:
-        plain = socket.create_connection((controller.host, controller.port), TIMEOUT_S)
+        plain = socket.create_connection((controller.host, controller.port), timeout_s)
     except OSError as error:
-        return Met("tcp", _said(error), addresses)
+        return Met("tcp", _said(error, timeout_s), addresses)
     connect_ms = (monotonic() - begun) * 1e3
     with plain:
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
@@ -101,9 +104,9 @@ def meet(controller: Named, wall: Callable[[], float], monotonic: Callable[[], f
         try:
             channel = context.wrap_socket(plain, server_hostname=controller.host)
         except OSError as error:
-            return Met("tls", _said(error), addresses, connect_ms)
+            return Met("tls", _said(error, timeout_s), addresses, connect_ms)
         with channel:
-            return _ask(channel, controller, addresses, connect_ms, wall, monotonic)
+            return _ask(channel, controller, addresses, connect_ms, timeout_s, wall, monotonic)
 
 
 def reflectors(controller: Named, family: int) -> list[Place]:
@@ -120,6 +123,7 @@ def _ask(
     controller: Named,
     addresses: tuple[str, ...],
     connect_ms: float,
+    timeout_s: float,
     wall: Callable[[], float],
     monotonic: Callable[[], float],
 ) -> Met:
@@ -138,7 +142,7 @@ def _ask(
         here, took_s = wall(), monotonic() - begun
         there = parsedate_to_datetime(head["date"]).timestamp() if "date" in head else None
     except (OSError, ValueError) as error:
-        return Met("http", _said(error), addresses, connect_ms, validity=validity)
+        return Met("http", _said(error, timeout_s), addresses, connect_ms, validity=validity)
     if there is None:  # an older controller
         return Met("", "", addresses, connect_ms, validity=validity)
     # It says the second that it is in, at some moment between question and answer.
@@ -159,7 +163,7 @@ def _head(channel: ssl.SSLSocket) -> dict[str, str]:
     return {key.strip().lower(): value.strip() for key, _, value in (line.partition(":") for line in lines)}
 
 
-def _said(error: BaseException) -> str:
+def _said(error: BaseException, timeout_s: float) -> str:
     if isinstance(error, TimeoutError):
-        return f"no answer within {TIMEOUT_S:g} s"
+        return f"no answer within {timeout_s:g} s"
     return getattr(error, "strerror", None) or str(error) or type(error).__name__

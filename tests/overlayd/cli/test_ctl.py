@@ -20,7 +20,9 @@ STATUS = local.Status(
     version="0.1.0",
     node="paris",
     state="offline",
-    engine=local.EngineStatus(True, "0.1.0", "overlay0", 12),
+    engine=local.EngineStatus(
+        True, "0.1.0", "overlay0", 12, probing=local.ProbingStatus(3_640, 1_000_000, 20.0, 5_062.5)
+    ),
     controller=local.ControllerStatus(False, "wss://192.0.2.1:7443", 200.0, 41, "connection refused"),
     peers=(
         local.PeerStatus("berlin", ("100.64.0.2",), "alive", ("rome", "berlin"), 45.26, 0.0, 1, 1),
@@ -81,6 +83,7 @@ def test_status_for_a_person_says_which_peers_are_dead(
     oslo = next(line for line in lines if line.startswith("oslo"))
     assert oslo.split() == ["oslo", "dead", "-", "-", "-", "0/1"]
     assert "! oslo: no path is alive" in lines
+    assert "probes      3.6 of 1000 kB/s, each 20 ms in use, each 5.1 s idle" in lines
     assert output.err == ""
 
 
