@@ -6,6 +6,7 @@ Every node's state, sockets and configuration lie in a folder of its own under t
 
 import socket
 import time
+import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -42,6 +43,7 @@ def start(place: Folder, state: LabState, overlay: Overlay, tell: Tell) -> Itera
     served.parent.mkdir(parents=True, exist_ok=True)
     init = [nodes.program("overlayd-controller"), "init", "--state", str(served)]
     nodes.run(state, controller.node, [*init, "--network", state.name, "--listen", controller.listen])
+    _configure(served / "controller.toml", controller)
     running = start_controller(place, state, controller)
     yield running
     wait_listening(place, state, running, controller)
@@ -137,6 +139,15 @@ def wait_ready(place: Folder, running: Process) -> None:
 
 def _served(place: Folder, controller: Controller) -> Path:
     return place.node(controller.node) / "controller"
+
+
+def _configure(file: Path, controller: Controller) -> None:
+    """Put the lab's tables in the controller's file, which checks them when it starts."""
+    if not controller.tables:
+        return
+    made = tomllib.loads(file.read_text(encoding="utf-8"))
+    changed = {name: {**made.get(name, {}), **table} for name, table in controller.tables.items()}
+    file.write_text(toml.encode({**made, **changed}), encoding="utf-8")
 
 
 def _write_configuration(place: Folder, edge: Edge) -> None:

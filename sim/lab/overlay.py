@@ -5,6 +5,7 @@ Pure but for reading the file; called by `runner`. A lab without that file is a 
     controller:
       node: cloud
       listen: 10.1.0.6:7443           # as the edges reach it
+      probing: {budget: 50000}
     edges:
       paris:
         relay: true                   # may carry others' traffic; default false
@@ -12,11 +13,11 @@ Pure but for reading the file; called by `runner`. A lab without that file is a 
         agent: {announce: [192.168.7.0/24]}
 
 What stands under an edge besides ``relay`` are the tables of its ``overlayd.toml``; name and folders are
-filled in.
+filled in. What stands under the controller besides ``node`` and ``listen`` is put in its ``controller.toml``.
 """
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -24,17 +25,21 @@ from sim.lab.document import Cursor, read
 from sim.lab.topology import Topology
 
 _FILE_KEYS = ("controller", "edges")
-_CONTROLLER_KEYS = ("node", "listen")
+_CONTROLLER_NEEDS = ("node", "listen")
+_CONTROLLER_TABLES = ("decisions", "probing", "store", "classes", "policies", "nodes", "log", "orchestration")
 _ENDPOINT = re.compile(r"(?:[0-9.]+|\[[0-9a-fA-F:]+\]):[0-9]{1,5}")
-_EDGE_KEYS = ("relay", "uplink", "engine", "offload", "agent", "metrics", "log")
+_EDGE_KEYS = ("relay", "uplink", "engine", "offload", "agent", "metrics", "log", "workload")
 
 
 @dataclass(frozen=True, slots=True)
 class Controller:
-    """``listen``: the ``address:port`` that it binds and join tokens carry."""
+    """``listen``: the ``address:port`` that it binds and join tokens carry. ``tables``: those of its
+    configuration file that are not as ``overlayd-controller init`` makes them.
+    """
 
     node: str
     listen: str
+    tables: dict[str, Any] = field(default_factory=dict[str, Any])
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,8 +83,8 @@ def parse_overlay(document: Cursor, topology: Topology) -> Overlay:
 
 
 def _controller(cursor: Cursor, nodes: list[str]) -> Controller:
-    keys = cursor.mapping(_CONTROLLER_KEYS)
-    for key in _CONTROLLER_KEYS:
+    keys = cursor.mapping((*_CONTROLLER_NEEDS, *_CONTROLLER_TABLES))
+    for key in _CONTROLLER_NEEDS:
         if key not in keys:
             raise cursor.fault(f"the key {key!r} is missing")
     node = keys["node"].text()
@@ -88,7 +93,10 @@ def _controller(cursor: Cursor, nodes: list[str]) -> Controller:
     listen = keys["listen"].text()
     if not _ENDPOINT.fullmatch(listen):
         raise keys["listen"].fault(f"{listen!r} is not address:port or [address]:port")
-    return Controller(node, listen)
+    tables = {key: keys[key] for key in _CONTROLLER_TABLES if key in keys}
+    for table in tables.values():
+        table.mapping()
+    return Controller(node, listen, {key: table.value for key, table in tables.items()})
 
 
 def _edge(name: str, cursor: Cursor) -> Edge:

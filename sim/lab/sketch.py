@@ -32,7 +32,7 @@ class Sketch:
     ``nodes`` are numbered in their order; a node of a wire that is not among them is bare: it gets nothing
     but its ``commands``, run after all else. The interfaces of a node are eth1, eth2 and so on, in the order
     of the wires; a second wire between two nodes gets no routes. ``edges``: tables of ``overlay.yml``; an
-    edge without uplinks gets one at its first address.
+    edge without uplinks gets one at its first address. ``settings``: tables of the controller's file.
     """
 
     nodes: Sequence[str]
@@ -41,6 +41,7 @@ class Sketch:
     edges: Mapping[str, Mapping[str, Any]]
     families: Sequence[int] = (4,)
     commands: Mapping[str, Sequence[str]] = field(default_factory=dict[str, Sequence[str]])
+    settings: Mapping[str, Mapping[str, Any]] = field(default_factory=dict[str, Mapping[str, Any]])
 
     def address(self, node: str, family: int | None = None) -> str:
         """The underlay address of a node; of the first family if none is named."""
@@ -82,7 +83,7 @@ class Sketch:
             node: {"uplink": [{"name": "isp", "address": self.address(node)}], **tables}
             for node, tables in self.edges.items()
         }
-        return {"controller": {"node": self.controller, "listen": listen}, "edges": edges}
+        return {"controller": {"node": self.controller, "listen": listen, **self.settings}, "edges": edges}
 
     def _addresses(self, node: str) -> list[str]:
         return [

@@ -46,6 +46,21 @@ def test_any_text_survives_as_toml() -> None:
     assert tomllib.loads(toml.encode(tables)) == tables
 
 
+def test_tables_of_tables_survive_as_toml() -> None:
+    tables = {
+        "listen": "10.1.0.6:7443",
+        "nodes": {"paris": {"region": "eu", "labels": ["a=b"]}, "a b": {"region": ""}},
+        "log": {"level": "info", "of": [{"name": "x", "deep": {"on": True}}, {"name": "y"}]},
+    }
+    assert tomllib.loads(toml.encode(tables)) == tables
+
+
+def test_tables_of_the_controller_are_read() -> None:
+    found = overlay(SOUND.replace('7443"}', '7443", probing: {budget: 5000}}', 1))
+    assert found.controller is not None
+    assert found.controller.tables == {"probing": {"budget": 5000}}
+
+
 def test_a_lab_without_the_file_has_no_daemons(tmp_path: Path) -> None:
     assert read_overlay(tmp_path / "overlay.yml", LAB) == Overlay()
 
@@ -58,6 +73,7 @@ def test_a_lab_without_the_file_has_no_daemons(tmp_path: Path) -> None:
         ("relay: true", "relay: maybe", "edges.paris: relay: 'maybe' is neither"),
         ("uplink:", "uplinks:", "did you mean 'uplink'"),
         ("node: cloud,", "", "the key 'node' is missing"),
+        ("node: cloud,", "node: cloud, probe: {},", "did you mean 'probing'"),
         ("]:7443", "]", "is not address:port"),
         ("uplink: [", "uplink: {}\n        log: [", "edges.paris.uplink: has to be a list"),
         ("controller:", "controler:", "did you mean 'controller'"),
