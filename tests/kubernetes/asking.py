@@ -13,6 +13,7 @@ import yaml
 
 FOLDER = Path(__file__).parent
 RECORDED = FOLDER / "recorded.json"
+TABLES = ("calls.yaml", "calls-apps.yaml")
 
 _UID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
 _TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z")
@@ -36,7 +37,7 @@ class Call:
 def calls() -> list[Call]:
     """Return the table."""
     made: list[Call] = []
-    for entry in yaml.safe_load((FOLDER / "calls.yaml").read_text()):
+    for entry in [entry for name in TABLES for entry in yaml.safe_load((FOLDER / name).read_text())]:
         method, _, path = entry["call"].partition(" ")
         media, accept = entry.get("media", "application/json"), entry.get("accept", "application/json")
         differs = entry.get("differs", {})

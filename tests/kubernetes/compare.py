@@ -20,7 +20,9 @@ from tests.kubernetes.oracle import free_port, kubeconfig
 from tests.kubernetes.trial import KINDS
 
 FOLDER = Path(__file__).parent
+TABLES = ("kubectl.yaml", "kubectl-apps.yaml")
 TOKEN = "t" * 32
+_LARGE = "x" * (10 << 20)
 _WAIT_S = 30
 _CHANGING = (
     (re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}"), "<uid>"),
@@ -75,7 +77,7 @@ def told(kubectl: Path, address: str, token: str, folder: Path) -> list[dict[str
     """Return what kubectl answers to each line of the table."""
     folder.mkdir(parents=True)
     editor = folder / "editor"
-    editor.write_text("#!/bin/sh\nsed -i 's/title: def/title: ghi/' \"$1\"\n")
+    editor.write_text("#!/bin/sh\nsed -i 's/title: def/title: ghi/; s/image: qc:v4/image: qc:v5/' \"$1\"\n")
     editor.chmod(0o755)
     environment = {
         "PATH": os.environ["PATH"],
@@ -84,11 +86,11 @@ def told(kubectl: Path, address: str, token: str, folder: Path) -> list[dict[str
         "KUBE_EDITOR": str(editor),
     }
     answers: list[dict[str, Any]] = []
-    for line in yaml.safe_load((FOLDER / "kubectl.yaml").read_text()):
+    for line in [line for name in TABLES for line in yaml.safe_load((FOLDER / name).read_text())]:
         words = line["run"].split(" ") if "{" in line["run"] else shlex.split(line["run"])
         done = subprocess.run(
             [str(kubectl), *words],
-            input=json.dumps(line["stdin"]) if "stdin" in line else None,
+            input=json.dumps(line["stdin"]).replace("{10MB}", _LARGE) if "stdin" in line else None,
             env=environment,
             capture_output=True,
             text=True,
