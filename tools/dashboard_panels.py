@@ -255,6 +255,20 @@ HOST = Dashboard(
             ),
         ),
         Panel(
+            "Probes and answers",
+            "Bps",
+            (
+                (_rate("overlayd_probe_bytes_total", _HOST), "sent"),
+                (f"overlayd_probe_budget_bytes{{{_HOST}}}", "budget"),
+            ),
+        ),
+        Panel(
+            "Between two probes",
+            "s",
+            ((f"overlayd_probe_interval_seconds{{{_HOST}}}", "{{of}}"),),
+            text="Longer than 20 ms and 1 s where the budget binds.",
+        ),
+        Panel(
             "Waits for paced links, 99 of 100",
             "s",
             ((f"histogram_quantile(0.99, {_QUEUED})", "{{class}}"),),

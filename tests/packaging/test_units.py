@@ -11,6 +11,7 @@ from controller.server.service import WATCH_S
 from overlayd.daemon.agent import TICK_S
 from overlayd.daemon.engine import CHECK_S
 from overlayd.daemon.host import SYSCTL
+from overlayd.workload.unit import TICK_S as LOOK_AROUND_S
 
 ROOT = Path(__file__).parents[2]
 SERVICES = ("overlayd-engine", "overlayd-agent", "overlayd-controller")
@@ -52,7 +53,12 @@ def test_no_service_runs_as_root_or_shares_its_state(name: str) -> None:
 
 @pytest.mark.parametrize(
     ("name", "fed_every_s"),
-    [("overlayd-engine", CHECK_S), ("overlayd-agent", TICK_S), ("overlayd-controller", WATCH_S)],
+    [
+        ("overlayd-engine", CHECK_S),
+        ("overlayd-agent", TICK_S),
+        ("overlayd-controller", WATCH_S),
+        ("overlayd-workload", LOOK_AROUND_S),
+    ],
 )
 def test_a_service_that_stands_still_is_started_anew_and_a_slow_one_is_not(
     name: str, fed_every_s: float
@@ -61,13 +67,25 @@ def test_a_service_that_stands_still_is_started_anew_and_a_slow_one_is_not(
     assert 4 * fed_every_s <= float(patience.removesuffix("s")) <= 60
 
 
+def test_the_unit_of_applications_is_root_with_what_it_needs_and_outlived_by_what_it_runs() -> None:
+    settings = service_section("overlayd-workload")
+    assert settings["User"] == ["root"] and settings["AmbientCapabilities"] == [""]
+    (held,) = settings["CapabilityBoundingSet"]
+    assert not {"CAP_SYS_ADMIN", "CAP_SYS_PTRACE", "CAP_SYS_MODULE", "CAP_NET_RAW"} & set(held.split())
+    assert settings["NoNewPrivileges"] == settings["MemoryDenyWriteExecute"] == ["yes"]
+    assert settings["StateDirectoryMode"] == ["0700"]
+    assert "RuntimeDirectory" not in settings, (
+        "it would go when the unit stops; what runs has its leases in it"
+    )
+
+
 def test_the_engine_may_write_the_kernel_parameters_that_it_sets_and_no_others() -> None:
     settings = service_section("overlayd-engine")
     assert settings["ReadWritePaths"] == [str(SYSCTL)]
     assert settings["ProtectKernelTunables"] == ["yes"]
 
 
-@pytest.mark.parametrize("name", SERVICES)
+@pytest.mark.parametrize("name", (*SERVICES, "overlayd-workload"))
 def test_units_start_commands_that_exist_with_options_that_they_take(name: str) -> None:
     (line,) = service_section(name)["ExecStart"]
     command, role, option, value = line.split()

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.systemd import configuration, failures, trials
+from tests.systemd.applications import applications
 from tests.systemd.machines import daemon, machines, make_image
 from tests.systemd.traffic import Report
 
@@ -46,6 +47,7 @@ def main() -> int:
                 ("quick start", lambda: trials.quick_start(hosts)),
                 ("reboot", lambda: trials.reboot(hosts)),
                 ("security", lambda: trials.security(hosts)),
+                ("applications", lambda: applications(hosts)),
                 ("configuration", lambda: configuration.trials(hosts)),
                 ("failures", lambda: failures.failures(hosts)),
                 ("agent upgrade", lambda: trials.agent_upgrade(hosts, arguments.packages)),

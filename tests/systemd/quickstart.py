@@ -1,9 +1,10 @@
-"""The quick start of README.md as it stands there: which commands on which host. Pure.
+"""The quick start of README.md and the guides as they stand there: which commands on which host. Pure.
 
 A block of commands begins with a comment that names its hosts; `TOKEN` is what `init` printed for the host.
 """
 
 import re
+from dataclasses import dataclass
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
@@ -12,13 +13,32 @@ _BLOCK = re.compile(r"^```sh\n# on ([a-z, ]+)\n(.*?)^```$", re.MULTILINE | re.DO
 _PRINTED = re.compile(r"^on (\w+), .*\n  overlayctl join (\S+)$", re.MULTILINE)
 
 
+@dataclass(frozen=True, slots=True)
+class Block:
+    """Commands to be given on each of ``hosts``, under a heading."""
+
+    heading: str
+    hosts: tuple[str, ...]
+    lines: tuple[str, ...]
+
+
+def blocks(text: str) -> list[Block]:
+    """Return the blocks of a page, in order; comments after commands are left out."""
+    found: list[Block] = []
+    for part in re.split(r"^## ", text, flags=re.MULTILINE):
+        for hosts, lines in _BLOCK.findall(part):
+            said = (line.partition("  #")[0].rstrip() for line in lines.splitlines())
+            names = tuple(host.strip() for host in re.split(r", | and ", hosts))
+            found.append(Block(part.partition("\n")[0], names, tuple(line for line in said if line)))
+    return found
+
+
 def commands(text: str) -> dict[str, list[str]]:
-    """Return the commands of each host, in order; comments after them are left out."""
+    """Return the commands of each host, in order."""
     found: dict[str, list[str]] = {}
-    for hosts, lines in _BLOCK.findall(text):
-        said = [line.partition("  #")[0].rstrip() for line in lines.splitlines()]
-        for host in re.split(r", | and ", hosts):
-            found.setdefault(host.strip(), []).extend(line for line in said if line)
+    for block in blocks(text):
+        for host in block.hosts:
+            found.setdefault(host, []).extend(block.lines)
     return found
 
 

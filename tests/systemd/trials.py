@@ -153,7 +153,7 @@ def removal(hosts: dict[str, Machine]) -> Report:
         "running after remove": left,
         "membership": kept,
         "after purge": rest,
-        "ok": not left and bool(kept),
+        "ok": not left and bool(kept) and not rest,
     }
 
 
