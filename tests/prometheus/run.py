@@ -33,7 +33,9 @@ CONTROLLER = "cloud"
 ALERTS_AS_THEY_ARE = 10.0
 """Minutes. In less, alerts wait for less before they fire, in proportion."""
 TRAFFIC_S = 20.0
-PROBES_A_SECOND = 100
+PACKETS_A_SECOND = 50
+PROBE_BUDGET = 10_000
+"""Bytes per second and host: all of them share one machine, which else does little but probe."""
 
 
 def run(output: Path, hosts: int, minutes: float, tell: Tell) -> bool:
@@ -67,7 +69,7 @@ def sketch(hosts: int) -> Sketch:
     }
     rated = {"name": "isp", "address": bare.address(judge.RATED), "rate": "50mbit"}
     edges[judge.RATED]["uplink"] = [rated]
-    return Sketch(names, wires, CONTROLLER, edges)
+    return Sketch(names, wires, CONTROLLER, edges, settings={"probing": {"budget": PROBE_BUDGET}})
 
 
 def _impairment(a: str, b: str) -> dict[str, object]:
@@ -155,8 +157,8 @@ def _talk(built: state.LabState, source: str, target: str, stop: threading.Event
                 built.namespaces[source],
                 built.namespaces[target],
                 address_of(built, target, "overlay"),
-                count=int(TRAFFIC_S * PROBES_A_SECOND),
-                interval_ns=1_000_000_000 // PROBES_A_SECOND,
+                count=int(TRAFFIC_S * PACKETS_A_SECOND),
+                interval_ns=1_000_000_000 // PACKETS_A_SECOND,
             )
         except (LabError, OSError):
             stop.wait(1.0)  # killed, or not there yet

@@ -1,6 +1,7 @@
 """The commands of the guides, as they stand there, on hosts of a lab in the places of the guides' hosts."""
 
 import os
+import re
 import shlex
 import subprocess
 from contextlib import suppress
@@ -8,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from sim.lab import daemons, netns
+from sim.lab import daemons, netns, process
 from sim.lab.errors import LabError
 from tests.network.lab.conftest import SITES
 from tests.network.lab.mesh import Mesh, program, wait_until
@@ -51,15 +52,22 @@ def run(mesh: Mesh, host: str, line: str) -> subprocess.CompletedProcess[str]:
         )
 
 
-@pytest.mark.parametrize("guide", ["bad-path.md"])
-def test_the_commands_of_a_guide_answer(pair: Mesh, guide: str) -> None:
+def fenced(guide: str, kind: str) -> str:
+    """The guide's one block of this kind."""
+    (block,) = re.findall(rf"^```{kind}\n(.*?)^```$", (GUIDES / guide).read_text("utf-8"), re.M | re.S)
+    return block
+
+
+@pytest.mark.parametrize(("guide", "least"), [("bad-path.md", 10), ("behind-a-nat.md", 2)])
+def test_the_commands_of_a_guide_answer(pair: Mesh, guide: str, least: int) -> None:
     told = lines(guide)
-    assert len(told) >= 10
+    assert len(told) >= least
+
+    (decision,) = (line for _, line in lines("bad-path.md") if "overlayctl explain paris rome" in line)
 
     def decided() -> bool:
         with suppress(LabError, OSError):
-            host, line = next(one for one in told if "overlayctl explain paris rome" in one[1])
-            return run(pair, host, line).returncode == 0
+            return run(pair, "paris", decision).returncode == 0
         return False
 
     wait_until(decided)
@@ -82,3 +90,24 @@ def test_a_site_is_added_as_the_guide_says(pair: Mesh, tmp_path: Path) -> None:
             assert done.returncode in ((0, 4) if words[0] == "explain" else (0,)), (line, done)
         assert host.ctl("leave").returncode == 0
     wait_until(lambda: len(pair.ask(SITES[0], "status")["peers"]) == 1)
+
+
+def test_packets_of_an_uplink_leave_by_its_interface_as_the_guide_says() -> None:
+    namespace = f"ovd-isps{os.getpid()}"
+    netns.create(namespace)
+    try:
+        told = [
+            "ip link add eth0 type veth peer wwan0",
+            "ip address add 198.51.100.7/24 dev eth0",
+            "ip address add 10.64.3.9/24 dev wwan0",
+            "ip link set eth0 up",
+            "ip link set wwan0 up",
+            *fenced("several-isps.md", "text").splitlines(),
+        ]
+        for line in told:
+            process.run(namespace, line.split())
+        for address, interface in (("198.51.100.7", "eth0"), ("10.64.3.9", "wwan0")):
+            way = process.run(namespace, ["ip", "route", "get", "203.0.113.1", "from", address])
+            assert f"dev {interface}" in way
+    finally:
+        netns.remove(namespace)

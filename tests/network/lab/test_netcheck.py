@@ -20,6 +20,7 @@ from tools import schemas
 
 MEMBER, OPEN, RESTRICTED, SYMMETRIC = "p1", "p2", "r1", "s1"
 OK, FAILED, DEGRADED = 0, 1, 6
+SOON = ("--timeout", "1s")
 HOST = '[[uplink]]\nname = "isp"\naddress = "0.0.0.0"\nendpoint = "auto"\n'
 
 
@@ -188,7 +189,7 @@ def test_a_narrow_way_is_found_also_where_icmp_is_dropped(mesh: Mesh, check: Che
     silent = "chain out { type filter hook output priority 0; ip protocol icmp drop; }"
     with narrow(mesh, RESTRICTED):
         with firewall(mesh, f"nat-{RESTRICTED}", silent), firewall(mesh, nat.ROUTER, silent):
-            said = check(RESTRICTED)
+            said = check(RESTRICTED, check.controller, *SOON)
         assert (said["mtu"]["verdict"], said["mtu"]["mtu"]) == ("degraded", 1280), said
         assert "vanish without a word of ICMP" in said["mtu"]["found"]
         assert (said.code, "TLS does not" in said["controller"]["found"]) == (FAILED, True), "nor can it join"
@@ -220,12 +221,14 @@ def test_a_controller_that_is_not_there_fails_and_says_how(mesh: Mesh, check: Ch
     assert said["udp"]["verdict"] == "degraded", "UDP gets there: ICMP says that nobody listens"
     runner.impair(mesh.name, f"{nat.CONTROLLER}:{nat.ROUTER}", {"blackhole": True})
     try:
-        said = check(OPEN)
+        said = check(OPEN, check.controller, *SOON)
     finally:
         runner.impair(mesh.name, f"{nat.CONTROLLER}:{nat.ROUTER}", {"blackhole": False})
-    assert (said.code, "no answer within" in said["controller"]["found"]) == (FAILED, True), said
+    assert (said.code, "no answer within 1 s" in said["controller"]["found"]) == (FAILED, True), said
     assert said["udp"]["verdict"] == "failed"
-    assert check(OPEN, "wss://nowhere.invalid:7443")["controller"]["verdict"] == "failed"
+    quick = {"RES_OPTIONS": "timeout:1 attempts:1"}  # nobody answers names here
+    said = check(OPEN, "wss://nowhere.invalid:7443", environment=quick)
+    assert said["controller"]["verdict"] == "failed"
 
 
 def test_a_token_of_another_network_is_told(mesh: Mesh, check: Checker) -> None:
