@@ -84,7 +84,7 @@ async def world(folder: Path, port: int = 0, **config: Any) -> AsyncIterator[Wor
             yield World(running, nodes, port, admin, folder)
 
 
-async def until(found: Callable[[], _T | None], seconds: float = 20.0) -> _T:
+async def until(found: Callable[[], _T | None], seconds: float = 120.0) -> _T:
     """Wait until there is something."""
     end = time.monotonic() + seconds
     while time.monotonic() < end:

@@ -17,7 +17,7 @@ from controller.orchestration.serving.controlling import Controlling
 from controller.orchestration.serving.kubeconfig import kubeconfig
 from overlayd.cli import ctl
 from tests.controller.orchestration.a_node import Node, node
-from tests.controller.orchestration.pods import World, world
+from tests.controller.orchestration.pods import World, until, world
 from tests.controller.orchestration.test_server import new_state
 from tests.packaging.json_schema import violations
 from tools import schemas
@@ -49,8 +49,23 @@ class Site:
     def run(self, *words: str) -> int:
         return ctl.main([*words, "--kubeconfig", str(self.config)])
 
+    def start(self, *words: str) -> subprocess.Popen[bytes]:
+        """Run it as a process, whose output is read as it comes."""
+        command = [sys.executable, "-m", "overlayd.cli.ctl", *words, "--kubeconfig", str(self.config)]
+        return subprocess.Popen(command, stdout=subprocess.PIPE)
+
     def do(self, work: Coroutine[Any, Any, _T]) -> _T:
-        return asyncio.run_coroutine_threadsafe(work, self._loop).result(30)
+        return asyncio.run_coroutine_threadsafe(work, self._loop).result(120)
+
+    async def is_connected(self) -> None:
+        await until(lambda: self.here.nodes.presence.session("paris"))
+
+    async def lose_the_node(self) -> None:
+        """Its channel breaks off, and opens again."""
+        session = self.here.nodes.presence.session("paris")
+        assert session is not None
+        session.close(1001, "for a moment")
+        await until(lambda: self.here.nodes.presence.session("paris") is not session)
 
     def file(self, text: str) -> str:
         path = self.folder / "objects.yaml"
@@ -97,10 +112,10 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     loop = asyncio.new_event_loop()
     thread = threading.Thread(target=loop.run_until_complete, args=(serve(),))
     thread.start()
-    assert started.wait(60)
+    assert started.wait(120)
     yield ready[0]
     loop.call_soon_threadsafe(over.set)
-    thread.join(30)
+    thread.join(120)
     loop.close()
 
 
@@ -108,6 +123,7 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
 def site(served: Site, monkeypatch: pytest.MonkeyPatch) -> Iterator[Site]:
     for name in ("KUBECONFIG", "OVERLAYD_SERVER", "OVERLAYD_ADMIN_TOKEN_FILE", "OVERLAYD_CA_FILE"):
         monkeypatch.delenv(name, raising=False)
+    served.do(served.is_connected())
     yield served
     for path in ("/apis/overlayd.io/v1/namespaces/default/apps", "/api/v1/namespaces/default/events"):
         served.do(served.here.admin.delete(path))
@@ -317,24 +333,19 @@ def test_logs_of_a_pod_and_of_an_app_are_read(site: Site, capsys: pytest.Capture
     assert 'node "oslo" is not connected' in capsys.readouterr().err
 
 
-def test_logs_of_several_pods_are_followed_at_once(
-    site: Site, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_logs_of_several_pods_are_followed_at_once(site: Site) -> None:
     label = {"labels": {"overlayd.io/app": "qc"}}
     site.node.logs["main"] = [b"one\n"]
     for name in ("qc-a", "qc-b"):
         site.do(site.here.make_pod(name, "paris", **label))
-
-    def end() -> None:
-        session = site.here.nodes.presence.session("paris")
-        assert session is not None
-        session.close(1001, "for a moment")
-
-    threading.Timer(1.0, site._loop.call_soon_threadsafe, (end,)).start()  # pyright: ignore[reportPrivateUsage]
-    assert site.run("logs", "app/qc", "--follow") == 0
-    lines = capsys.readouterr().out.splitlines()
-    assert {"qc-a  one", "qc-b  one"} <= set(lines)
-    assert sum("breaks off" in line for line in lines) == 2
+    with site.start("logs", "app/qc", "--follow") as process:
+        assert process.stdout is not None
+        first = {process.stdout.readline() for _ in range(2)}
+        assert first == {b"qc-a  one\n", b"qc-b  one\n"}
+        site.do(site.lose_the_node())
+        rest = process.stdout.read().splitlines()
+        assert sum(b"breaks off" in line for line in rest) == 2
+    assert process.returncode == 0
 
 
 def test_a_rollout_is_watched_paused_undone_and_restarted(
@@ -420,18 +431,7 @@ def test_every_command_answers_as_its_schema_says(site: Site, capsys: pytest.Cap
 
 def test_changes_are_watched(site: Site) -> None:
     assert site.run("apply", "-f", site.file(APP)) == 0
-    words = [
-        sys.executable,
-        "-m",
-        "overlayd.cli.ctl",
-        "get",
-        "app",
-        "qc",
-        "--watch",
-        "--kubeconfig",
-        str(site.config),
-    ]
-    with subprocess.Popen(words, stdout=subprocess.PIPE) as process:
+    with site.start("get", "app", "qc", "--watch") as process:
         assert process.stdout is not None
         first = json.loads(process.stdout.readline())
         assert (first["schema"], first["type"]) == ("overlayd.object-change/1", "ADDED")

@@ -3,21 +3,12 @@
 import io
 import json
 import logging
-from collections.abc import Iterator
 
 import pytest
 
 from overlayd.daemon.log import RateLimit, fields, set_up
 
 LOG = logging.getLogger("overlayd.test")
-
-
-@pytest.fixture(autouse=True)
-def _root_as_before() -> Iterator[None]:
-    root = logging.getLogger()
-    handlers, level = root.handlers[:], root.level
-    yield
-    root.handlers[:], root.level = handlers, level
 
 
 def test_a_line_says_what_it_is_about(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -3,7 +3,7 @@
 import asyncio
 import logging
 import socket
-from collections.abc import Callable, Coroutine, Generator
+from collections.abc import Callable, Coroutine
 from pathlib import Path
 from typing import Any
 
@@ -32,13 +32,8 @@ port = {port}
 
 
 @pytest.fixture(autouse=True)
-def root_logger() -> Generator[None]:
-    root = logging.getLogger()
-    before, level = root.handlers[:], root.level
+def log() -> None:
     set_up("engine", "info", "text")
-    yield
-    root.handlers[:] = before
-    root.setLevel(level)
 
 
 class Process:
