@@ -14,7 +14,8 @@ The rules, for each destination and class:
   it was healthy for a :data:`TRUSTED_AFTER`th of its hold (a second, doubled with each relapse), unless it
   was left for what is at most a quarter as bad: where all are bad, each looks well now and then.
 * The path that was left, and those that were passed over, are *held down*: behind all others until healthy
-  without a break for :data:`HOLD_NS`, doubled with each relapse up to :data:`MAX_HOLD_NS`. Who stays
+  for :data:`HOLD_NS`, doubled with each relapse up to :data:`MAX_HOLD_NS`. A break that a path would be left
+  for begins the count anew; a shorter one, and time without a sample, only do not count. Who stays
   :data:`FORGIVEN_AFTER` times the hold has no past.
 * What the engine left because it was dead is the engine's to take up again, unless it lives and is bad: then
   it is held down too.
@@ -134,13 +135,12 @@ class Selector:
             move = Move(before[0], order[0], f"within its bound for {healthy_s} s again", "recovered")
         return Choice(_order(route.paths, records), move)
 
-    def hold(self, destination: NodeId, class_id: int, path: Path, now: int) -> Hold | None:
+    def hold(self, destination: NodeId, class_id: int, path: Path) -> Hold | None:
         """Return the hold-down of ``path``, if there is one."""
         record = self._records.get((destination, class_id), {}).get(path)
         if record is None or record.held_at is None:
             return None
-        healthy_ns = 0 if record.healthy_since is None else now - record.healthy_since
-        return Hold(max(record.hold_ns - healthy_ns, 0), record.reason)
+        return Hold(max(record.hold_ns - record.healthy_ns, 0), record.reason)
 
     def eventful(self) -> Iterable[tuple[NodeId, int]]:
         """Return the destinations and classes of which a path has a past: bad, held down or just back."""
@@ -217,10 +217,16 @@ def _loss(ratio: float | None, bound: float | None, where: str) -> Verdict:
 
 @dataclass(slots=True)
 class _Record:
-    """The past of one path. Times in ns, None: not so. ``excess`` is that for which it is held down."""
+    """The past of one path. Times in ns, None: not so. ``excess`` is that for which it is held down.
+
+    ``healthy_since``: in each report since then. ``healthy_ns``: of the hold-down, but for short breaks.
+    """
 
     bad_since: int | None = None
+    broken_since: int | None = None
     healthy_since: int | None = None
+    healthy_ns: int = 0
+    seen_at: int = 0
     held_at: int | None = None
     returned_at: int | None = None
     hold_ns: int = HOLD_NS
@@ -233,7 +239,25 @@ class _Record:
         relapsed = self.returned_at is not None and now - self.returned_at < FORGIVEN_AFTER * self.hold_ns
         self.hold_ns = min(2 * self.hold_ns, MAX_HOLD_NS) if relapsed else HOLD_NS
         self.held_at, self.healthy_since, self.bad_since = now, None, None
+        self.healthy_ns, self.broken_since = 0, None
         self.reason, self.excess = verdict.reason, verdict.excess
+
+    def look(self, verdict: Verdict | None, now: int) -> bool:
+        """Count the time that a path which is held down is healthy; whether the hold-down is served."""
+        if verdict is None or verdict.bad:
+            self.healthy_since = None
+        elif self.healthy_since is None:
+            self.healthy_since = now
+        else:
+            self.healthy_ns += now - self.seen_at
+        self.seen_at = now
+        if verdict is None or not verdict.bad:
+            self.broken_since = None
+        elif self.broken_since is None:
+            self.broken_since = now
+        elif now - self.broken_since >= LEAVE_AFTER_NS:
+            self.healthy_ns = 0
+        return self.healthy_ns >= self.hold_ns
 
     def release(self, now: int) -> None:
         self.held_at, self.healthy_since, self.returned_at = None, None, now
@@ -261,16 +285,11 @@ def _release(records: _Records, judge: Judge, now: int) -> set[Path]:
             if record.bad_since is None and now - (record.returned_at or 0) > FORGIVEN_AFTER * record.hold_ns:
                 del records[path]
             continue
-        verdict = judge.verdict(path)
-        if verdict is None or verdict.bad:
-            record.healthy_since = None
-            if now - record.held_at > 2 * MAX_HOLD_NS:
-                del records[path]
-        elif record.healthy_since is None:
-            record.healthy_since = now
-        elif now - record.healthy_since >= record.hold_ns:
+        if record.look(judge.verdict(path), now):
             record.release(now)
             released.add(path)
+        elif record.healthy_since is None and now - record.held_at > 2 * MAX_HOLD_NS:
+            del records[path]
     return released
 
 

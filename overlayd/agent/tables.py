@@ -129,9 +129,9 @@ class Tables:
         """Return how ``path`` stands against ``bound``; None without a fresh sample."""
         return Judge(self.routes[key], bound, partial(self.figures, key[1], now=now)).verdict(path)
 
-    def hold(self, key: Key, path: Path, now: int) -> Hold | None:
+    def hold(self, key: Key, path: Path) -> Hold | None:
         """Return the hold-down of ``path``, if there is one."""
-        return self._selector.hold(*key, path, now)
+        return self._selector.hold(*key, path)
 
     def best_link(self, peer: NodeId) -> LinkId | None:
         """Return the link to ``peer`` that the engine uses; None if all are down or there is none."""

@@ -399,7 +399,7 @@ class View:
         decided = next((candidate for candidate in route.candidates if candidate.path == path), None)
         rtt, loss = self.measured(*key, path)
         verdict = self._verdict(key, path)
-        hold = self._agent.tables.hold(key, path, self._now)
+        hold = self._agent.tables.hold(key, path)
         said: list[str] = []
         if verdict is not None and verdict.bad:
             said.append(verdict.reason)

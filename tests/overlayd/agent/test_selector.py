@@ -127,16 +127,26 @@ def test_a_dead_back_up_is_never_chosen() -> None:
     assert drive.seconds(5, {DIRECT: SLOW, VIA_ROME: DEAD, VIA_OSLO: DEAD}).order == PATHS
 
 
-def test_coming_back_takes_a_minute_of_unbroken_health() -> None:
+def test_coming_back_takes_a_minute_without_a_break_that_a_path_is_left_for() -> None:
     drive = Drive()
     drive.seconds(2, {DIRECT: SLOW, VIA_ROME: GOOD})
     well = {DIRECT: GOOD, VIA_ROME: GOOD}
     assert drive.seconds(50, well).order[0] == VIA_ROME
-    drive.second({DIRECT: SLOW, VIA_ROME: GOOD})
+    drive.seconds(2, {DIRECT: SLOW, VIA_ROME: GOOD})
     assert drive.seconds(60, well).order[0] == VIA_ROME, "the break began the minute anew"
     choice = drive.second(well)
     assert choice.order == PATHS
     assert choice.move is not None and choice.move.after == DIRECT
+
+
+def test_a_hold_down_is_served_although_a_report_now_and_then_is_bad_or_missing() -> None:
+    drive = Drive()
+    drive.seconds(2, {DIRECT: SLOW, VIA_ROME: GOOD})
+    for _ in range(29):
+        assert drive.seconds(3, {DIRECT: GOOD, VIA_ROME: GOOD}).order[0] == VIA_ROME
+        drive.second({DIRECT: SLOW, VIA_ROME: GOOD})
+        drive.second({VIA_ROME: GOOD})
+    assert drive.seconds(3, {DIRECT: GOOD, VIA_ROME: GOOD}).order[0] == DIRECT
 
 
 def test_each_relapse_doubles_the_wait() -> None:
@@ -177,7 +187,7 @@ def test_a_new_route_brings_its_order_but_lifts_no_hold_down() -> None:
     drive.route = route(BERLIN, DIRECT, VIA_OSLO, VIA_ROME, rtt_ms=30.0)
     choice = drive.second({DIRECT: GOOD, VIA_ROME: GOOD, VIA_OSLO: GOOD})
     assert choice.order == (VIA_OSLO, VIA_ROME, DIRECT)
-    hold = drive.selector.hold(BERLIN, 0, DIRECT, drive.now)
+    hold = drive.selector.hold(BERLIN, 0, DIRECT)
     assert hold is not None and "RTT 200.0 ms" in hold.reason
 
 
@@ -231,7 +241,7 @@ def test_hold_downs_of_vanished_destinations_are_forgotten() -> None:
     drive = Drive()
     drive.seconds(2, {DIRECT: SLOW, VIA_ROME: GOOD})
     drive.selector.retain({})
-    assert drive.selector.hold(BERLIN, 0, DIRECT, drive.now) is None
+    assert drive.selector.hold(BERLIN, 0, DIRECT) is None
 
 
 def test_a_route_without_paths_has_no_order() -> None:
