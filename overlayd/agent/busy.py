@@ -13,7 +13,8 @@ from overlayd.protocol import engine, local
 def busy(view: View) -> local.Top:
     """Return all links, those that carry most first, and all paths that traffic takes."""
     links = sorted(_links(view), key=lambda row: (-((row.out_bps or 0) + (row.in_bps or 0)), row.peer))
-    return local.Top(view.unix, tuple(links), tuple(_paths(view)))
+    running = view.agent.engine
+    return local.Top(view.unix, tuple(links), tuple(_paths(view)), running.interface if running else None)
 
 
 def _links(view: View) -> Iterator[local.TopLink]:

@@ -260,7 +260,7 @@ def _events(verbs: Verbs) -> None:
 
 
 def _top(verbs: Verbs) -> None:
-    text = "links and paths as they are now: rates, RTT, loss, residual loss, redundancy, queue"
+    text = "links, paths and flows as they are now: rates, RTT, loss, residual loss, redundancy, queue"
     made = verb(verbs, "top", "ctl_top:top", text, "overlayctl top --once")
     _asks_agent(made)
     made.add_argument("--once", action="store_true", help="one table; default where stdout is no terminal")

@@ -1,4 +1,4 @@
-"""``overlayctl top``: links and paths as they are now. I/O: the agent's socket, stdout.
+"""``overlayctl top``: links, paths and flows as they are now. I/O: the agent's socket, stdout.
 
 On a terminal the picture is drawn anew in place, until interrupted; elsewhere it is shown once.
 """
@@ -7,14 +7,19 @@ import argparse
 import shutil
 import sys
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
 
 from overlayd.cli.ctl_client import Document, ask
 from overlayd.cli.ctl_failure import OK, USAGE, Failure
+from overlayd.cli.ctl_flows import FlowWatch
 from overlayd.cli.ctl_output import NOTHING, emit, milliseconds, percent, rate, say, table, way
 
 HOUR_S = 3600
 _FROM_THE_TOP, _TO_THE_END, _TO_LINE_END = "\x1b[H", "\x1b[J", "\x1b[K"
+_FIRST_S = 1.0
+"""Flows are counted for so long before the first look shows them."""
+_FLOWS = 20
 _IDLE_BPS = 10_000
 """Below this a link carries probes and little else."""
 
@@ -23,20 +28,43 @@ def top(arguments: argparse.Namespace) -> int:
     """Show what goes on."""
     if not 0.1 <= arguments.interval <= HOUR_S:
         raise Failure(USAGE, "top needs an interval from 0.1 s to an hour")
-    if arguments.watch:
-        while True:
-            emit(ask(arguments.socket, "top"))
+    goes_on = arguments.watch or (arguments.output == "table" and not arguments.once and sys.stdout.isatty())
+    for found in _looks(arguments.socket, arguments.interval if goes_on else None):
+        if arguments.watch or arguments.output != "table":
+            emit(found)
             sys.stdout.flush()
-            time.sleep(arguments.interval)
-    if arguments.output != "table":
-        emit(ask(arguments.socket, "top"))
-    elif arguments.once or not sys.stdout.isatty():
-        say("\n".join(drawn(ask(arguments.socket, "top"), every=arguments.all)))
-    else:
-        while True:
-            _draw(drawn(ask(arguments.socket, "top"), every=arguments.all))
-            time.sleep(arguments.interval)
+        elif goes_on:
+            _draw(drawn(found, every=arguments.all))
+        else:
+            say("\n".join(drawn(found, every=arguments.all)))
     return OK
+
+
+def _looks(path: str, interval: float | None) -> Iterator[Document]:
+    """What the agent says, with the flows since the look before; ``interval`` None: one look."""
+    found = ask(path, "top")
+    watch = _watch(found.get("interface"))
+    try:
+        flows = watch and watch.count(min(interval or _FIRST_S, _FIRST_S))
+        while True:
+            yield {**found, "flows": flows}
+            if interval is None:
+                return
+            if watch is None:
+                time.sleep(interval)
+            else:
+                flows = watch.count(interval)
+            found = ask(path, "top")
+    finally:
+        if watch is not None:
+            watch.close()
+
+
+def _watch(interface: str | None) -> FlowWatch | None:
+    """None where there is nothing to look at, or this user may not."""
+    with suppress(OSError):
+        return FlowWatch(interface) if interface else None
+    return None
 
 
 def drawn(found: Document, *, every: bool) -> list[str]:
@@ -57,7 +85,21 @@ def drawn(found: Document, *, every: bool) -> list[str]:
         )
         for path in found["paths"]
     ]
-    return [*lines, "", *table(("PATH TO", "CLASS", "VIA", "RTT", "LOSS"), paths).split("\n")]
+    lines += ["", *table(("PATH TO", "CLASS", "VIA", "RTT", "LOSS"), paths).split("\n")]
+    return [*lines, "", *_flow_lines(found["flows"], every=every)]
+
+
+def _flow_lines(flows: list[Document] | None, *, every: bool) -> list[str]:
+    if flows is None:
+        return ["flows: shown to root (CAP_NET_RAW) where an engine runs"]
+    shown = flows if every else flows[:_FLOWS]
+    rows = [
+        (flow["local"], flow["remote"], flow["protocol"], rate(flow["out_bps"]), rate(flow["in_bps"]))
+        for flow in shown
+    ]
+    lines = table(("FLOW FROM", "TO", "PROTOCOL", "OUT", "IN"), rows).split("\n")
+    rest = len(flows) - len(shown)
+    return [*lines, f"{rest} smaller flows; --all shows them"] if rest else lines
 
 
 def _link_rows(link: Document) -> Iterable[tuple[str, ...]]:

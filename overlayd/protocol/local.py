@@ -310,12 +310,29 @@ class TopPath(msgspec.Struct, frozen=True):
     loss_ratio: float | None
 
 
+class TopFlow(msgspec.Struct, frozen=True):
+    """Packets of one protocol between two ends (``address:port``; only an address where there is no port),
+    in bits of IP packets per second at the overlay's interface.
+    """
+
+    protocol: str
+    local: str
+    remote: str
+    out_bps: float
+    in_bps: float
+
+
 class Top(msgspec.Struct, frozen=True):
-    """What goes on at one moment: links, the busiest first, and the paths that are in use."""
+    """What goes on at one moment: links, the busiest first, and the paths that are in use.
+
+    ``flows`` are counted by who asks, at ``interface``; None: nobody looked, or may look.
+    """
 
     at: float
     links: tuple[TopLink, ...]
     paths: tuple[TopPath, ...]
+    interface: str | None = None
+    flows: tuple[TopFlow, ...] | None = None
     schema: str = "overlayd.local.top/1"
 
 

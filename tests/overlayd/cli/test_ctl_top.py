@@ -1,4 +1,4 @@
-"""`overlayctl top`: what is shown of links and paths; once, as lines of JSON, or in place on a terminal."""
+"""`overlayctl top`: links, paths and flows; once, as lines of JSON, or in place on a terminal."""
 
 import json
 import os
@@ -8,7 +8,9 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
+import msgspec
 import pytest
 
 from overlayd.cli import ctl, ctl_top
@@ -48,6 +50,46 @@ def test_busy_links_are_shown_by_class_and_idle_ones_on_demand(
     assert lines[7].split() == "oslo bulk via rome 45.0 ms 0.4 %".split()
     assert lines[8].split() == "bern interactive direct, dead - -".split()
     assert "rome" in whole and "idle" not in whole
+
+
+def test_flows_are_shown_where_packets_may_be_looked_at(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    flows = [
+        {
+            "protocol": "tcp",
+            "local": f"192.0.2.1:{port}",
+            "remote": "192.0.2.2:443",
+            "out_bps": 1e6,
+            "in_bps": 2e3,
+        }
+        for port in range(5000, 5022)
+    ]
+
+    class Watch:
+        def __init__(self, interface: str) -> None:
+            if interface != "overlay0":
+                raise PermissionError
+
+        def count(self, seconds: float) -> list[dict[str, Any]]:
+            assert seconds <= 1.0
+            return flows
+
+        def close(self) -> None:
+            pass
+
+    monkeypatch.setattr(ctl_top, "FlowWatch", Watch)
+    with FakeAgent(tmp_path / "sock", top=msgspec.structs.replace(TOP, interface="overlay0")) as agent:
+        assert ctl.main(["top", "--once", "--socket", agent.path]) == 0
+        lines = capsys.readouterr().out.splitlines()
+        assert ctl.main(["top", "-o", "json", "--socket", agent.path]) == 0
+        document = msgspec.json.decode(capsys.readouterr().out, type=local.Top)
+    assert lines[-21].split() == "192.0.2.1:5000 192.0.2.2:443 tcp 1.0 Mbit/s 2.0 kbit/s".split()
+    assert lines[-1] == "2 smaller flows; --all shows them"
+    assert document.flows is not None and len(document.flows) == 22
+    with FakeAgent(tmp_path / "other", top=msgspec.structs.replace(TOP, interface="overlay1")) as agent:
+        assert ctl.main(["top", "--once", "--socket", agent.path]) == 0
+    assert capsys.readouterr().out.splitlines()[-1].startswith("flows: shown to root")
 
 
 def test_watching_gives_a_line_of_json_for_each_look(
