@@ -1,7 +1,8 @@
 """100,000 requests of HTTP and as many connections of TCP while weights and servers change each second.
 
-Run as `make bench-traffic`, in a network namespace of its own. Writes build/bench/traffic.json; fails if one
-request failed, HAProxy was reloaded, or a change took two seconds.
+Run as `make bench-traffic`, in a network namespace of its own. Writes build/bench/traffic.json. Fails if one
+request failed or went to an instance that was not to serve, HAProxy was reloaded, or a change took two
+seconds.
 """
 
 import argparse
@@ -44,12 +45,14 @@ def _measured(directory: Path, protocol: str, requests: int) -> dict[str, object
     same = before is not None and before == after
     failed = len(outcome.seen.failed)
     answered = len(outcome.seen.answers)
-    fine = failed == 0 and answered == requests and same and outcome.in_force_s < IN_FORCE_S
+    astray = len(outcome.astray)
+    fine = failed == astray == 0 and answered == requests and same and outcome.in_force_s < IN_FORCE_S
     return {
         "ok": fine and (outcome.starts, outcome.reloads) == (1, 0),
         "protocol": protocol,
         "requests": outcome.seen.requests,
         "failed": failed,
+        "astray": astray,
         "changes": len(outcome.changes),
         "reloads": outcome.reloads,
         "same_processes": same,

@@ -17,7 +17,7 @@ NOW = 1_700_000_000.0
 
 
 def stranger(mesh: RunningController) -> httpx.AsyncClient:
-    return httpx.AsyncClient(base_url=mesh.api, trust_env=False)
+    return httpx.AsyncClient(base_url=mesh.api, trust_env=False, timeout=60)
 
 
 def test_a_cookie_is_good_until_it_ends_and_for_the_token_it_was_made_with() -> None:

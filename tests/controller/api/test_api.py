@@ -28,7 +28,7 @@ COMMITTED = Path(__file__).parents[3] / "docs" / "openapi.json"
 
 def client(mesh: RunningController) -> httpx.AsyncClient:
     bearer = {"Authorization": f"Bearer {mesh.state.admin_token}"}
-    return httpx.AsyncClient(base_url=mesh.api, headers=bearer, trust_env=False)
+    return httpx.AsyncClient(base_url=mesh.api, headers=bearer, trust_env=False, timeout=60)
 
 
 def test_the_committed_document_is_what_the_program_says() -> None:
@@ -42,7 +42,7 @@ def test_every_endpoint_but_health_asks_for_the_admin_token(tmp_path: Path) -> N
         async with controller(tmp_path) as mesh:
             routes = [r for r in routes_of(create_app(mesh.running.service))]
             assert len(routes) >= 9
-            async with httpx.AsyncClient(base_url=mesh.api, trust_env=False) as stranger:
+            async with httpx.AsyncClient(base_url=mesh.api, trust_env=False, timeout=60) as stranger:
                 for method, path in routes:
                     for headers in ({}, {"Authorization": "Bearer wrong"}, {"Authorization": "Basic eDp5"}):
                         url = path.replace("{name}", "paris")

@@ -19,7 +19,7 @@ Samples = dict[tuple[str, frozenset[tuple[str, str]]], float]
 
 async def read(mesh: RunningController) -> Samples:
     bearer = {"Authorization": f"Bearer {mesh.state.admin_token}"}
-    async with httpx.AsyncClient(base_url=mesh.api, headers=bearer, trust_env=False) as client:
+    async with httpx.AsyncClient(base_url=mesh.api, headers=bearer, trust_env=False, timeout=60) as client:
         answer = await client.get("/metrics")
     assert answer.headers["content-type"].startswith("text/plain; version=0.0.4")
     families = text_string_to_metric_families(answer.text)
@@ -82,7 +82,9 @@ def test_prometheus_finds_members_by_their_overlay_address(tmp_path: Path) -> No
             await mesh.join("paris")
             await mesh.join("rome")
             bearer = {"Authorization": f"Bearer {mesh.state.admin_token}"}
-            async with httpx.AsyncClient(base_url=mesh.api, headers=bearer, trust_env=False) as client:
+            async with httpx.AsyncClient(
+                base_url=mesh.api, headers=bearer, trust_env=False, timeout=60
+            ) as client:
                 as_it_is = await client.get("/v1/prometheus/targets")
                 elsewhere = await client.get("/v1/prometheus/targets", params={"port": 9999})
                 nowhere = await client.get("/v1/prometheus/targets", params={"port": 0})

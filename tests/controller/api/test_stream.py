@@ -126,7 +126,9 @@ def test_the_list_of_events_goes_back_from_any_moment(tmp_path: Path) -> None:
             (a, at_a), (b, _) = await two_agents(mesh, stack)
             await at_a.say(Switched(b.id, ClassId(0), (a.id, b.id), (b.id,), "agent", "the first"))
             bearer = {"Authorization": f"Bearer {mesh.state.admin_token}"}
-            async with httpx.AsyncClient(base_url=mesh.api, headers=bearer, trust_env=False) as api:
+            async with httpx.AsyncClient(
+                base_url=mesh.api, headers=bearer, trust_env=False, timeout=60
+            ) as api:
                 async with asyncio.timeout(20):
                     while not (await api.get("/v1/events", params={"kind": "route"})).json()["items"]:
                         await asyncio.sleep(0.05)
@@ -169,7 +171,9 @@ def test_there_are_only_so_many_streams(tmp_path: Path, monkeypatch: pytest.Monk
             async with AsyncExitStack() as stack:
                 for _ in range(2):
                     await stack.enter_async_context(listening(mesh))
-                async with httpx.AsyncClient(base_url=mesh.api, headers=bearer, trust_env=False) as api:
+                async with httpx.AsyncClient(
+                    base_url=mesh.api, headers=bearer, trust_env=False, timeout=60
+                ) as api:
                     answer = await api.get("/v1/stream")
                     assert (answer.status_code, answer.json()["code"]) == (503, "unavailable")
                     assert (await api.get("/v1/stream", params={"metrics": "speed"})).status_code == 422
@@ -188,7 +192,7 @@ def test_a_stream_ends_with_its_session(tmp_path: Path, monkeypatch: pytest.Monk
         async with controller(tmp_path) as mesh:
             cookie = {"cookie": f"{COOKIE}={seal(mesh.state.admin_token, int(time.time()) + 6)}"}
             async with (
-                httpx.AsyncClient(base_url=mesh.api, headers=cookie, trust_env=False) as client,
+                httpx.AsyncClient(base_url=mesh.api, headers=cookie, trust_env=False, timeout=60) as client,
                 asyncio.timeout(20),
                 client.stream("GET", "/v1/stream") as answer,
             ):

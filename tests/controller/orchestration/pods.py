@@ -51,7 +51,7 @@ class World:
         return self._folder / f"agent-{name}"
 
     def as_node(self, identity: Identity) -> httpx.AsyncClient:
-        return httpx.AsyncClient(base_url=self.url, verify=identity.context())
+        return httpx.AsyncClient(base_url=self.url, verify=identity.context(), timeout=60)
 
     async def node(self, name: str) -> dict[str, Any]:
         return (await self.admin.get(f"/apis/overlayd.io/v1/nodes/{name}")).json()

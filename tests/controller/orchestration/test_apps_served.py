@@ -34,7 +34,7 @@ async def play_nodes(api: httpx.AsyncClient) -> None:
 
 
 async def until(api: httpx.AsyncClient, place: str, holds: Callable[[Any], bool]) -> Any:
-    end = time.monotonic() + 30
+    end = time.monotonic() + 120
     while time.monotonic() < end:
         answer = (await api.get(place)).json()
         if holds(answer):

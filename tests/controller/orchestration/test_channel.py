@@ -28,7 +28,7 @@ from tests.controller.orchestration.pods import World, until, world
 
 def test_what_a_node_reports_stands_in_its_object_and_stays_while_it_is_away(tmp_path: Path) -> None:
     async def workloads(here: World, status: str) -> dict[str, str]:
-        for _ in range(400):
+        for _ in range(2400):
             shown = await here.node("paris")
             conditions = shown["status"].get("conditions", []) if "spec" in shown else []
             found = [one for one in conditions if one["type"] == "Workloads"]

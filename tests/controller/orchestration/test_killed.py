@@ -34,7 +34,7 @@ class Trial:
 
     def client(self) -> httpx.AsyncClient:
         headers = {"authorization": f"Bearer {TOKEN}"}
-        return httpx.AsyncClient(base_url=self.alone.address, headers=headers, verify=False, timeout=10)
+        return httpx.AsyncClient(base_url=self.alone.address, headers=headers, verify=False, timeout=60)
 
     async def write(self, chance: random.Random) -> None:
         """Write until enough was answered; what got no answer may have happened or not."""

@@ -182,7 +182,7 @@ def test_a_certificate_of_another_network_opens_nothing(tmp_path: Path) -> None:
             stranger = await there.join("paris")
             context = stranger.context()
             context.load_verify_locations(cadata=here.running.service.trust_pem)
-            async with httpx.AsyncClient(base_url=here.url, verify=context) as node:
+            async with httpx.AsyncClient(base_url=here.url, verify=context, timeout=60) as node:
                 with pytest.raises((httpx.HTTPError, ssl.SSLError)):
                     await node.get(PODS, params=OWN)
 

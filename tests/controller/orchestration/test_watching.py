@@ -141,7 +141,7 @@ def test_a_stream_tells_what_there_is_then_where_that_ends_then_changes(tmp_path
         watcher = world.hub.watch(RESOURCE, None, ANY, first.version)
         world.make("b")
         events = stream(
-            world.hub, watcher, USER_GROUP, Form(), first, bookmarks=True, initial=True, seconds=5
+            world.hub, watcher, USER_GROUP, Form(), first, bookmarks=True, initial=True, seconds=600
         )
         return await taken(events, 3)
 

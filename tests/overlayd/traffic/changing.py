@@ -1,6 +1,7 @@
 """Users who ask while weights and servers change each second. For a test and for a benchmark."""
 
 import asyncio
+import math
 import random
 import time
 from collections.abc import Sequence
@@ -21,29 +22,41 @@ EVERY_S = 1.0
 
 
 @dataclass(frozen=True, slots=True)
+class Change:
+    """Instances that serve alone: from ``asked_s`` on they may, from ``done_s`` on they do."""
+
+    asked_s: float
+    done_s: float
+    ports: frozenset[int]
+
+
+@dataclass(frozen=True, slots=True)
 class Outcome:
-    """``changes``: when which instances were to serve alone from then on. ``processes``: before and after."""
+    """``processes``: before and after."""
 
     seen: load.Report
-    changes: Sequence[tuple[float, frozenset[int]]]
+    changes: Sequence[Change]
     processes: tuple[Processes | None, Processes | None]
     starts: int
     reloads: int
 
     @property
     def in_force_s(self) -> float:
-        """For how long after a change an instance that it took away still got requests, at most."""
-        worst = 0.0
-        for sent, port in self.seen.answers:
-            told = [(at, ports) for at, ports in self.changes if at <= sent]
-            since = None
-            for at, ports in reversed(told):
-                if port in ports:
-                    break
-                since = at
-            if since is not None:
-                worst = max(worst, sent - since)
-        return worst
+        """How long a change took, at most."""
+        return max(change.done_s - change.asked_s for change in self.changes)
+
+    @property
+    def astray(self) -> list[tuple[float, float, int]]:
+        """Answers of instances that were not to serve at any time between question and answer."""
+        ends_s = [change.done_s for change in self.changes[1:]] + [math.inf]
+        return [
+            (sent, answered, port)
+            for sent, answered, port in self.seen.answers
+            if not any(
+                port in change.ports and change.asked_s <= answered and sent <= end_s
+                for change, end_s in zip(self.changes, ends_s, strict=True)
+            )
+        ]
 
 
 async def changing(runtime_dir: Path, protocol: str, requests: int, rate: float, seed: int = 8) -> Outcome:
@@ -54,19 +67,17 @@ async def changing(runtime_dir: Path, protocol: str, requests: int, rate: float,
     chance = random.Random(seed)
     with instances(*PORTS):
         async with carried(runtime_dir) as traffic:
-            await traffic.apply(_steering(protocol, dict.fromkeys(PORTS, 1)))
+            changes = [await _change(traffic, protocol, dict.fromkeys(PORTS, 1))]
             before = await traffic.haproxy.processes()
             users = asyncio.create_task(
                 asyncio.to_thread(
                     load.run, ADDRESS, 80, requests=requests, rate=rate, keep_alive=protocol == "HTTP"
                 )
             )
-            changes: list[tuple[float, frozenset[int]]] = []
             while not users.done():
                 chosen = chance.sample(PORTS, chance.randint(1, len(PORTS)))
                 weights = {port: chance.choice(WEIGHTS) for port in chosen} | {chosen[0]: 128}
-                changes.append((time.time(), frozenset(port for port, weight in weights.items() if weight)))
-                await _change(traffic, _steering(protocol, weights))
+                changes.append(await _change(traffic, protocol, weights))
                 await asyncio.sleep(EVERY_S)
             return Outcome(
                 seen=await users,
@@ -77,10 +88,12 @@ async def changing(runtime_dir: Path, protocol: str, requests: int, rate: float,
             )
 
 
-async def _change(traffic: Traffic, steering: SteeringSpec) -> None:
-    await traffic.apply(steering)
+async def _change(traffic: Traffic, protocol: str, weights: dict[int, int]) -> Change:
+    asked_s = time.monotonic()
+    await traffic.apply(_steering(protocol, weights))
     if traffic.problems:
         raise RuntimeError(str(traffic.problems))
+    return Change(asked_s, time.monotonic(), frozenset(port for port, weight in weights.items() if weight))
 
 
 def _steering(protocol: str, weights: dict[int, int]) -> SteeringSpec:

@@ -12,21 +12,23 @@ from collections import Counter
 
 import msgspec
 
-PATIENCE_S = 20.0
+PATIENCE_S = 60.0
 USERS = 8
 
 
 class Report(msgspec.Struct):
-    """``answers``: who answered and when the request was sent (Unix time), each (time, port)."""
+    """``answers``: each when the request was sent, when it was answered (CLOCK_MONOTONIC) and by which port.
+    ``failed``: each when it was sent, and why.
+    """
 
     requests: int
     failed: list[str]
-    answers: list[tuple[float, int]]
+    answers: list[tuple[float, float, int]]
 
     @property
     def shares(self) -> Counter[int]:
         """How many requests each instance answered."""
-        return Counter(port for _, port in self.answers)
+        return Counter(port for _, _, port in self.answers)
 
 
 def run(
@@ -56,7 +58,7 @@ class _Users:
         while self._left > 0:
             self._left -= 1
             await self._pace()
-            sent = time.time()
+            sent = time.monotonic()
             try:
                 async with asyncio.timeout(PATIENCE_S):
                     if connection is None:
@@ -64,7 +66,7 @@ class _Users:
                             self._arguments.address, self._arguments.port
                         )
                     port, over = await self._exchange(*connection)
-                self.report.answers.append((sent, port))
+                self.report.answers.append((sent, time.monotonic(), port))
                 if over or self._arguments.close:
                     connection[1].close()
                     connection = None

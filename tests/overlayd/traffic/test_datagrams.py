@@ -17,7 +17,7 @@ from tests.overlayd.traffic.conftest import carried, ignored
 from tests.overlayd.traffic.test_streams import ADDRESS, route, steering, target
 
 PORTS = (9001, 9002, 9003)
-PATIENCE_S = 5.0
+PATIENCE_S = 60.0
 
 
 class Instances:

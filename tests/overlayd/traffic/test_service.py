@@ -56,6 +56,6 @@ class running:  # noqa: N801
 
 
 async def until_served() -> None:
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(120):
         while (await ask(80, 3)).shares != {9001: 3}:
             await asyncio.sleep(0.1)

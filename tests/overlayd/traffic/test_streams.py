@@ -1,9 +1,11 @@
 """TCP and HTTP through a real HAProxy, in a namespace."""
 
 import asyncio
+import csv
 import os
 import signal
 import socket
+import time
 from pathlib import Path
 
 import msgspec
@@ -17,8 +19,6 @@ from tests.overlayd.traffic import load
 from tests.overlayd.traffic.changing import ADDRESS, PORTS, changing
 from tests.overlayd.traffic.conftest import carried, ignored
 from tests.overlayd.traffic.instances import HOST, instances
-
-IN_FORCE_S = 2.0
 
 
 def target(port: int, weight: int = 1, *, backup: bool = False) -> Target:
@@ -48,7 +48,7 @@ def test_no_request_fails_while_weights_and_servers_change_each_second(
     assert before is not None
     assert before == after
     assert (outcome.starts, outcome.reloads) == (1, 0)
-    assert outcome.in_force_s < IN_FORCE_S
+    assert outcome.astray == []
 
 
 def test_another_route_costs_no_request_of_those_that_are_there(runtime_dir: Path) -> None:
@@ -105,7 +105,7 @@ def test_an_instance_that_dies_costs_nothing_while_others_live(runtime_dir: Path
             with instances(9003) as dying:
                 await traffic.apply(steering(route(*map(target, (9001, 9002, 9003)))))
                 users = asyncio.create_task(asyncio.to_thread(load.run, ADDRESS, 80, requests=1500, rate=500))
-                await asyncio.sleep(1)
+                await served(traffic, f"{HOST}:9003")
                 dying.kill()
                 seen = await users
             assert seen.failed == []
@@ -151,7 +151,7 @@ def test_haproxy_comes_back_when_it_is_killed(runtime_dir: Path) -> None:
         async with carried(runtime_dir) as traffic:
             await traffic.apply(steering(route(target(9001))))
             os.kill((await processes(traffic)).master, signal.SIGKILL)
-            async with asyncio.timeout(20):
+            async with asyncio.timeout(120):
                 while traffic.haproxy.starts < 2:
                     await asyncio.sleep(0.05)
             assert (await ask(80)).shares == {9001: 10}
@@ -190,20 +190,24 @@ def test_a_route_that_makes_no_sense_costs_no_other(runtime_dir: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("limits", "refusal"),
+    ("limits", "rate", "refusal"),
     [
-        ({"requests_per_second": 5.0}, "429"),
-        ({"users": ("10.0.0.0/8",)}, "403"),
+        ({"requests_per_second": 2.0}, 2.0, "429"),
+        ({"users": ("10.0.0.0/8",)}, 0.0, "403"),
     ],
 )
-def test_what_exceeds_a_limit_is_refused(runtime_dir: Path, limits: dict[str, object], refusal: str) -> None:
+def test_what_exceeds_a_limit_is_refused(
+    runtime_dir: Path, limits: dict[str, object], rate: float, refusal: str
+) -> None:
     async def scenario() -> None:
         async with carried(runtime_dir) as traffic:
             await traffic.apply(steering(route(target(9001), **limits)))
+            begun = time.monotonic()
             seen = await ask(80, 40)
+            seconds = time.monotonic() - begun
             assert seen.failed
             assert all(f"http/1.1 {refusal}" in failure for failure in seen.failed)
-            assert len(seen.answers) <= 10
+            assert len(seen.answers) <= rate * (2 + seconds)
 
     with instances(9001):
         asyncio.run(scenario())
@@ -211,6 +215,16 @@ def test_what_exceeds_a_limit_is_refused(runtime_dir: Path, limits: dict[str, ob
 
 async def ask(port: int, requests: int = 10) -> load.Report:
     return await asyncio.to_thread(load.run, ADDRESS, port, requests=requests, users=1)
+
+
+async def served(traffic: Traffic, server: str) -> None:
+    """Wait until HAProxy has sent a request to a server: its name, or its address and port."""
+    async with asyncio.timeout(load.PATIENCE_S):
+        while True:
+            rows = csv.DictReader((await traffic.haproxy.ask("show stat -1 4 -1")).splitlines())
+            if any(server in (row["svname"], row["addr"]) and int(row["stot"]) for row in rows):
+                return
+            await asyncio.sleep(0.01)
 
 
 async def processes(traffic: Traffic) -> Processes:

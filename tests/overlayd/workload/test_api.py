@@ -34,7 +34,7 @@ def names(pods: tuple[Pod, ...]) -> list[str]:
 
 async def pods_until(pods: AsyncGenerator[tuple[Pod, ...]], wanted: list[str]) -> tuple[Pod, ...]:
     """Follow until there are just these, told once each change."""
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(120):
         async for found in pods:
             if names(found) == wanted:
                 return found

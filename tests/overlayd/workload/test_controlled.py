@@ -67,6 +67,10 @@ class Node:
             process.kill()
             await asyncio.to_thread(process.wait)
 
+    def log(self) -> str:
+        """What all its lives have said."""
+        return (self.folder / "log").read_text()
+
     def runs(self) -> dict[str, Any]:
         """What keepers said, by pod's uid and attempt."""
         files = self.folder.glob("workload/pods/*/main/*/run.json")
@@ -118,7 +122,11 @@ def test_a_placed_pod_runs_is_told_of_outlives_all_and_goes_when_it_is_deleted(t
                     return (await here.node("paris"))["metadata"].get("labels", {}).get("disk") == "ssd"
 
                 await soon(known)
-                assert await log_of(here, made["metadata"]["uid"], "main", timestamps=False) == b"up\n"
+
+                async def said() -> bool:
+                    return await log_of(here, made["metadata"]["uid"], "main", timestamps=False) == b"up\n"
+
+                await soon(said)
                 stamped = await log_of(here, made["metadata"]["uid"], "main", timestamps=True)
                 assert stamped.startswith(b"20") and stamped.endswith(b"Z up\n")
                 with pytest.raises(LogFailed, match="'nosuch' has not been started"):
@@ -126,8 +134,13 @@ def test_a_placed_pod_runs_is_told_of_outlives_all_and_goes_when_it_is_deleted(t
             before = node.runs()
             assert len(before) == 1
         # The controller is gone, and so is the unit; that comes back alone, the second time after a reboot.
+        told = len(node.log())
         async with node.unit():
-            await asyncio.sleep(2)
+
+            async def alone() -> bool:
+                return "the controller's channel is closed" in node.log()[told:]
+
+            await soon(alone)
             assert node.runs() == before, "what ran goes on"
         node.end_all()
         async with node.unit():
@@ -202,7 +215,7 @@ def test_traffic_that_cannot_be_carried_stops_no_pod(tmp_path: Path) -> None:
                 await soon(lambda: is_ready(here, "a"))
 
                 async def told() -> bool:
-                    return "traffic is not carried" in (node.folder / "log").read_text()
+                    return "traffic is not carried" in node.log()
 
                 await soon(told)
                 assert await is_ready(here, "a")

@@ -61,7 +61,7 @@ def test_following_goes_on_in_the_next_file_and_ends_with_the_run(tmp_path: Path
         return bytes(said)
 
     log.write_bytes(line(1, b"a"))
-    assert asyncio.run(asyncio.wait_for(followed(), 30)) == b"a\nb\nc\n"
+    assert asyncio.run(asyncio.wait_for(followed(), 120)) == b"a\nb\nc\n"
 
 
 def test_following_what_has_no_output_yet_waits_for_it(tmp_path: Path) -> None:
@@ -78,4 +78,4 @@ def test_following_what_has_no_output_yet_waits_for_it(tmp_path: Path) -> None:
         files = (tmp_path / "log.1", tmp_path / "log")
         return b"".join([data async for data in read_files(files, LogOptions(follow=True), goes_on)])
 
-    assert asyncio.run(asyncio.wait_for(followed(), 30)) == b"first\n"
+    assert asyncio.run(asyncio.wait_for(followed(), 120)) == b"first\n"

@@ -32,7 +32,7 @@ from overlayd.workload.processes import Processes
 from overlayd.workload.volumes import Volumes
 from tests.overlayd.workload.pods import pod
 
-PATIENCE_S = 30.0
+PATIENCE_S = 60.0
 
 
 class Seen:

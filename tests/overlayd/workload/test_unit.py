@@ -83,6 +83,10 @@ class Host:
         """Whether a pod is ready, so that all of it is on disk by now."""
         return bool((self.shown(name) or {}).get("ready"))
 
+    def waits(self, name: str) -> str:
+        """Why a pod's container has not been started; empty: it has, or nothing is known of it."""
+        return ((self.shown(name) or {}).get("state") or {}).get("waiting", {}).get("reason", "")
+
     def clean_up(self) -> None:
         for file in self.folder.glob("state/workload/pods/*/*/*/run.json"):
             keeper = json.loads(file.read_bytes())["keeper"]
@@ -105,7 +109,7 @@ def free_port() -> int:
 
 def answers(port: int) -> bool:
     try:
-        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=5)
+        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=PATIENCE_S)
         connection.request("GET", "/")
         return connection.getresponse().status == 200
     except OSError:
@@ -148,8 +152,8 @@ def test_containers_say_why_not_and_processes_run(host: Host) -> None:
     host.want("plain", ["sleep", "1000"])
     with host.unit():
         soon(lambda: host.runs("plain"))
+        soon(lambda: host.waits("image") == "RuntimeUnavailable")
         waiting = host.shown("image")["state"]["waiting"]
-    assert waiting["reason"] == "RuntimeUnavailable"
     assert "no.sock" in waiting["message"] or "Python package" in waiting["message"]
 
 
