@@ -1,5 +1,6 @@
 """What a node does with its pods: told as a dialogue with a runtime that obeys, in virtual time."""
 
+from itertools import pairwise
 from typing import Any
 
 import msgspec
@@ -10,7 +11,9 @@ from overlayd.protocol.pod import digest_of
 from overlayd.workload.leases import Leases
 from overlayd.workload.messages import (
     LEASE,
+    Command,
     Ended,
+    Event,
     Found,
     Happened,
     Leased,
@@ -22,6 +25,7 @@ from overlayd.workload.messages import (
     Run,
     Start,
     Stop,
+    begun,
 )
 from tests.overlayd.workload.pods import WALL_NS, S, World, main_of, pod, released
 
@@ -86,6 +90,29 @@ def test_what_ends_is_started_again_later_and_later() -> None:
         at.append((world.now_ns - ended_ns) / S)
     assert [round(one) for one in at] == pytest.approx([1, 2, 4, 8, 16], rel=0.15)
     assert world.starts()[-1] == ("main", 5)
+
+
+def test_what_ends_before_it_was_watched_is_started_again_later_and_later_too() -> None:
+    world = World()
+    at: list[float] = []
+
+    def ends_at_once(command: Command) -> list[Event]:
+        if not isinstance(command, Start):
+            return []
+        at.append(world.now_ns / S)
+        assert len(at) < 100, "it is started again and again without a pause"
+        ended = Ended(1, finished_ns=world.now.wall_ns)
+        return list(begun(Run(command.id, command.attempt, command.digest, "process", WALL_NS, ended=ended)))
+
+    world.carry_out = ends_at_once
+    world.want(pod())
+    world.passes(40)
+    waits = [later - earlier for earlier, later in pairwise(at)]
+    assert [round(one) for one in waits] == pytest.approx([1, 2, 4, 8, 16], rel=0.15)
+    assert world.starts() == [("main", attempt) for attempt in range(6)]
+    (container,) = world.status()["containerStatuses"]
+    assert container["state"]["waiting"]["reason"] == "CrashLoopBackOff"
+    assert (container["restartCount"], container["lastState"]["terminated"]["exitCode"]) == (5, 1)
 
 
 def test_the_status_of_what_crashes_says_so_and_how_it_ended() -> None:
