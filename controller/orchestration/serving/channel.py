@@ -68,6 +68,9 @@ class Session:
                 code, reason = self._ending.result()
                 await self._socket.close(code, reason)
                 return reason
+            for task in (writer, reader):
+                if task.done():
+                    task.result()
             return "it closed"
         except (WebSocketDisconnect, OSError):
             return "it closed"

@@ -83,6 +83,25 @@ def test_a_sign_of_life_is_answered_with_the_pods_that_may_go_on(tmp_path: Path)
     asyncio.run(scenario())
 
 
+def test_what_fails_here_ends_the_channel_and_is_told_in_the_log(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    def fails(*_: object) -> tuple[str, ...]:
+        raise LookupError("nobody knows")
+
+    async def scenario() -> None:
+        async with world(tmp_path) as here:
+            await here.join("paris")
+            answer, here.nodes.answer = here.nodes.answer, fails
+            async with node(here, "paris") as it:
+                await until(lambda: any(isinstance(said, Closed) for said in it.told))
+                here.nodes.answer = answer
+                await until(lambda: Answered() in it.told)
+
+    asyncio.run(scenario())
+    assert "LookupError: nobody knows" in caplog.text
+
+
 def test_what_is_asked_for_reaches_who_listens(tmp_path: Path) -> None:
     async def scenario() -> None:
         async with world(tmp_path) as here:
