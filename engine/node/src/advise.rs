@@ -7,9 +7,10 @@
 use overlayd_wire::{InnerPacket, Run};
 
 use crate::checksum::{self, TCP};
-use crate::choose::Way;
-use crate::node::Packet;
-use crate::output::{Offload, Piece};
+use crate::output::Piece;
+use crate::packet::Offload;
+use crate::packet::Packet;
+use crate::way::Way;
 use crate::{Nanos, Node};
 
 /// To one peer's senders no more often.

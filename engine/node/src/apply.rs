@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 
-use crate::choose::Routes;
 use crate::event::{Event, LinkState};
 use crate::link::Link;
 use crate::order::Order;
@@ -10,6 +9,7 @@ use crate::path::{PathSet, Watch};
 use crate::peer::Peer;
 use crate::queue::Share;
 use crate::repair::Policy;
+use crate::routes::Routes;
 use crate::session::{LinkSettings, PeerSettings, Scope, Settings};
 use crate::snapshot::{self, Snapshot, SnapshotError, key_from_hex};
 use crate::tables::Tables;

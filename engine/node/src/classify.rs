@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use overlayd_wire::{Budget, InnerPacket};
 
 use crate::advise;
-use crate::node::Packet;
+use crate::packet::Packet;
 use crate::snapshot::Classifier;
 use crate::tables::Owner;
 use crate::{DropReason, Node};

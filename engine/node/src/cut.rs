@@ -6,9 +6,9 @@
 use overlayd_wire::{InnerPacket, Piece, Run, body};
 
 use crate::checksum::{self, TCP, UDP};
-use crate::choose::Way;
-use crate::node::Packet;
-use crate::output::{Offload, Segment, SegmentKind};
+use crate::packet::Packet;
+use crate::packet::{Offload, Segment, SegmentKind};
+use crate::way::Way;
 use crate::{DropReason, Nanos, Node};
 
 const TCP_HEADER: usize = 20;

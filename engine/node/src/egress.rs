@@ -5,28 +5,11 @@ use std::ops::Range;
 use overlayd_wire::envelope::Kind;
 use overlayd_wire::{Body, RouteRepr};
 
-use crate::deliver::Origin;
-use crate::in_order::{FramePlace, SESSION};
 use crate::marks::Marks;
-use crate::order::Number;
-use crate::pipeline::Arrival;
+use crate::origin::{Arrival, Number, Origin, SESSION, Source};
 use crate::reassemble::Joined;
 use crate::session::{Layer, Scope, Via};
 use crate::{DropReason, Nanos, Node};
-
-/// Whom a body comes from, as its seal proves, and how.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Source {
-    /// Place of the peer.
-    pub(crate) peer: usize,
-    /// `None`: direct.
-    pub(crate) route: Option<RouteRepr>,
-    pub(crate) class: u8,
-    /// Where the body lies in what was received. `None`: elsewhere.
-    pub(crate) body_at: Option<usize>,
-    /// `None`: flows of its class are left as they come.
-    pub(crate) place: Option<FramePlace>,
-}
 
 impl Node {
     /// Opens the end-to-end datagram behind a route: the peer's place, the datagram's number, and where the body lies in `rest`. `None`: it was a handshake.

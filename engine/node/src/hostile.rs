@@ -11,8 +11,8 @@ use overlayd_wire::{
     Tail, body,
 };
 
-use crate::choose::{Leg, Way};
 use crate::session::Random;
+use crate::way::{Leg, Way};
 
 /// Random bytes, of which the first nibble is likely to have a meaning.
 fn noise(random: &mut Random) -> Vec<u8> {

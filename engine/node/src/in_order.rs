@@ -1,19 +1,17 @@
 //! Egress: flows get their order back. Asks `order` about each packet of a class that wants it, tells it which frames are still missing, and writes what
 //! has waited. Pure.
 
-use overlayd_wire::{Budget, InnerPacket, Protected, Run};
+use overlayd_wire::{InnerPacket, Protected, Run};
 
 use crate::checksum::{TCP, UDP};
 use crate::classify;
-use crate::deliver::Origin;
 use crate::link::Link;
-use crate::order::{Form, Missing, Number, Order, Parcel, Patience, Place, Verdict};
+use crate::order::{Form, Missing, Order, Parcel, Patience, Place, Verdict};
+use crate::origin::{FramePlace, Number, Origin, SESSION};
 use crate::protect::policy;
 use crate::session::Sessions;
 use crate::{DropReason, Nanos, Node};
 
-/// Marks the streams that are sessions; the others are a link and a class.
-pub(crate) const SESSION: u64 = 1 << 63;
 /// QUIC's port, from or to which its packets go.
 const QUIC: u16 = 443;
 const FIN: u8 = 0x01;
@@ -24,14 +22,6 @@ const ROUNDS: Nanos = 3;
 const SLACK: Nanos = 100_000_000;
 /// A class without a deadline waits so long at most.
 const PATIENCE_MAX: Nanos = 1_000_000_000;
-
-/// Where a body's frame stands, and how long what is before it may be waited for.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct FramePlace {
-    frame: Number,
-    class: u8,
-    budget: Budget,
-}
 
 /// What becomes of a packet.
 #[derive(Clone, Copy, Debug)]

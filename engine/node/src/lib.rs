@@ -16,10 +16,12 @@
 mod advise;
 mod apply;
 mod arrivals;
+mod bucket;
 mod checksum;
 mod choose;
 mod classify;
 mod congestion;
+mod copies;
 mod counters;
 mod cut;
 mod deliver;
@@ -36,10 +38,13 @@ mod marks;
 mod meet;
 mod mtu;
 mod node;
+mod open_run;
 mod order;
+mod origin;
 mod output;
 mod pace;
 mod pacer;
+mod packet;
 mod path;
 mod peer;
 mod pipeline;
@@ -52,6 +57,7 @@ mod reassemble;
 mod recover;
 pub mod repair;
 mod report;
+mod routes;
 mod schedule;
 mod second;
 pub mod session;
@@ -61,6 +67,7 @@ mod tend;
 mod transit;
 mod validate;
 mod watch;
+mod way;
 
 pub use checksum::complete as complete_checksum;
 pub use counters::{Counters, Probing};
@@ -68,8 +75,9 @@ pub use cut::Cut;
 pub use event::{
     Event, LinkReport, LinkState, PathReport, QueueReport, RepairReport, SwitchReason,
 };
-pub use node::{Datagram, Node, NodeConfig, Packet};
-pub use output::{Delivery, Handed, Offload, Output, Piece, Segment, SegmentKind, Transmit};
+pub use node::{Node, NodeConfig};
+pub use output::{Delivery, Handed, Output, Piece, Transmit};
+pub use packet::{Datagram, Offload, Packet, Segment, SegmentKind};
 pub use reason::DropReason;
 pub use snapshot::{Snapshot, SnapshotError};
 

@@ -3,12 +3,12 @@
 use overlayd_wire::envelope::Kind;
 use overlayd_wire::{Budget, PathProbe, Protected, RouteRepr};
 
-use crate::choose::{Leg, Way};
 use crate::event::{Event, LinkState};
 use crate::peer::Peer;
 use crate::schedule::Exit;
 use crate::session::{Action, KeyRecord, Ready, Scope, Via};
 use crate::snapshot::Suite;
+use crate::way::{Leg, Way};
 use crate::{DropReason, Nanos, Node};
 
 /// A path probe that only confirms a session: no path has this slot.

@@ -1,24 +1,21 @@
 //! The node: what a shell may call. The order of a packet's stages is in `pipeline`; state lives in the parts named here. Pure.
 
-use std::net::SocketAddr;
-use std::ops::Range;
 use std::sync::Arc;
 
-use crate::choose::Routes;
+use crate::bucket::HandshakeBucket;
 use crate::counters::Tally;
-use crate::deliver::OpenRun;
 use crate::dues::Dues;
 use crate::link::Link;
+use crate::open_run::OpenRun;
 use crate::order::{Order, Parcel};
-use crate::output::Offload;
 use crate::pace::Pace;
+use crate::packet::{Datagram, Packet};
 use crate::peer::Peer;
 use crate::queue::Share;
-use crate::recover::Restored;
-use crate::repair::Policy;
+use crate::repair::{Policy, Restored};
+use crate::routes::Routes;
 use crate::session::{Random, Sessions};
 use crate::tables::Tables;
-use crate::transit::HandshakeBucket;
 use crate::{Counters, Nanos, Output, Snapshot, SnapshotError};
 
 /// A timer that is served later than this was late for want of a processor.
@@ -35,23 +32,6 @@ pub struct NodeConfig {
     pub seed: [u8; 32],
     /// Report session keys as events (for a capture tool).
     pub key_log: bool,
-}
-
-/// An inner packet or super-packet from the TUN.
-pub struct Packet<'a> {
-    pub bytes: &'a [u8],
-    pub offload: Offload,
-}
-
-/// A datagram from a UDP socket. It is opened where it lies.
-#[derive(Clone, Debug)]
-pub struct Datagram {
-    pub uplink: u8,
-    pub remote: SocketAddr,
-    /// The two ECN bits of the outer header.
-    pub ecn: u8,
-    /// In the bytes that were received.
-    pub range: Range<usize>,
 }
 
 /// The packet engine of one node; the crate's page says how to drive it.

@@ -3,7 +3,8 @@
 use std::net::SocketAddr;
 use std::ops::Range;
 
-use crate::{Event, Packet};
+use crate::Event;
+use crate::packet::{Offload, Packet};
 
 /// Drained by the shell after each call, then cleared. Capacity is kept: no allocation in the steady state.
 #[derive(Debug, Default)]
@@ -58,31 +59,6 @@ pub enum Piece {
     Received(Range<usize>),
     /// In `Output::packet_bytes`.
     Made(Range<usize>),
-}
-
-/// What the kernel still has to do for a packet (or did not yet do, on the way in): the meaning of a virtio network header.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Offload {
-    /// Transport checksum is partial: (start of the transport header, offset of the checksum in it).
-    pub partial_checksum: Option<(u16, u16)>,
-    /// A super-packet: cut into segments of this payload size.
-    pub segment: Option<Segment>,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Segment {
-    pub kind: SegmentKind,
-    /// Bytes of all headers, repeated in every segment.
-    pub header_len: u16,
-    /// Payload bytes of every segment but the last.
-    pub size: u16,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum SegmentKind {
-    TcpV4,
-    TcpV6,
-    Udp,
 }
 
 impl Output {

@@ -230,8 +230,8 @@ fn cost(size: usize) -> i128 {
 #[allow(clippy::unwrap_used, reason = "tests fail by panicking")]
 mod tests {
     use super::*;
-    use crate::choose::Leg;
     use crate::queue::{Load, Traffic};
+    use crate::way::Leg;
     use overlayd_wire::Budget;
 
     const MS: Nanos = 1_000_000;

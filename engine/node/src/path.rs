@@ -7,10 +7,10 @@
 use overlayd_wire::RouteRepr;
 
 use crate::arrivals::Counts;
+use crate::copies::Copies;
 use crate::event::SwitchReason;
 use crate::liveness::{Life, Liveness};
 use crate::mtu::MtuSearch;
-use crate::second::Copies;
 use crate::snapshot::Route;
 use crate::{Nanos, PathReport};
 

@@ -6,7 +6,7 @@ use overlayd_wire::RouteRepr;
 
 use crate::link::Link;
 use crate::order::Patience;
-use crate::output::Offload;
+use crate::packet::Offload;
 use crate::reassemble::Pieces;
 use crate::snapshot::CLASSES_MAX;
 use crate::{Nanos, Packet};

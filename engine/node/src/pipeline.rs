@@ -3,12 +3,12 @@
 use overlayd_wire::envelope::{Kind, TAG_LEN};
 use overlayd_wire::{Frame, Protected, RouteRepr};
 
-use crate::choose::{Leg, Way};
-use crate::egress::Source;
-use crate::node::{Datagram, Packet};
+use crate::origin::{Arrival, Source};
+use crate::packet::{Datagram, Packet};
 use crate::queue::{Inner, Traffic};
 use crate::session::{Layer, Scope, Via};
 use crate::transit::Leads;
+use crate::way::{Leg, Way};
 use crate::{DropReason, Nanos, Node};
 
 impl Node {
@@ -192,21 +192,4 @@ impl Node {
         };
         self.egress(now, arrival, &source, &rest[body])
     }
-}
-
-/// What is known of a datagram besides its frame.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Arrival {
-    /// Place of the link.
-    pub(crate) link: usize,
-    /// Place of the peer at its other end.
-    pub(crate) peer: usize,
-    pub(crate) uplink: u8,
-    pub(crate) remote: std::net::SocketAddr,
-    /// Bytes of the datagram.
-    pub(crate) size: usize,
-    /// Of the outer header.
-    pub(crate) ecn: u8,
-    /// Where the frame lies in what was received. `None`: it was restored, and lies elsewhere.
-    pub(crate) frame_at: Option<usize>,
 }

@@ -3,12 +3,12 @@
 use overlayd_fec::RepairHeader;
 use overlayd_wire::{Body, Budget, Protected, Repair, ecn, envelope, route};
 
-use crate::choose::{Leg, Way};
 use crate::link::Link;
 use crate::queue::{Inner, Leaving, Load, Traffic, Waiting};
 use crate::repair::Policy;
 use crate::schedule::Exit;
 use crate::session::Scope;
+use crate::way::{Leg, Way};
 use crate::{DropReason, Nanos, Node};
 
 impl Node {

@@ -3,7 +3,7 @@
 use overlayd_wire::{Feedback, Protected, Repair, Tail};
 
 use crate::link::Link;
-use crate::pipeline::Arrival;
+use crate::origin::Arrival;
 use crate::protect::{policy, repair_frame};
 use crate::repair::{Again, Extra, Receipt};
 use crate::schedule::Exit;
@@ -55,29 +55,19 @@ impl Node {
             return Ok(());
         }
         let mut restored = std::mem::take(&mut self.restored);
-        restored.bytes.clear();
-        restored.frames.clear();
+        restored.clear();
         recoverer.recover(now, |seq, waited, symbol| {
-            let start = restored.bytes.len();
             let budget = repair.budget.less(waited);
             if let Ok(header) = Protected::of_symbol(symbol, seq as u32, budget) {
-                restored.bytes.extend_from_slice(&header.to_bytes());
-                restored.bytes.extend_from_slice(&symbol[1..]);
-                restored.frames.push((header, start));
+                restored.push(header, symbol);
             }
         });
         let arrival = &Arrival {
             frame_at: None,
             ..*arrival
         };
-        for place in 0..restored.frames.len() {
-            let (header, start) = restored.frames[place];
-            let end = restored
-                .frames
-                .get(place + 1)
-                .map_or(restored.bytes.len(), |next| next.1);
-            let onward = self.onward(now, arrival, header, &mut restored.bytes[start..end]);
-            if let Err(reason) = onward {
+        for (header, frame) in restored.frames() {
+            if let Err(reason) = self.onward(now, arrival, header, frame) {
                 self.tally.drop(reason);
             }
         }
@@ -235,12 +225,4 @@ fn write_again(again: &Again<'_>, bytes: &mut Vec<u8>) -> Option<()> {
     bytes.extend_from_slice(&header.to_bytes());
     bytes.extend_from_slice(again.symbol.get(1..)?);
     Some(())
-}
-
-/// Frames that repair symbols made known, until they have gone onward.
-#[derive(Debug, Default)]
-pub(crate) struct Restored {
-    bytes: Vec<u8>,
-    /// Header and start in `bytes`.
-    frames: Vec<(Protected, usize)>,
 }

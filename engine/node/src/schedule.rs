@@ -4,11 +4,11 @@ use std::net::SocketAddr;
 
 use overlayd_wire::{Budget, envelope};
 
-use crate::choose::Leg;
 use crate::output::Output;
 use crate::pacer::Pacer;
 use crate::queue::{Load, Waiting};
 use crate::session::{Scope, Sessions};
+use crate::way::Leg;
 use crate::{DropReason, Nanos};
 
 /// Headers of IPv4 and UDP.

@@ -249,14 +249,6 @@ impl Snapshot {
         snapshot.validate()?;
         Ok(snapshot)
     }
-
-    /// Checks everything that one field's type cannot say.
-    ///
-    /// # Errors
-    /// The first field that is wrong, and what would be right.
-    pub fn validate(&self) -> Result<(), SnapshotError> {
-        crate::validate::snapshot(self)
-    }
 }
 
 impl std::fmt::Display for SnapshotError {

@@ -6,8 +6,8 @@ use overlayd_wire::{Counterprobe, LinkProbe, LinkProbeReply, frame};
 
 use crate::event::{Event, LinkState};
 use crate::liveness::Turn;
-use crate::node::Datagram;
-use crate::pipeline::Arrival;
+use crate::origin::Arrival;
+use crate::packet::Datagram;
 use crate::session::Scope;
 use crate::{DropReason, Nanos, Node};
 

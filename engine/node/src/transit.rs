@@ -3,16 +3,12 @@
 use overlayd_wire::envelope::Kind;
 use overlayd_wire::{Protected, RouteRepr, RouteView, route};
 
-use crate::choose::Leg;
 use crate::classify::hash;
-use crate::pipeline::Arrival;
+use crate::origin::Arrival;
 use crate::queue::Traffic;
 use crate::schedule::Exit;
+use crate::way::Leg;
 use crate::{DropReason, Nanos, Node};
-
-/// Handshakes of others that a relay passes on, per second and at once.
-const HANDSHAKES_PER_SECOND: u64 = 200;
-const HANDSHAKES_BURST: u64 = 400;
 
 impl Node {
     /// Whether a routed frame may be here at all, and where it is to go. `rest` starts with the route.
@@ -98,24 +94,4 @@ pub(crate) struct Next {
     id: u16,
     /// Bytes of the route.
     route_len: usize,
-}
-
-/// Bounds the handshakes that a relay passes on: they cost their receiver a key agreement each.
-#[derive(Debug, Default)]
-pub(crate) struct HandshakeBucket {
-    spent: u64,
-    drained_at: Nanos,
-}
-
-impl HandshakeBucket {
-    fn take(&mut self, now: Nanos) -> bool {
-        let drained = now.saturating_sub(self.drained_at) * HANDSHAKES_PER_SECOND / 1_000_000_000;
-        if drained > 0 {
-            self.spent = self.spent.saturating_sub(drained);
-            self.drained_at = now;
-        }
-        let room = self.spent < HANDSHAKES_BURST;
-        self.spent += u64::from(room);
-        room
-    }
 }

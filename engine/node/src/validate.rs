@@ -1,4 +1,4 @@
-//! What makes a snapshot acceptable, beyond the types of its fields. Called by `Snapshot::validate`; the schema is in `snapshot`. Pure.
+//! What makes a snapshot acceptable, beyond the types of its fields. The schema is in `snapshot`. Pure.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -19,37 +19,35 @@ const WEIGHT_MAX: u16 = 1_000;
 /// What all classes together may have ahead of the others.
 const PRIORITY_MAX: f64 = 0.9;
 
-pub(crate) fn snapshot(snapshot: &Snapshot) -> Result<(), SnapshotError> {
-    ensure(snapshot.schema == SCHEMA, "schema", || {
-        format!(
-            "{} is unknown; this engine speaks {SCHEMA}",
-            snapshot.schema
-        )
-    })?;
-    ensure(snapshot.generation > 0, "generation", || {
-        "0 means none; count from 1".into()
-    })?;
-    let psk = key_from_hex(&snapshot.network.psk);
-    ensure(psk.is_some(), "network.psk", || "not 64 hex digits".into())?;
-    ensure(psk != Some([0; 32]), "network.psk", || {
-        "all zeros is no secret".into()
-    })?;
-    nodes(snapshot)?;
-    prefixes_of_nodes(snapshot)?;
-    let ids: BTreeMap<u16, bool> = snapshot
-        .peers
-        .iter()
-        .map(|peer| (peer.id, peer.relay))
-        .collect();
-    links(&snapshot.links, &ids)?;
-    classes(&snapshot.classes)?;
-    classifiers(&snapshot.classifiers, snapshot.classes.len())?;
-    routes(
-        &snapshot.routes,
-        &ids,
-        snapshot.node.id,
-        snapshot.classes.len(),
-    )
+impl Snapshot {
+    /// Checks everything that one field's type cannot say.
+    ///
+    /// # Errors
+    /// The first field that is wrong, and what would be right.
+    pub fn validate(&self) -> Result<(), SnapshotError> {
+        ensure(self.schema == SCHEMA, "schema", || {
+            format!("{} is unknown; this engine speaks {SCHEMA}", self.schema)
+        })?;
+        ensure(self.generation > 0, "generation", || {
+            "0 means none; count from 1".into()
+        })?;
+        let psk = key_from_hex(&self.network.psk);
+        ensure(psk.is_some(), "network.psk", || "not 64 hex digits".into())?;
+        ensure(psk != Some([0; 32]), "network.psk", || {
+            "all zeros is no secret".into()
+        })?;
+        nodes(self)?;
+        prefixes_of_nodes(self)?;
+        let ids: BTreeMap<u16, bool> = self
+            .peers
+            .iter()
+            .map(|peer| (peer.id, peer.relay))
+            .collect();
+        links(&self.links, &ids)?;
+        classes(&self.classes)?;
+        classifiers(&self.classifiers, self.classes.len())?;
+        routes(&self.routes, &ids, self.node.id, self.classes.len())
+    }
 }
 
 fn nodes(snapshot: &Snapshot) -> Result<(), SnapshotError> {

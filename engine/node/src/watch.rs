@@ -2,14 +2,14 @@
 
 use overlayd_wire::{Body, Budget, PathProbe, PathProbeReply, Protected, RouteRepr, envelope};
 
-use crate::choose::{Leg, Way};
-use crate::egress::Source;
 use crate::event::Event;
 use crate::link::Link;
 use crate::liveness::{FAST, Turn};
+use crate::origin::Source;
 use crate::pace;
 use crate::path::{Path, Switched, Watch};
 use crate::session::Scope;
+use crate::way::{Leg, Way};
 use crate::{DropReason, Nanos, Node};
 
 /// First hops of busy routes are marked as needed this often.

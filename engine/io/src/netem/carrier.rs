@@ -4,9 +4,9 @@
 //! batches, so that models need no lock. I/O; started by `shell`.
 
 use super::config::Config;
+use super::error::EmulatorError;
 use super::frame::{ETHERNET, Frame, HEADER_MAX};
 use super::schedule::{Run, Schedule};
-use super::shell::EmulatorError;
 use super::socket::{
     BATCH, Outgoing, PacketSocket, ReceiveBatch, Received, make_thread_prompt, sleep_until,
 };

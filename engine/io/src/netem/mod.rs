@@ -13,6 +13,7 @@
 mod carrier;
 mod checksum;
 mod config;
+mod error;
 mod frame;
 mod schedule;
 mod shell;
@@ -20,4 +21,5 @@ mod socket;
 
 pub use carrier::LinkCounters;
 pub use config::{Config, ConfigError, Direction};
-pub use shell::{Emulator, EmulatorError};
+pub use error::EmulatorError;
+pub use shell::Emulator;

@@ -3,14 +3,15 @@
 //! Orders go to the carrying thread through a channel; nothing here touches a packet. Called by the native module.
 
 use super::carrier::{Carrier, LinkCounters, Order};
-use super::config::{Config, ConfigError};
+use super::config::Config;
+use super::error::EmulatorError;
 use crate::sys::Waker;
-use overlayd_netem::{Settings, SettingsError};
+use overlayd_netem::Settings;
 use std::collections::BTreeMap;
+use std::io;
 use std::sync::mpsc::{Sender, channel};
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
-use std::{fmt, io};
 
 /// Links that run until the emulator is stopped or dropped.
 #[derive(Debug)]
@@ -112,43 +113,5 @@ impl Drop for Emulator {
     fn drop(&mut self) {
         // Nobody is left to tell.
         let _ = self.stop();
-    }
-}
-
-/// Why the emulator did not do what it was asked.
-#[derive(Debug)]
-pub enum EmulatorError {
-    /// The configuration was refused.
-    Config(ConfigError),
-    /// An interface could not be opened.
-    Interface { interface: String, error: io::Error },
-    /// No direction has this name.
-    UnknownLink { name: String },
-    /// Settings out of their bounds.
-    Settings(SettingsError),
-    /// The emulator runs no more.
-    Stopped,
-    /// The kernel refused something else.
-    Io(io::Error),
-}
-
-impl fmt::Display for EmulatorError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Config(error) => error.fmt(f),
-            Self::Interface { interface, error } => write!(f, "interface {interface}: {error}"),
-            Self::UnknownLink { name } => write!(f, "no link is named {name}"),
-            Self::Settings(error) => error.fmt(f),
-            Self::Stopped => write!(f, "the emulator has stopped"),
-            Self::Io(error) => write!(f, "link emulator: {error}"),
-        }
-    }
-}
-
-impl std::error::Error for EmulatorError {}
-
-impl From<ConfigError> for EmulatorError {
-    fn from(error: ConfigError) -> Self {
-        Self::Config(error)
     }
 }

@@ -2,7 +2,7 @@
 
 use super::Place;
 use crate::Nanos;
-use crate::deliver::Origin;
+use crate::origin::Origin;
 
 /// Buffers kept for later; more are given back to the system.
 const SPARE_MAX: usize = 1_024;

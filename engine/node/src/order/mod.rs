@@ -14,6 +14,7 @@ pub(crate) use patience::Patience;
 use std::collections::VecDeque;
 
 use crate::Nanos;
+use crate::origin::Number;
 use held::Held;
 
 /// Flows told apart; a further one takes the place of another, unless packets of that wait.
@@ -29,13 +30,6 @@ const TICK: Nanos = 2_000_000;
 /// Frames' numbers that fall back so far have begun again.
 const BACK: i32 = 1 << 16;
 const NONE: u32 = u32::MAX;
-
-/// Number of a frame, among those of the same stream: of a link and class, or of a session.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Number {
-    pub(crate) stream: u64,
-    pub(crate) number: u64,
-}
 
 /// A packet's place in its flow.
 #[derive(Clone, Copy, Debug)]

@@ -8,8 +8,8 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 
 use super::*;
-use crate::deliver::Origin;
 use crate::marks::Marks;
+use crate::origin::Origin;
 
 const MS: Nanos = 1_000_000;
 const STREAM: u64 = 7;

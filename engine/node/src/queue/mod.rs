@@ -13,10 +13,10 @@ mod slots;
 use std::collections::VecDeque;
 
 use crate::Nanos;
-use crate::choose::Leg;
 use crate::event::QueueReport;
 use crate::repair::count_wait;
 use crate::snapshot::{self, CLASSES_MAX};
+use crate::way::Leg;
 use codel::Tolerance;
 use flows::{Flows, QUANTUM};
 use slots::{Size, Slots};

@@ -8,7 +8,6 @@ use std::collections::VecDeque;
 use overlayd_fec::RepairHeader;
 use overlayd_wire::Budget;
 
-use super::protector::Again;
 use crate::Nanos;
 
 /// Symbols that wait at once.
@@ -17,6 +16,16 @@ const WAITING_MAX: usize = 256;
 const MARGIN: Nanos = 1_000_000;
 /// Where more rounds can follow, a symbol saves one if it leaves soon.
 const SOON: Nanos = 3_000_000;
+
+/// A frame to send once more.
+pub struct Again<'a> {
+    /// Low 24 bits.
+    pub seq: u32,
+    /// What is left of it after the wait.
+    pub budget: Budget,
+    /// Source symbol.
+    pub symbol: &'a [u8],
+}
 
 /// One symbol beyond the frames that were asked for.
 pub enum Extra<'a> {

@@ -9,12 +9,14 @@ mod extras;
 mod policy;
 mod protector;
 mod recoverer;
+mod restored;
 mod waits;
 
-pub use extras::Extra;
+pub use extras::{Again, Extra};
 pub use policy::{Outlook, Policy};
-pub use protector::{Again, Protector};
+pub use protector::Protector;
 pub use recoverer::{Receipt, Recoverer, Tally};
+pub(crate) use restored::Restored;
 pub(crate) use waits::count as count_wait;
 pub use waits::{WAITS_MS, Waits};
 

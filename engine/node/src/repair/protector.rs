@@ -3,7 +3,7 @@
 use overlayd_fec::{Encoder, RepairHeader};
 use overlayd_wire::{Budget, Feedback, frame};
 
-use super::extras::{Extra, Extras, Group};
+use super::extras::{Again, Extra, Extras, Group};
 use super::policy::{Settings, rounds_within};
 use super::{Outlook, Policy, nearest};
 use crate::Nanos;
@@ -81,16 +81,6 @@ struct Note {
     again_at: Nanos,
     budget: u16,
     tries: u8,
-}
-
-/// A frame to send once more.
-pub struct Again<'a> {
-    /// Low 24 bits.
-    pub seq: u32,
-    /// What is left of it after the wait.
-    pub budget: Budget,
-    /// Source symbol.
-    pub symbol: &'a [u8],
 }
 
 impl Kept {
