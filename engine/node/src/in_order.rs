@@ -8,7 +8,7 @@ use crate::classify;
 use crate::link::Link;
 use crate::order::{Form, Missing, Order, Parcel, Patience, Place, Verdict};
 use crate::origin::{FramePlace, Number, Origin, SESSION};
-use crate::protect::policy;
+use crate::repair::Policy;
 use crate::session::Sessions;
 use crate::{DropReason, Nanos, Node};
 
@@ -58,7 +58,7 @@ impl Node {
     /// Of a frame that came straight from its ingress. `None`: its class is left as it comes.
     pub(crate) fn place_on_link(&self, link: usize, header: Protected) -> Option<FramePlace> {
         let class = header.class;
-        if !policy(&self.policies, class).in_order {
+        if !Policy::among(&self.policies, class).in_order {
             return None;
         }
         let recoverers = &self.links.get(link)?.as_deref()?.recoverers;
@@ -76,7 +76,7 @@ impl Node {
 
     /// Of a frame that came over relays: its number is that of the end-to-end session.
     pub(crate) fn place_in_session(&self, frame: Number, header: Protected) -> Option<FramePlace> {
-        let in_order = policy(&self.policies, header.class).in_order;
+        let in_order = Policy::among(&self.policies, header.class).in_order;
         in_order.then_some(FramePlace {
             frame,
             class: header.class,

@@ -363,7 +363,7 @@ impl Link {
     /// A new snapshot says what the classes want of repair.
     pub(crate) fn set_policies(&mut self, policies: &[Policy]) {
         for class in self.classes() {
-            let policy = crate::protect::policy(policies, class);
+            let policy = Policy::among(policies, class);
             if let Some(sender) = &mut self.protectors[usize::from(class)] {
                 sender.set_policy(policy);
             }

@@ -57,7 +57,7 @@ impl Node {
             Some(link) => {
                 let frame = &mut output.bytes[start + envelope::HEADER_LEN..];
                 link.mtu.frames_sent(now, link.exit.packet_size(length), 1);
-                let protector = link.protector(leg.class, policy(&self.policies, leg.class));
+                let protector = link.protector(leg.class, Policy::among(&self.policies, leg.class));
                 let header = Protected {
                     routed,
                     class: leg.class,
@@ -243,11 +243,4 @@ fn mark(frame: &mut [u8], routed: bool) {
     };
     let start = rest.len() - packet;
     ecn::mark_ce(&mut rest[start..]);
-}
-
-static NO_REPAIR: Policy = Policy::NONE;
-
-/// Of a class; one that this node's tables do not have is passed on without repair.
-pub(crate) fn policy(policies: &[Policy], class: u8) -> &Policy {
-    policies.get(usize::from(class)).unwrap_or(&NO_REPAIR)
 }

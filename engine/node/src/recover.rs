@@ -4,8 +4,8 @@ use overlayd_wire::{Feedback, Protected, Repair, Tail};
 
 use crate::link::Link;
 use crate::origin::Arrival;
-use crate::protect::{policy, repair_frame};
-use crate::repair::{Again, Extra, Receipt};
+use crate::protect::repair_frame;
+use crate::repair::{Again, Extra, Policy, Receipt};
 use crate::schedule::Exit;
 use crate::session::Scope;
 use crate::{DropReason, Nanos, Node};
@@ -22,7 +22,7 @@ impl Node {
         let link = self.links[arrival.link]
             .as_deref_mut()
             .ok_or(DropReason::NoSession)?;
-        let recoverer = link.recoverer(header.class, policy(&self.policies, header.class));
+        let recoverer = link.recoverer(header.class, Policy::among(&self.policies, header.class));
         match recoverer.receive(now, header.seq) {
             Receipt::First(seq, waited) => {
                 recoverer.learn(seq, frame);
@@ -50,7 +50,7 @@ impl Node {
         let link = self.links[arrival.link]
             .as_deref_mut()
             .ok_or(DropReason::NoSession)?;
-        let recoverer = link.recoverer(repair.class, policy(&self.policies, repair.class));
+        let recoverer = link.recoverer(repair.class, Policy::among(&self.policies, repair.class));
         if !recoverer.repair(now, repair) {
             return Ok(());
         }
@@ -131,7 +131,7 @@ impl Node {
         let link = self.links[arrival.link]
             .as_deref_mut()
             .ok_or(DropReason::NoSession)?;
-        link.recoverer(tail.class, policy(&self.policies, tail.class))
+        link.recoverer(tail.class, Policy::among(&self.policies, tail.class))
             .tail(now, tail);
         self.send_feedback(now, arrival.link)
     }

@@ -51,6 +51,12 @@ impl Policy {
         in_order: false,
     };
 
+    /// Of a class; one that these tables do not have is passed on without repair.
+    pub(crate) fn among(policies: &[Self], class: u8) -> &Self {
+        static NONE: Policy = Policy::NONE;
+        policies.get(usize::from(class)).unwrap_or(&NONE)
+    }
+
     pub fn of(class: &Class) -> Self {
         Self {
             deadline: class.deadline_ms.map(|ms| Nanos::from(ms) * 1_000_000),
