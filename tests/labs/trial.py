@@ -51,15 +51,22 @@ class Report:
         return holds and not self.problem and bool(self.broken) and all(self.broken.values())
 
 
-def trial(name: str, by: Runner, tell: Tell = lambda _: None) -> Report:
-    """Try a lab. ``seconds`` are those of up, one check and down, without the breaking."""
+def trial(name: str, by: Runner, tell: Tell = lambda _: None, *, tries: int = 1) -> Report:
+    """Try a lab. ``seconds`` are those of up, check and down, without the breaking.
+
+    ``tries``: so often it is checked until all holds. What else the machine does makes round trips longer; it
+    makes none shorter, and mends nothing that is broken.
+    """
     report = Report(name, by)
     begun = time.monotonic()
     try:
         with up(name, by, tell) as lab:
-            report.findings = check(lab.name, tell)
-            for finding in report.findings:
-                tell(f"{'ok    ' if finding.ok else 'FAILED'} {told(finding)}, wanted {finding.wanted}")
+            for _ in range(tries):
+                report.findings = check(lab.name, tell)
+                for finding in report.findings:
+                    tell(f"{'ok    ' if finding.ok else 'FAILED'} {told(finding)}, wanted {finding.wanted}")
+                if all(finding.ok for finding in report.findings):
+                    break
             checked = time.monotonic()
             for way in breakings(lab):
                 with broken(lab, way):

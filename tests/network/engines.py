@@ -20,7 +20,7 @@ from overlayd.protocol import engine
 from overlayd.protocol.framing import FrameReader, encode_frame
 from sim.lab import netns, process
 
-WAIT_S = 30.0
+WAIT_S = 120.0
 PORT = 51900
 PSK = "5a" * 32
 CLASSES = (

@@ -18,7 +18,7 @@ from sim.lab import netns, process
 RULES = Path(__file__).parents[2] / "packaging/nftables/overlayd-classes.nft"
 VNET_HEADER = 10
 SO_MARK = 36
-WAIT_S = 10.0
+WAIT_S = 60.0
 CLASS_OF = {code_point: service.name for service in DEFAULT_CLASSES for code_point in service.dscp}
 SEND = """
 import socket

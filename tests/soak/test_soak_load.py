@@ -13,7 +13,7 @@ import pytest
 ROOT = Path(__file__).parents[2]
 LOCAL = "127.0.0.1"
 BYTES = 2_000_000
-WAIT_S = 30.0
+WAIT_S = 120.0
 TURN_S = 0.1
 
 Alter = Callable[[int, bytes], list[bytes]]

@@ -64,10 +64,10 @@ def outside_of(host: str) -> str:
     return f"10.2.0.{HIDDEN.index(host) + 1}"
 
 
-def move(mesh: Mesh, host: str, address: str) -> None:
+def move(mesh: Mesh, host: str, before: str, address: str) -> None:
     """Give a host's NAT another public address, as providers do over night: what was bound is forgotten."""
     place = len(PUBLIC) + HIDDEN.index(host) + 1
-    before, at = outside_of(host), mesh.namespaces[f"nat-{host}"]
+    at = mesh.namespaces[f"nat-{host}"]
     for namespace, line in (
         (at, f"ip address add {address}/32 dev eth2"),
         (at, f"ip address del {before}/32 dev eth2"),

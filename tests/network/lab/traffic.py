@@ -13,7 +13,7 @@ from itertools import pairwise
 
 from sim.lab import netns
 
-WAIT_S = 60.0
+WAIT_S = 180.0
 _CHUNK = 1 << 16
 # Of <linux/in.h>; the library does not name them.
 _IP_MTU_DISCOVER, _IP_MTU = 10, 14

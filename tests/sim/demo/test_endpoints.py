@@ -14,7 +14,7 @@ import pytest
 from sim.demo.records import Record
 from sim.demo.traffic import make_file
 
-WAIT_S = 20.0
+WAIT_S = 120.0
 
 
 def start(stack: ExitStack, *words: object) -> subprocess.Popen[str]:
