@@ -1,6 +1,5 @@
 """What the Debian packages bring: made from the programs themselves, and fit for the quick start."""
 
-import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -90,8 +89,7 @@ def test_zsh_and_fish_know_every_verb(generated: Path, command: Command) -> None
         ("zsh", "zsh/vendor-completions/_overlayctl"),
         ("fish", "fish/vendor_completions.d/overlayctl.fish"),
     ):
-        if shutil.which(shell):
-            subprocess.run([shell, "-n", share / file], check=True, timeout=30)
+        subprocess.run([shell, "-n", share / file], check=True, timeout=60)
 
 
 def test_a_change_of_the_agent_alone_leaves_the_engine_running() -> None:
