@@ -19,7 +19,7 @@ from controller.orchestration.serving.server import Serving
 from tests.kubernetes.oracle import client, free_port
 
 TOKEN = "t" * 32
-_START_S = 60.0
+_START_S = 180.0
 _CERTIFICATE, _KEY = "certificate.pem", "key.pem"
 
 

@@ -63,7 +63,7 @@ def test_a_controller_that_cannot_count_its_generations_says_so_and_does_not_sta
 
 async def until_routed(mesh: RunningController, members: list[Identity]) -> None:
     """Have all report all links until there is a route in each class from each to each."""
-    async with asyncio.timeout(20), AsyncExitStack() as channels:
+    async with asyncio.timeout(120), AsyncExitStack() as channels:
         for one in members:
             channel = await channels.enter_async_context(agent(mesh.url, one))
             await channel.hello()

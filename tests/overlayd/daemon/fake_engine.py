@@ -37,7 +37,7 @@ class FakeEngine:
 
     async def pushed(self, count: int) -> engine.Snapshot:
         """Wait for the ``count``-th snapshot."""
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(120):
             while len(self.snapshots) < count:
                 self._changed.clear()
                 await self._changed.wait()

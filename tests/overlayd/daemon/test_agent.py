@@ -98,7 +98,7 @@ async def running(configuration: Configuration) -> AsyncGenerator[asyncio.Task[N
 
 async def ask(configuration: Configuration, verb: str, **arguments: object) -> local.Answer:
     """Ask like `overlayctl`; waits for the agent to listen."""
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(120):
         while True:
             try:
                 reader, writer = await asyncio.open_unix_connection(str(configuration.agent_socket))
@@ -126,7 +126,7 @@ def unreadable(state: AgentState) -> Saved | None:
 
 def in_a_loop(test: Callable[[Path], Awaitable[None]]) -> Callable[[Path], None]:
     def run(tmp_path: Path) -> None:
-        asyncio.run(asyncio.wait_for(_awaited(test(tmp_path)), 60))
+        asyncio.run(asyncio.wait_for(_awaited(test(tmp_path)), 240))
 
     run.__name__ = test.__name__
     return run
@@ -234,7 +234,7 @@ async def test_a_member_without_a_route_forwards_and_is_reached_once_it_has_one(
         assert await endpoints(configuration) == [None]
         with pytest.MonkeyPatch.context() as patched:
             patched.setattr("overlayd.daemon.reach._FAR", {socket.AF_INET: "127.0.0.1"})
-            async with asyncio.timeout(20):
+            async with asyncio.timeout(120):
                 while await endpoints(configuration) != ["127.0.0.1:51900"]:
                     await asyncio.sleep(0.05)
         pushed = [snapshot.generation for snapshot in engine.snapshots]

@@ -69,7 +69,7 @@ def test_neighbours_on_one_network_find_each_other() -> None:
             tasks.append(asyncio.create_task(discovery.run()))
         met: set[NodeId] = set()
         seen: list[NeighbourSeen] = []
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(120):
             while met != {1, 2}:
                 seen.append(await heard.get())
                 met.add(seen[-1].node)

@@ -72,7 +72,7 @@ def process(tmp_path: Path) -> Process:
 
 
 def in_a_loop(work: Callable[[], Coroutine[Any, Any, None]]) -> None:
-    asyncio.run(asyncio.wait_for(work(), 20))
+    asyncio.run(asyncio.wait_for(work(), 120))
 
 
 def test_what_is_live_changes_and_the_rest_waits(
