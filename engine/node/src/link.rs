@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use overlayd_wire::LinkProbe;
 
-use crate::liveness::{FAST, Liveness};
+use crate::liveness::{FAST, Liveness, STAND_BY};
 use crate::mtu::MtuSearch;
 use crate::pace;
 use crate::pacer::Pacer;
@@ -22,9 +22,9 @@ use crate::{Nanos, RepairReport};
 
 /// Traffic keeps a link's fast probes going for this long.
 pub(crate) const BUSY: Nanos = 2_000_000_000;
-/// Others' datagrams are traffic when so many come within the time below: a path that is probed at the fast pace brings 25. Paths that are only kept
-/// in mind, with a probe each second, are not.
-const RELAYED_MIN: u32 = 10;
+/// Others' datagrams are traffic when so many come within the time below: a path in use brings 25 by its probes alone, one that stands by for both its
+/// ends 10.
+const RELAYED_MIN: u32 = 15;
 const RELAYED_WITHIN: Nanos = 500_000_000;
 /// While probes are rare because the budget binds, and data proves that the link lives, it is still measured so often.
 const MEASURED: Nanos = 10 * FAST;
@@ -63,8 +63,10 @@ pub(crate) struct Link {
     probed_at: Nanos,
     /// The peer's pace, as it told last.
     pub(crate) told_pace: u8,
-    /// Fast probes until then.
-    pub(crate) busy_until: Nanos,
+    /// It carries traffic until then.
+    busy_until: Nanos,
+    /// It stands by for traffic until then.
+    ready_until: Nanos,
     /// Others' datagrams, and since when they are counted.
     relayed: (Nanos, u32),
     /// Whether the last report called it up.
@@ -118,6 +120,7 @@ impl Link {
             probed_at: 0,
             told_pace: 0,
             busy_until: 0,
+            ready_until: 0,
             relayed: (0, 0),
             told_up: false,
             classes: 0,
@@ -149,10 +152,26 @@ impl Link {
 
     /// Something needs the link now: probe it at the fast pace for a while.
     pub(crate) fn needed(&mut self, now: Nanos) {
-        if self.busy_until <= now {
+        if !self.is_in_use(now) {
             self.probe_at = self.probe_at.min(now + FAST);
         }
         self.busy_until = now + BUSY;
+    }
+
+    /// Something may soon need the link.
+    pub(crate) fn stands_by(&mut self, now: Nanos) {
+        if !self.is_needed(now) {
+            self.probe_at = self.probe_at.min(now + STAND_BY);
+        }
+        self.ready_until = now + BUSY;
+    }
+
+    /// What it stands by for is suspected: it is looked at now.
+    pub(crate) fn hurry(&mut self, now: Nanos) {
+        if !self.is_in_use(now) {
+            self.probe_at = now;
+        }
+        self.busy_until = self.busy_until.max(now + 2 * FAST);
     }
 
     /// It is about to take another node's datagram.
@@ -167,9 +186,13 @@ impl Link {
         }
     }
 
+    fn is_in_use(&self, now: Nanos) -> bool {
+        self.busy_until > now
+    }
+
     /// Whether it carries traffic, or stands by for it.
     pub(crate) fn is_needed(&self, now: Nanos) -> bool {
-        self.busy_until > now
+        self.is_in_use(now) || self.ready_until > now
     }
 
     /// Whether it came up or went down since the last report.
@@ -218,7 +241,7 @@ impl Link {
     pub(crate) fn proved(&mut self, now: Nanos, sent: Nanos, steps: u8) {
         self.liveness.proved(sent);
         let interval = self.interval(now, steps);
-        if interval > FAST && self.is_needed(now) {
+        if interval > FAST && self.is_in_use(now) {
             let until = (now + interval).min(self.probed_at + MEASURED);
             self.probe_at = self.probe_at.max(until);
         }
@@ -233,7 +256,8 @@ impl Link {
         let steps = self.steps(steps);
         match self.liveness.is_suspect(now) {
             true => FAST,
-            false if self.is_needed(now) => pace::in_use(steps),
+            false if self.is_in_use(now) => pace::in_use(steps),
+            false if self.is_needed(now) => pace::standing_by(steps),
             false => pace::idle(steps),
         }
     }

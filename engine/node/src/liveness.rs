@@ -8,8 +8,10 @@ use std::collections::VecDeque;
 
 use crate::Nanos;
 
-/// Probes on links and paths that carry traffic or stand by for it.
+/// Probes on links and paths that carry traffic.
 pub(crate) const FAST: Nanos = 20_000_000;
+/// Probes on those that stand by for them.
+pub(crate) const STAND_BY: Nanos = 100_000_000;
 /// Probes elsewhere.
 pub(crate) const SLOW: Nanos = 1_000_000_000;
 

@@ -1,12 +1,12 @@
 //! What a node may spend on probes, and how often it probes so that it keeps to that. Pure.
 //!
 //! The pace is a number of steps. Each makes probes half as long again apart: the first ones those of idle links, the others those of what is in
-//! use. A second above the budget takes as many steps as it was above; ten seconds that would be within it with fewer take them back. Probes
+//! use or stands by for it. A second above the budget takes as many steps as it was above; ten seconds that would be within it with fewer take them back. Probes
 //! and their answers tell the pace, and a link goes at the slower one of its two ends: who has to answer many is asked less often.
 
 use crate::Nanos;
 use crate::counters::Probing;
-use crate::liveness::{FAST, SLOW};
+use crate::liveness::{FAST, SLOW, STAND_BY};
 
 /// Bytes of IP packets per second, where the snapshot says nothing.
 const DEFAULT_BUDGET: u64 = 1_000_000;
@@ -102,6 +102,11 @@ pub(crate) fn in_use(steps: u8) -> Nanos {
     stretched(FAST, steps.min(STEPS).saturating_sub(IDLE_STEPS))
 }
 
+/// Between two probes of a link or path that stands by for one in use.
+pub(crate) fn standing_by(steps: u8) -> Nanos {
+    stretched(STAND_BY, steps.min(STEPS).saturating_sub(IDLE_STEPS)).min(kept_in_mind(steps))
+}
+
 /// Between two probes of an idle link.
 pub(crate) fn idle(steps: u8) -> Nanos {
     stretched(SLOW, steps.min(IDLE_STEPS))
@@ -193,5 +198,6 @@ mod tests {
         assert!(last < 16, "it is told in four bits");
         assert_eq!(in_use(15), in_use(STEPS), "whatever a peer tells");
         assert!(in_use(STEPS) < 1_200_000_000 && idle(STEPS) < 5_100_000_000);
+        assert_eq!((0..=STEPS).map(standing_by).max(), Some(KEPT_IN_MIND));
     }
 }

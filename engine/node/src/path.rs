@@ -17,6 +17,8 @@ use crate::{Nanos, PathReport};
 /// Health asked of a path before the engine comes back to it.
 const HOLD_MIN: Nanos = 60_000_000_000;
 const HOLD_MAX: Nanos = 3_600_000_000_000;
+/// A path that stayed so many times as long after it was taken again has no past.
+const FORGIVEN_AFTER: Nanos = 10;
 /// IPv6 and UDP. Hops behind the first one may be of either family: what a path carries is counted as if all were of IPv6, so that 1520 is
 /// what hops of IPv4 carry that have 1500.
 pub(crate) const IP_AND_UDP: usize = 48;
@@ -37,6 +39,8 @@ pub(crate) struct PathSet {
     active: usize,
     used_at: Option<Nanos>,
     stranded: bool,
+    /// The path in use is suspected, and what stands by for it was called.
+    pub(crate) alarmed: bool,
     /// What left of late, where the class wants it on a second path while the first is sick.
     pub(crate) copies: Option<Box<Copies>>,
 }
@@ -62,6 +66,7 @@ pub(crate) struct Path {
     pub(crate) samples: Samples,
     pub(crate) counts: Counts,
     alive: bool,
+    died_at: Nanos,
     /// `None`: it has never been alive.
     healthy_since: Option<Nanos>,
     hold: Hold,
@@ -81,6 +86,8 @@ struct Hold {
     left: bool,
     /// Health asked for; 0: it was never left.
     period: Nanos,
+    /// When it was taken again.
+    taken_at: Nanos,
     /// When it was left last, and the health that was asked for before.
     left_at: Nanos,
     period_before: Nanos,
@@ -120,6 +127,7 @@ impl PathSet {
             active: 0,
             used_at: None,
             stranded: true,
+            alarmed: false,
             copies: None,
         }
     }
@@ -196,6 +204,11 @@ impl PathSet {
         found
     }
 
+    /// Whether traffic may take a path at any moment: the one in use; any, where its copies do or where all are dead.
+    pub(crate) fn is_open(&self, place: usize) -> bool {
+        self.is_active(place) || self.copies.is_some() || self.stranded
+    }
+
     /// A datagram of so many bytes takes the path in use.
     pub(crate) fn frame_sent(&mut self, now: Nanos, bytes: usize) {
         let size = (bytes + IP_AND_UDP).min(usize::from(u16::MAX)) as u16;
@@ -266,6 +279,7 @@ impl PathSet {
             self.paths[from].leave(now);
         }
         self.paths[to].hold.left = false;
+        self.paths[to].hold.taken_at = now;
         self.paths[to].counts = Counts::new(now);
         Some(Switched {
             from: self.paths[from].nodes.clone(),
@@ -283,6 +297,15 @@ impl PathSet {
     pub(crate) fn hurry(&mut self, now: Nanos) {
         for path in &mut self.paths {
             path.probe_at = now;
+        }
+    }
+
+    /// Those that traffic may not take at any moment anyway want to be probed at once.
+    pub(crate) fn hurry_beside(&mut self, now: Nanos) {
+        for place in 0..self.paths.len() {
+            if !self.is_open(place) {
+                self.paths[place].probe_at = now;
+            }
         }
     }
 
@@ -326,6 +349,7 @@ impl Path {
             samples: Samples::default(),
             counts: Counts::default(),
             alive: false,
+            died_at: 0,
             healthy_since: None,
             hold: Hold::default(),
         })
@@ -367,6 +391,8 @@ impl Path {
         let alive = answers && neighbour_is_up(self.via);
         if alive && !self.alive {
             self.healthy_since = Some(now);
+        } else if self.alive && !alive {
+            self.died_at = now;
         }
         self.alive = alive;
     }
@@ -381,8 +407,11 @@ impl Path {
         Some(since + self.hold.period)
     }
 
-    /// The verdict of `since`, for which it may have been left, was wrong.
+    /// The verdict of `since`, for which it may have been left, was wrong: its health has no break either.
     pub(crate) fn take_back(&mut self, since: Nanos) {
+        if self.died_at >= since {
+            self.alive = true; // until the next choice, if it is dead for another reason
+        }
         if self.hold.left && self.hold.left_at >= since {
             self.hold.left = false;
             self.hold.period = self.hold.period_before;
@@ -394,9 +423,13 @@ impl Path {
             // It was only never there yet, as at a start.
             return;
         }
+        let stayed = now.saturating_sub(self.hold.taken_at);
+        let forgiven = stayed > FORGIVEN_AFTER * self.hold.period;
+        let before = if forgiven { 0 } else { self.hold.period };
         self.hold = Hold {
             left: true,
-            period: (self.hold.period * 2).clamp(HOLD_MIN, HOLD_MAX),
+            period: (before * 2).clamp(HOLD_MIN, HOLD_MAX),
+            taken_at: self.hold.taken_at,
             left_at: now,
             period_before: self.hold.period,
         };
@@ -465,6 +498,37 @@ mod tests {
         switch(&mut set, 2 * MINUTE, &[3]);
         switch(&mut set, 2 * MINUTE, &[9, 3]);
         assert_eq!(set.poll_timeout(), Some(3 * MINUTE));
+    }
+
+    #[test]
+    fn who_stays_for_ten_times_its_hold_down_has_no_past() {
+        let mut set = set(&[&[9], &[3, 9]]);
+        switch(&mut set, 0, &[9, 3]);
+        let mut now = MINUTE;
+        for (stays, asked) in [(10, 1), (21, 2), (0, 1)] {
+            switch(&mut set, now, &[3]);
+            switch(&mut set, now, &[9, 3]);
+            assert_eq!(set.poll_timeout(), Some(now + asked * MINUTE), "{stays}");
+            now += asked * MINUTE;
+            switch(&mut set, now, &[9, 3]);
+            now += stays * MINUTE;
+        }
+    }
+
+    #[test]
+    fn a_wrong_verdict_is_no_break_of_the_health_that_is_asked_for() {
+        let mut set = set(&[&[9], &[3, 9]]);
+        switch(&mut set, 0, &[9, 3]);
+        switch(&mut set, 1, &[3]);
+        switch(&mut set, 2, &[9, 3]);
+        switch(&mut set, MINUTE / 2, &[3]);
+        set.paths[0].take_back(MINUTE / 2);
+        switch(&mut set, MINUTE / 2 + 1, &[9, 3]);
+        assert_eq!(set.poll_timeout(), Some(2 + MINUTE));
+        set.paths[0].take_back(MINUTE / 2);
+        switch(&mut set, MINUTE / 2 + 2, &[3]); // dead for another reason
+        switch(&mut set, MINUTE / 2 + 3, &[9, 3]);
+        assert_eq!(set.poll_timeout(), Some(MINUTE / 2 + 3 + MINUTE));
     }
 
     #[test]

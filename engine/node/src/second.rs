@@ -100,7 +100,10 @@ impl Node {
     }
 
     /// What tells of a path: its first link, and probes of its whole way. `None`: there is no such link.
-    fn lives_of<'a>(&'a self, path: &'a Path) -> Option<impl Iterator<Item = &'a Liveness>> {
+    pub(crate) fn lives_of<'a>(
+        &'a self,
+        path: &'a Path,
+    ) -> Option<impl Iterator<Item = &'a Liveness>> {
         let link = self.links[self.peers[path.via].best?].as_deref()?;
         let whole = (!path.is_direct()).then_some(&path.liveness);
         Some([Some(&link.liveness), whole].into_iter().flatten())

@@ -249,8 +249,11 @@ impl Node {
             self.meet(now);
             self.link_changed(now, place, LinkState::Down);
         }
-        if self.links[place].as_deref().is_none_or(|link| !link.ready) {
+        let Some(link) = self.links[place].as_deref().filter(|link| link.ready) else {
             return;
+        };
+        if link.is_needed(now) && link.liveness.is_suspect(now) {
+            self.suspect_hop(now, link.peer);
         }
         self.release(now, place);
         if let Err(reason) = self

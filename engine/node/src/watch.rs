@@ -12,7 +12,7 @@ use crate::session::Scope;
 use crate::way::{Leg, Way};
 use crate::{DropReason, Nanos, Node};
 
-/// First hops of busy routes are marked as needed this often.
+/// First hops of busy routes are marked as in use or standing by this often.
 const SWEEP: Nanos = 500_000_000;
 /// Nor is a path asked for its MTU more often, whatever holds the probes back.
 const ASK_GAP: Nanos = 5_000_000;
@@ -37,17 +37,54 @@ impl Node {
         }
     }
 
+    /// The links that a route's traffic may take at any moment are in use, all others to its first hops stand by.
     fn need_first_hops(&mut self, now: Nanos, place: usize) {
+        self.each_first_hop(place, |is_open, link| match is_open {
+            true => link.needed(now),
+            false => link.stands_by(now),
+        });
+    }
+
+    /// The path in use is suspected: whatever stands by for it shows now whether it lives.
+    fn hurry_beside(&mut self, now: Nanos, place: usize) {
+        if !std::mem::replace(&mut self.routes.sets[place].alarmed, true) {
+            self.routes.sets[place].hurry_beside(now);
+        }
+        self.each_first_hop(place, |_, link| link.hurry(now));
+    }
+
+    /// Calls with each link to the first hop of each path, and whether the route's traffic may take it at any moment.
+    fn each_first_hop(&mut self, place: usize, mut call: impl FnMut(bool, &mut Link)) {
         for path in 0..self.routes.sets[place].paths.len() {
-            let via = self.routes.sets[place].paths[path].via;
+            let set = &self.routes.sets[place];
+            let (via, is_open) = (set.paths[path].via, set.is_open(path));
+            let best = self.peers[via].best.filter(|_| self.peers[via].up);
             for link in 0..self.peers[via].links.len() {
                 let link = self.peers[via].links[link];
                 if let Some(state) = self.links[link].as_deref_mut() {
-                    state.needed(now);
+                    call(is_open && best.is_none_or(|best| best == link), state);
                 }
                 self.touch(link);
             }
         }
+    }
+
+    /// A link to this peer is suspected: routes that use it look at what stands by for it.
+    pub(crate) fn suspect_hop(&mut self, now: Nanos, peer: u16) {
+        let Some(via) = self.peer_place(peer) else {
+            return;
+        };
+        for place in 0..self.routes.sets.len() {
+            let set = &self.routes.sets[place];
+            if set.active().via == via && set.watch(now) == Watch::Fast {
+                self.routes.dues.set(place, now);
+            }
+        }
+    }
+
+    fn is_suspect(&self, now: Nanos, path: &Path) -> bool {
+        let lives = self.lives_of(path).into_iter().flatten();
+        lives.into_iter().any(|life| life.is_suspect(now))
     }
 
     pub(crate) fn tend_routes(&mut self, now: Nanos) {
@@ -63,9 +100,10 @@ impl Node {
 
     fn tend_route(&mut self, now: Nanos, place: usize) {
         let watch = self.routes.sets[place].watch(now);
-        let interval = match watch {
-            Watch::Fast => pace::in_use(self.steps_to(place)),
-            Watch::Slow => pace::kept_in_mind(self.steps_to(place)),
+        let steps = self.steps_to(place);
+        let (open, rest) = match watch {
+            Watch::Fast => (pace::in_use(steps), pace::standing_by(steps)),
+            Watch::Slow => (pace::kept_in_mind(steps), pace::kept_in_mind(steps)),
             Watch::Not => {
                 self.routes.dues.set(place, Nanos::MAX);
                 return;
@@ -74,24 +112,33 @@ impl Node {
         if watch == Watch::Fast {
             self.need_first_hops(now, place);
         }
+        if watch == Watch::Fast && self.is_suspect(now, self.routes.sets[place].active()) {
+            self.hurry_beside(now, place);
+        } else {
+            self.routes.sets[place].alarmed = false;
+        }
         self.want_end_to_end(now, place);
         let mut due = now + SWEEP;
         for path in 0..self.routes.sets[place].paths.len() {
             if self.routes.sets[place].paths[path].is_direct() {
                 continue;
             }
-            let state = &mut self.routes.sets[place].paths[path];
+            let set = &mut self.routes.sets[place];
+            let is_open = set.is_open(path) || set.alarmed;
+            let state = &mut set.paths[path];
             if !self.stalled {
                 state.liveness.check(now);
             }
-            if state.liveness.is_suspect(now) {
-                state.probe_at = state.probe_at.min(now + FAST);
-            }
+            let interval = match state.liveness.is_suspect(now) {
+                true => FAST,
+                false if is_open => open,
+                false => rest,
+            };
             let is_due = state.probe_at <= now;
-            if is_due {
-                let suspect = state.liveness.is_suspect(now);
-                state.probe_at = now + if suspect { FAST } else { interval };
-            }
+            state.probe_at = match is_due {
+                true => now + interval,
+                false => state.probe_at.min(now + interval),
+            };
             if is_due || (state.liveness.is_up() && state.mtu.poll_timeout() <= now) {
                 self.probe_path(now, place, path, is_due);
             }
@@ -108,7 +155,9 @@ impl Node {
             };
             due = due.min(state.probe_at).min(verdict).min(suspect).min(ask);
         }
-        self.choose_path(now, place);
+        if self.choose_path(now, place) {
+            due = now; // what is in use is probed more often
+        }
         if watch == Watch::Fast && self.routes.sets[place].copies.is_some() {
             let doubt = self.look_after_at(place).filter(|at| *at > now);
             due = due.min(now + FAST).min(doubt.unwrap_or(Nanos::MAX));
@@ -331,15 +380,19 @@ impl Node {
         self.flush_waiting(now);
     }
 
-    fn choose_path(&mut self, now: Nanos, place: usize) {
+    /// Whether that changed the path of traffic.
+    fn choose_path(&mut self, now: Nanos, place: usize) -> bool {
         self.look_after(now, place);
         let Self { routes, peers, .. } = self;
         let set = &mut routes.sets[place];
         let switched = set.choose(now, |via| peers[via].up);
         // Where nothing is sent, nothing moves.
-        if let Some(switched) = switched.filter(|_| set.watch(now) != Watch::Not) {
-            self.report_switch(now, place, switched);
-        }
+        let Some(switched) = switched.filter(|_| set.watch(now) != Watch::Not) else {
+            return false;
+        };
+        self.routes.dues.set(place, now);
+        self.report_switch(now, place, switched);
+        true
     }
 
     pub(crate) fn report_switch(&mut self, now: Nanos, place: usize, switched: Switched) {
