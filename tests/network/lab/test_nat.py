@@ -54,23 +54,22 @@ def test_a_pair_of_any_kind_meets_in_five_seconds_and_directly_where_it_can_be(m
 
 def test_a_nat_that_gets_another_address_costs_less_than_a_second(mesh: Mesh) -> None:
     """Traffic goes by a relay while the new address gets round; then the NATs open for each other again."""
-    wait_until(lambda: mesh.path("r1", "r2") == ("r1", "r2") and is_direct(mesh, "r2", "r1"), links(mesh))
-    mesh.settle("r1", "r2")
     addresses = [nat.outside_of("r1"), *(f"10.2.0.{21 + number}" for number in range(TRIES))]
     for before, moved in pairwise(addresses):
+        wait_until(lambda: mesh.path("r1", "r2") == ("r1", "r2") and is_direct(mesh, "r2", "r1"), links(mesh))
+        mesh.settle("r1", "r2")
         begun = time.monotonic()
         move = partial(nat.move, mesh, "r1", before, moved)
         met = mesh.probe("r1", "r2", count=1200, act=move)
         print(f"outage {met.outage_ns / MS:.0f} ms, lost {met.loss_ratio:.1%}")
-        assert met.outage_ns > 0
         wait_until(lambda to=moved: known_at(mesh, "r2", "r1").startswith(f"{to}:"), links(mesh))
         known_s = time.monotonic() - begun
         wait_until(lambda: is_direct(mesh, "r1", "r2") and is_direct(mesh, "r2", "r1"), links(mesh))
         print(f"known after {known_s:.1f} s, direct after {time.monotonic() - begun:.1f} s, probes and all")
         assert mesh.settle("r2", "r1").loss_ratio == 0
-        if met.outage_ns < OUTAGE_NS:
-            break
-        assert moved != addresses[-1], "too long each time"
+        if 0 < met.outage_ns < OUTAGE_NS:
+            break  # 0: all went by the relay just then
+        assert moved != addresses[-1], "too long, or not noticed, each time"
 
 
 def test_what_others_see_of_a_node_is_shown(mesh: Mesh) -> None:
