@@ -1,3 +1,5 @@
+//! What the live emulator refuses or cannot do, in words.
+
 use std::{fmt, io};
 
 use overlayd_netem::SettingsError;

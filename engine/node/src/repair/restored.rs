@@ -1,3 +1,5 @@
+//! Frames that the code made known, on their way from the link to whoever takes them. Pure.
+
 use overlayd_wire::Protected;
 
 /// Frames that repair symbols made known, until they have gone onward. Reused.
