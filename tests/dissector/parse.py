@@ -8,6 +8,7 @@ from tests.dissector import layers
 
 VERSION = 1
 TAG = 16
+INIT_BYTES, RESPONSE_BYTES = 160, 108
 
 
 class Malformed(ValueError):
@@ -18,9 +19,9 @@ def datagram(data: bytes) -> Packet:
     """A whole datagram of the underlay, or what stands behind a route: section 1."""
     match _nibble(data):
         case 1:
-            return _handshake(layers.Init, data, 160)
+            return _handshake(layers.Init, data, INIT_BYTES)
         case 2:
-            return _handshake(layers.Response, data, 108)
+            return _handshake(layers.Response, data, RESPONSE_BYTES)
         case 3:
             _require(data[0] == 0x30 and not any(data[1:4]), "reserved")
             return layers.CookieReply(_exactly(data, 56))

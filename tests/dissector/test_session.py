@@ -109,6 +109,15 @@ def test_a_segmented_send_is_cut_into_its_datagrams(conversation: dict[str, Any]
     ]
 
 
+def test_what_leaves_together_with_a_handshake_is_cut_from_it(
+    conversation: dict[str, Any], keys: Keys
+) -> None:
+    response, tail = bytes_of(conversation, "hop response"), bytes_of(conversation, "tail")
+    first, second = capture.decode(response + tail, keys)
+    assert isinstance(first, layers.Response)
+    assert isinstance(second, Packet) and second.layers()[1] == layers.Tail
+
+
 def test_a_capture_is_printed_with_the_way_of_each_datagram(
     conversation: dict[str, Any], tmp_path: Path
 ) -> None:
