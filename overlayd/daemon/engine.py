@@ -8,11 +8,13 @@ by `overlayd.cli.daemon`. I/O.
 import asyncio
 import contextlib
 import errno
+import importlib
 import ipaddress
 import logging
 import os
 import signal
 import socket
+import time
 from typing import TYPE_CHECKING, TypeAlias
 
 import msgspec
@@ -28,6 +30,7 @@ from overlayd.daemon.log import fields, set_up
 from overlayd.daemon.notify import notify
 from overlayd.daemon.reach import NoRoute, endpoint_of
 from overlayd.daemon.reload import Reloader
+from overlayd.daemon.succession import Heir, NoHeir, Predecessor
 from overlayd.daemon.trial import Source
 from overlayd.protocol import engine
 
@@ -38,6 +41,8 @@ LOG = logging.getLogger(__name__)
 _Stack: TypeAlias = contextlib.ExitStack | contextlib.AsyncExitStack
 CHECK_S = 2.0
 """How often the packet threads are looked at; each turns at least once a second."""
+FREED_S = 5.0
+"""How long systemd may take to close a socket that it is told to keep no more."""
 DISK_S = 30.0
 """From one attempt to write what the disk did not take to the next."""
 _KEY_LOG = b'{"type":"key_log"'
@@ -50,32 +55,85 @@ def run(configuration: Configuration, source: Source) -> int:
     ``source`` reads the configuration anew.
     """
     set_up("engine", configuration.log.level, configuration.log.format)
+    predecessor = Predecessor.of(os.environ)
+    if predecessor is None:
+        kept = FdStore.inherit(os.environ)
+    else:
+        importlib.import_module("overlayd.daemon.host")  # while the other process still forwards
+        if not predecessor.wait():
+            return 0
+        kept = FdStore(predecessor.left, keeps=True)
     # Not uvloop: it knows no netlink sockets, and this loop turns a few times a second.
-    asyncio.run(EngineProcess(configuration, source).run())
+    asyncio.run(EngineProcess(configuration, source, kept, predecessor).run())
     return 0
 
 
 class EngineProcess:
-    """One engine from start to stop."""
+    """One engine from start to stop. ``kept``: what a life before left; ``predecessor``: whom to tell that
+    its place is taken.
+    """
 
-    def __init__(self, configuration: Configuration, source: Source) -> None:
+    def __init__(
+        self,
+        configuration: Configuration,
+        source: Source,
+        kept: FdStore,
+        predecessor: Predecessor | None = None,
+    ) -> None:
         self._configuration = configuration
         self._source = source
-        self._kept = FdStore.inherit(os.environ)
+        self._kept = kept
+        self._predecessor = predecessor
         self._snapshot: engine.Snapshot | None = None
-        self._stopped = asyncio.Event()
+        self._renewal = asyncio.Event()
+        self._ended: asyncio.Future[Heir | None]
 
     async def run(self) -> None:
-        """Start, serve until SIGTERM or SIGINT, and leave the host as it was. Raises :class:`StartError`."""
+        """Start, serve until SIGTERM, SIGINT or an heir, and leave the host as it was.
+
+        Raises :class:`StartError`.
+        """
         loop = asyncio.get_running_loop()
+        self._ended = loop.create_future()
         for number in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(number, self._stopped.set)
+            loop.add_signal_handler(number, self._end)
         loop.add_signal_handler(signal.SIGHUP, lambda: None)  # until there is something to reload
+        loop.add_signal_handler(signal.SIGUSR2, self._renewal.set)
         async with contextlib.AsyncExitStack() as stack:
             await self._start(stack)
             notify("READY=1\nSTATUS=forwarding")
-            await self._stopped.wait()
-            notify("STOPPING=1")
+            if self._predecessor is not None:
+                self._predecessor.let_go()
+            renewing = asyncio.create_task(self._renew())
+            stack.callback(renewing.cancel)
+            heir = await self._ended
+            if heir is None:
+                notify("STOPPING=1")
+        if heir is not None:
+            heir.take_over()
+
+    def _end(self, heir: Heir | None = None) -> None:
+        """End for good, or for ``heir``; the first word counts."""
+        if not self._ended.done():
+            self._ended.set_result(heir)
+        elif heir is not None:
+            heir.dismiss()
+
+    async def _renew(self) -> None:
+        """Whenever SIGUSR2 asks for it, have the program as it now stands on disk take over."""
+        while not self._ended.done():
+            await self._renewal.wait()
+            self._renewal.clear()
+            if not self._kept.keeps:
+                LOG.warning("is renewed under systemd alone, which learns who takes over")
+                continue
+            try:
+                heir = await asyncio.to_thread(Heir.start, self._named)
+            except NoHeir as problem:
+                LOG.error("goes on as it is", extra=fields(problem=problem))
+                continue
+            LOG.info("a new process takes over", extra=fields(pid=heir.pid))
+            self._end(heir)
 
     async def _put(self, configuration: Configuration) -> None:
         """Change what can be while packets flow. Raises :class:`StartError`; nothing has changed then."""
@@ -92,7 +150,8 @@ class EngineProcess:
         sockets = open_sockets(configuration, self._kept, stack)
         self._shards = len(sockets)
         queues = _open_queues(configuration.engine.interface, len(sockets), self._kept, stack)
-        self._kept.settle(_by_name(configuration, queues, sockets))
+        self._named = _by_name(configuration, queues, sockets)
+        self._kept.settle(self._named)
         self._boot = self._state.next_boot()
         self._engine = Engine(
             list(zip(queues, sockets, strict=True)),
@@ -115,7 +174,7 @@ class EngineProcess:
         # What systemd keeps for the next life keeps addresses and routes; without a next one they go with it.
         stack.push_async_callback(self._host.hand_over if self._kept.keeps else self._host.close)
         await self._host.open()
-        self._reloader = Reloader("engine", configuration, self._source, self._put, self._stopped.set)
+        self._reloader = Reloader("engine", configuration, self._source, self._put, self._end)
         stack.callback(self._reloader.close)
         loop = asyncio.get_running_loop()
         loop.add_signal_handler(signal.SIGHUP, self._reloader.on_signal)
@@ -256,10 +315,13 @@ def open_sockets(configuration: Configuration, kept: FdStore, stack: _Stack) -> 
     Where the number of shards is ours to choose, one whose ports are not free is left out, and all after it.
     """
     found: list[list[int]] = []
+    deadline = time.monotonic() + (FREED_S if kept.forget(_names(configuration)) else 0.0)
     for shard in range(shards.count(configuration)):
         with contextlib.ExitStack() as opened:
             try:
-                found.append([_open_uplink(uplink, shard, kept, opened) for uplink in configuration.uplink])
+                found.append(
+                    [_open_uplink(uplink, shard, kept, opened, deadline) for uplink in configuration.uplink]
+                )
             except StartError as problem:
                 if not found or configuration.engine.shards != "auto":
                     raise
@@ -269,13 +331,29 @@ def open_sockets(configuration: Configuration, kept: FdStore, stack: _Stack) -> 
     return found
 
 
-def _open_uplink(uplink: UplinkSection, shard: int, kept: FdStore, stack: _Stack) -> int:
+def _names(configuration: Configuration) -> set[str]:
+    """What the descriptors of an engine with this configuration are called."""
+    count = shards.count(configuration)
+    return {_queue_name(configuration.engine.interface, number) for number in range(count)} | {
+        _socket_name(uplink, shard) for uplink in configuration.uplink for shard in range(count)
+    }
+
+
+def _open_uplink(uplink: UplinkSection, shard: int, kept: FdStore, stack: _Stack, deadline: float) -> int:
+    """``deadline`` (monotonic): until then, a port that is in use may come free."""
     port = uplink.port + shard
     if (descriptor := kept.take(_socket_name(uplink, shard))) is not None:
         stack.callback(os.close, descriptor)
         return descriptor
     try:
-        descriptor = open_udp(uplink.address, port)
+        while True:
+            try:
+                descriptor = open_udp(uplink.address, port)
+                break
+            except OSError as error:
+                if error.errno != errno.EADDRINUSE or time.monotonic() >= deadline:
+                    raise
+                time.sleep(0.01)
     except OSError as error:
         where = f"uplink {uplink.name!r}"
         match error.errno:

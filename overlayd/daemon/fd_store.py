@@ -7,7 +7,7 @@ arrives meanwhile waits in them. Called by `overlayd.daemon.engine`. Without sys
 import contextlib
 import fcntl
 import os
-from collections.abc import Mapping, MutableMapping
+from collections.abc import Collection, Mapping, MutableMapping
 from typing import Self
 
 from overlayd.daemon.notify import notify
@@ -23,12 +23,13 @@ class FdStore:
     def __init__(self, left: dict[str, int], *, keeps: bool) -> None:
         self._stored = frozenset(left)
         self._left = left
+        self._life_before = bool(left)
         self.keeps = keeps
 
     @property
     def left_something(self) -> bool:
         """Whether there was a life before."""
-        return bool(self._stored)
+        return self._life_before
 
     @classmethod
     def inherit(cls, environment: MutableMapping[str, str]) -> Self:
@@ -51,6 +52,19 @@ class FdStore:
         if descriptor is None or _interface_of(descriptor) != interface:
             return None
         return self.take(name)
+
+    def forget(self, wanted: Collection[str]) -> bool:
+        """Close what the life before left and this one has no use for; whether there was any.
+
+        Before anything is opened: a socket that is kept, bound to all addresses, stands in the way of one
+        for some of them. systemd closes its own copy some moments later.
+        """
+        unwanted = self._left.keys() - set(wanted)
+        for name in unwanted:
+            notify(f"FDSTOREREMOVE=1\nFDNAME={name}")
+            os.close(self._left.pop(name))
+        self._stored -= unwanted
+        return bool(unwanted)
 
     def settle(self, used: Mapping[str, int]) -> None:
         """Have exactly ``used`` kept for the next life, and close what nobody took of the life before.

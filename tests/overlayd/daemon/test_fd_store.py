@@ -58,6 +58,18 @@ def test_what_nobody_takes_is_closed_here_and_there(systemd: socket.socket) -> N
     os.close(other)
 
 
+def test_what_has_no_use_any_more_is_closed_before_anything_is_opened(systemd: socket.socket) -> None:
+    left, other = os.pipe()
+    store = FdStore({"udp 0.0.0.0 5": left, "tun overlay0 0": other}, keeps=True)
+    assert store.forget({"udp 192.0.2.1 5", "tun overlay0 0"})
+    assert told(systemd)[0] == "FDSTOREREMOVE=1\nFDNAME=udp 0.0.0.0 5"
+    with pytest.raises(OSError, match="Bad file descriptor"):
+        os.fstat(left)
+    assert store.take("tun overlay0 0") == other
+    assert store.left_something and not store.forget({"udp 192.0.2.1 5"})
+    os.close(other)
+
+
 def test_a_queue_of_no_interface_is_not_taken() -> None:
     left, other = os.pipe()
     store = FdStore({"tun overlay0 0": left}, keeps=True)
