@@ -1,4 +1,4 @@
-"""The Debian packages under a real systemd: quick start, reboot, sandbox, failures, upgrades, removal.
+"""The Debian packages under a real systemd: quick start, reboot, failures, guides, upgrades, removal.
 
 The command line of `make test-systemd`; hosts are in `machines`, what is done to them in `trials`.
 """
@@ -14,6 +14,7 @@ from typing import Any
 
 from tests.systemd import configuration, failures, trials
 from tests.systemd.applications import applications
+from tests.systemd.guides import guides
 from tests.systemd.machines import daemon, machines, make_image
 from tests.systemd.traffic import Report
 
@@ -39,7 +40,8 @@ def main() -> int:
         make_image()
         with machines(HOSTS) as hosts:
             for machine in hosts.values():
-                machine.copy(ROOT / "tests/systemd/load.py")
+                for script in ("load.py", "stopwatch.py"):
+                    machine.copy(ROOT / "tests/systemd" / script)
                 wanted = "*.deb" if machine.name == "paris" else "overlayd_*.deb"
                 for package in arguments.packages.glob(wanted):
                     machine.copy(package)
@@ -47,9 +49,11 @@ def main() -> int:
                 ("quick start", lambda: trials.quick_start(hosts)),
                 ("reboot", lambda: trials.reboot(hosts)),
                 ("security", lambda: trials.security(hosts)),
+                ("answer", lambda: trials.answer(hosts)),
                 ("applications", lambda: applications(hosts)),
                 ("configuration", lambda: configuration.trials(hosts)),
                 ("failures", lambda: failures.failures(hosts)),
+                ("guides", lambda: guides(hosts, arguments.packages)),
                 ("agent upgrade", lambda: trials.agent_upgrade(hosts, arguments.packages)),
                 ("engine upgrade", lambda: trials.engine_upgrades(hosts, arguments.packages, arguments.runs)),
                 ("removal", lambda: trials.removal(hosts)),
