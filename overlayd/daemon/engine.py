@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 
 LOG = logging.getLogger(__name__)
 _Stack: TypeAlias = contextlib.ExitStack | contextlib.AsyncExitStack
-CHECK_S = 2.0
+CHECK_S = 1.5
 """How often the packet threads are looked at; each turns at least once a second."""
 FREED_S = 5.0
 """How long systemd may take to close a socket that it is told to keep no more."""
