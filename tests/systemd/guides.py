@@ -9,7 +9,7 @@ import re
 import time
 from pathlib import Path
 
-from tests.systemd.machines import Machine
+from tests.systemd.machines import Machine, run
 from tests.systemd.quickstart import PLACEHOLDER, ROOT, Block, blocks, tokens
 from tests.systemd.repacking import repack
 from tests.systemd.traffic import Report, well_again
@@ -64,7 +64,8 @@ def _upgrade(hosts: dict[str, Machine], packages: Path) -> int:
         machine.copy(old, f"/root/{package}_OLD.deb")
         machine.copy(new, f"/root/{package}_NEW.deb")
         new.unlink()
-    before = rome.shell(VERSION)
+    (old,) = packages.glob("overlayd_*.deb")
+    before = run("dpkg-deb", "--field", str(old), "Version").strip()
     given = 0
     for block in _blocks("upgrade.md"):
         given += _give(hosts, block, {})
