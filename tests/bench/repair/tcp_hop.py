@@ -112,7 +112,8 @@ class Hop:
         near, far = self.hosts
         with ExitStack() as stack:
             addresses = [target for _, target in flows]
-            sinks = {address: start(stack, far, "sink", address) for address in addresses}
+            # One for all flows to an address.
+            sinks = {address: start(stack, far, "sink", address) for address in set(addresses)}
             watch = start(stack, far, "watch", far.underlay)
             for receiver in (*sinks.values(), watch):
                 assert receiver.stdout
