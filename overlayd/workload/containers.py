@@ -42,6 +42,8 @@ from overlayd.workload.volumes import VolumeProblem, Volumes
 
 LOG = logging.getLogger(__name__)
 RETRY_S = 1.0
+_NOT_RUNNING = (NOT_MODIFIED, NOT_FOUND, CONFLICT)
+"""What Docker says to who ends a container that does not run any more."""
 
 
 class Containers:
@@ -111,7 +113,7 @@ class Containers:
             try:
                 await engine.stop(spec.run_name(stop.id, stop.attempt), stop.grace_s)
             except EngineError as error:
-                if error.status not in (NOT_MODIFIED, NOT_FOUND, CONFLICT):  # it does not run any more
+                if error.status not in _NOT_RUNNING:
                     raise
             await self._has_ended(engine, stop.id, stop.attempt)
         except (RuntimeTrouble, EngineError) as error:  # who comes back to Docker finds out
@@ -172,12 +174,35 @@ class Containers:
         async with contextlib.aclosing(engine.ends(f"{spec.OWNER}={self._owner}")) as ends:
             async for labels in ends:
                 if labels is None:
+                    await self._end_cut_off(engine)
                     runs = [await self._run_of(engine, one["Id"]) for one in await self._ours(engine)]
                     self._engine = engine
                     self._tell(Found("docker", tuple(run for run in runs if run is not None)))
-                elif spec.CONTAINER in labels:
+                elif spec.CONTAINER not in labels:
+                    await self._end_cut_off(engine, f"{spec.UID}={labels[spec.UID]}")
+                else:
                     id = RunId(PodUid(labels[spec.UID]), labels[spec.CONTAINER])
                     await self._has_ended(engine, id, int(labels[spec.ATTEMPT]))
+
+    async def _end_cut_off(self, engine: Engine, *labels: str) -> None:
+        """End the containers whose pod's network has ended: nobody reaches them any more, nor they each other.
+
+        They are started anew together, with another network.
+        """
+        for one in await self._ours(engine, *labels):
+            if one.get("State") != "running" or spec.CONTAINER not in one["Labels"]:
+                continue
+            network: str = (await engine.show(one["Id"]))["HostConfig"]["NetworkMode"]
+            if not network.startswith("container:"):
+                continue
+            if await engine.is_running(network.removeprefix("container:")):
+                continue
+            LOG.warning("a pod's network has ended", extra=fields(pod=one["Labels"].get(spec.POD)))
+            try:
+                await engine.stop(one["Id"], 0)
+            except EngineError as error:
+                if error.status not in _NOT_RUNNING:
+                    raise
 
     async def _start(self, engine: Engine, start: Start) -> Run:
         pod, wanted = start.pod, start.container

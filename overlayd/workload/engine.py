@@ -50,6 +50,15 @@ class Engine:
         with _errors():
             return await self._docker.containers.container(name).show()
 
+    async def is_running(self, name: str) -> bool:
+        """Tell whether there is a container that runs, by name or id."""
+        try:
+            return bool((await self.show(name))["State"]["Running"])
+        except EngineError as error:
+            if error.status != NOT_FOUND:
+                raise
+            return False
+
     async def create(self, config: Mapping[str, Any], name: str) -> str:
         """Make a container; return its id."""
         with _errors():

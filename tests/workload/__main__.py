@@ -37,7 +37,7 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as folder:
         host = Host(Path(folder))
         try:
-            for trial in (shared, probed, killed, limited, missing, taken, leased, removed):
+            for trial in (shared, probed, killed, cut_off, limited, missing, taken, leased, removed):
                 began = time.monotonic()
                 problem = _problem_of(trial, host)
                 took_s = round(time.monotonic() - began, 1)
@@ -93,6 +93,28 @@ def killed(host: "Host") -> None:
         time.sleep(2)
         assert host.containers("two") == before
         assert [one["restartCount"] for one in host.shown("two")] == [0, 0]
+
+
+def cut_off(host: "Host") -> None:
+    """When what holds a pod's network ends, its containers are started anew together, with another."""
+    with host.unit():
+        soon(lambda: host.ready("two"))
+        before = host.containers("two")
+        docker(
+            "kill",
+            *docker(
+                "ps",
+                "--quiet",
+                "--filter",
+                "label=overlayd.io/pod=default/two",
+                "--filter",
+                "ancestor=overlayd-pod:1",
+            ).split(),
+        )
+        soon(lambda: [one["restartCount"] for one in host.shown("two")] == [1, 1])
+        soon(lambda: host.ready("two") and fetched(PORT) == b"hello\n")
+        running = docker("ps", "--quiet", "--filter", "label=overlayd.io/pod=default/two").split()
+        assert len(running) == 3 and not before & set(running)
 
 
 def limited(host: "Host") -> None:

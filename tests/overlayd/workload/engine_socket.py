@@ -5,6 +5,7 @@ What it answers has the form that Docker 20.10 gave to the same questions.
 
 import asyncio
 import datetime
+import itertools
 import json
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
@@ -28,6 +29,7 @@ class FakeEngine:
         self.pulls: list[str] = []
         self.loaded = 0
         self.stops: list[tuple[str, str]] = []
+        self._ids = itertools.count()
         self._listeners: list[asyncio.Queue[dict[str, Any] | None]] = []
 
     @asynccontextmanager
@@ -117,7 +119,7 @@ class FakeEngine:
             return _problem(409, f'Conflict. The container name "/{name}" is already in use')
         if config["Image"] not in self.images:
             return _problem(404, f"No such image: {config['Image']}")
-        id = f"{len(self.configs):064x}"
+        id = f"{next(self._ids):064x}"
         self.configs[name] = config
         self.containers[id] = {
             "Id": id, "Name": f"/{name}", "Image": f"sha256:{config['Image']}",

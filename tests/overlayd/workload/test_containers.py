@@ -144,6 +144,32 @@ def test_containers_of_a_pod_share_the_network_of_one_more(tmp_path: Path) -> No
     assert len(networks) == 1 and networks.pop().startswith("container:")
 
 
+def test_containers_whose_network_has_ended_end_too(tmp_path: Path) -> None:
+    engine = FakeEngine()
+    two = of(HERE | {"name": "a"}, HERE | {"name": "b"})
+
+    async def run() -> None:
+        async with engine.serving(tmp_path / "docker.sock"):
+            async with node(tmp_path) as ours:
+                await ours.seen.next(Found)
+                await ours.starts(two)
+                engine.ends("overlayd-uid-web", 137)
+                ended = {(await ours.seen.next(Stopped)).id.container for _ in range(2)}
+                assert ended == {"a", "b"}
+                await ours.starts(two, attempt=1)
+                holder = engine.named("overlayd-uid-web")["Id"]
+                modes = [
+                    engine.named(f"overlayd-uid-web-{one}-1")["HostConfig"]["NetworkMode"] for one in "ab"
+                ]
+                assert modes == [f"container:{holder}"] * 2
+            engine.ends("overlayd-uid-web", 137)
+            async with node(tmp_path) as ours:
+                runs = (await ours.seen.next(Found)).runs
+                assert len(runs) == 4 and all(run.ended is not None for run in runs)
+
+    asyncio.run(run())
+
+
 def test_on_the_hosts_network_there_is_nothing_to_map(tmp_path: Path) -> None:
     engine = FakeEngine()
 
