@@ -21,6 +21,7 @@ from overlayd.cli.daemon import parser as daemon_parser
 from overlayd.daemon import metrics as of_host
 from overlayd.daemon.config import Configuration
 from overlayd.daemon.config_changes import RELOADABLE
+from overlayd.traffic import metrics as of_routes
 from tools.commands import Command, Option, read
 from tools.manuals import kind_of
 from tools.schemas import file_of
@@ -136,7 +137,8 @@ def _metrics() -> Iterator[str]:
     yield "What they mean together, and how many series they are: [metrics](../metrics.md)."
     hosts = [(one.name, one.kind, one.labels, one.help) for one in of_host.FAMILIES]
     mesh = [(name, kind, labels, text) for name, kind, text, labels in of_controller.FAMILIES]
-    for title, families in (("Of a host", hosts), ("Of the controller", mesh)):
+    routes = [(one.name, one.kind, one.labels, one.help) for one in of_routes.FAMILIES]
+    for title, families in (("Of a host", hosts), ("Of the controller", mesh), ("Of routes", routes)):
         yield from ("", f"## {title}", "", "| metric | kind | labels | |", "|---|---|---|---|")
         for name, kind, labels, text in families:
             yield f"| `{name}` | {kind} | {', '.join(labels)} | {_cell(text)} |"

@@ -162,8 +162,12 @@ class MetricsSection(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     @property
     def socket(self) -> tuple[str, int] | None:
         """Address and port; None: nowhere."""
-        host, _, port = self.listen.rpartition(":")
-        return (host.strip("[]"), int(port)) if self.listen else None
+        return _socket(self.listen)
+
+
+def _socket(endpoint: str) -> tuple[str, int] | None:
+    host, _, port = endpoint.rpartition(":")
+    return (host.strip("[]"), int(port)) if endpoint else None
 
 
 class LogSection(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -181,7 +185,8 @@ class WorkloadSection(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     the socket of Docker's Engine; "": no containers. ``cpu``, ``memory``, ``disk``, ``mbps``: what
     applications may take in all, as "4", "8Gi", "50Gi", "100"; "": what the host has. ``devices``: as
     ``gpu=1``. ``labels``: as ``disk=ssd``. ``taints``: as ``key=value:NoSchedule``. ``keep_images``: hours
-    that an image stays after its last use.
+    that an image stays after its last use. ``metrics``: where Prometheus may read the metrics of routes, as
+    ``address:port``; "": nowhere.
     """
 
     server: str = ""
@@ -195,6 +200,7 @@ class WorkloadSection(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     labels: tuple[str, ...] = ()
     taints: tuple[str, ...] = ()
     keep_images: Annotated[int, msgspec.Meta(ge=0, le=8760)] = 24
+    metrics: str = ""
 
     def __post_init__(self) -> None:
         for key, value in (("manifests", self.manifests), ("docker", self.docker)):
@@ -202,6 +208,8 @@ class WorkloadSection(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
                 raise ValueError(f"{key}: {value!r} is not an absolute path")
         if self.server and not re.fullmatch(r"(\[[0-9a-fA-F:.]+\]|[A-Za-z0-9._-]+):\d{1,5}", self.server):
             raise ValueError(f'server: {self.server!r} is not an address such as "198.51.100.7:7481"')
+        if self.metrics:
+            check_endpoint(self.metrics, "metrics")
         for key in ("cpu", "memory", "disk", "mbps"):
             try:
                 quantity(getattr(self, key) or "0")
@@ -216,6 +224,11 @@ class WorkloadSection(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         for taint in self.taints:
             if not re.fullmatch(rf"[A-Za-z0-9./_-]+(=[A-Za-z0-9._-]*)?:({'|'.join(_EFFECTS)})", taint):
                 raise ValueError(f'taints: {taint!r} is not a taint such as "edge=true:NoSchedule"')
+
+    @property
+    def metrics_socket(self) -> tuple[str, int] | None:
+        """Address and port of the routes' metrics; None: nowhere."""
+        return _socket(self.metrics)
 
 
 class ClassifySection(HostRule, frozen=True, forbid_unknown_fields=True, omit_defaults=True, kw_only=True):

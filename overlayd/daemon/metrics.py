@@ -6,14 +6,13 @@ controller's to tell. Names and labels are data (:data:`FAMILIES`), which `docs/
 """
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 from itertools import accumulate
-from typing import Literal, TypeAlias
 
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
+from prometheus_client.core import Metric
 
 from overlayd.agent.machine import Agent
 from overlayd.agent.view import Outside
+from overlayd.daemon.metric_families import Buckets, Family, Sample, as_families
 from overlayd.model.ids import LinkId, NodeId
 from overlayd.protocol import engine
 
@@ -25,16 +24,6 @@ _QUEUED_MS = (1, 5, 10, 20, 50, 100)
 _MOVES = (("agent", "bound"), ("agent", "recovered"), ("engine", "dead"), ("engine", "recovered"))
 _WATCHED_DROPS = ("queue_full", "queue_late")
 """Told from the first scrape on: a counter that begins above 0 hides its first step from `rate()`."""
-
-
-@dataclass(frozen=True, slots=True)
-class Family:
-    """One metric: its name (a counter's ends in ``_total``), kind, meaning and labels."""
-
-    name: str
-    kind: Literal["gauge", "counter", "histogram"]
-    help: str
-    labels: tuple[str, ...] = ()
 
 
 _LINK = ("peer", "uplink", "remote")
@@ -129,13 +118,6 @@ FAMILIES: tuple[Family, ...] = (
     Family("overlayd_probe_budget_bytes", "gauge", "Bytes that a second may have of them."),
     Family("overlayd_probe_interval_seconds", "gauge", "Between two probes, as the budget allows.", ("of",)),
 )
-_BY_NAME = {family.name: family for family in FAMILIES}
-_KINDS = {"counter": CounterMetricFamily, "gauge": GaugeMetricFamily, "histogram": HistogramMetricFamily}
-
-Buckets: TypeAlias = tuple[tuple[str, float], ...]
-"""Of a histogram: upper bounds and how many were up to each, the last bound being +Inf."""
-Sample: TypeAlias = tuple[str, tuple[str, ...], float | Buckets | None]
-"""Name, values of the labels in the family's order, value; None: not measured, so not told."""
 
 
 def outsider_samples(version: str, engine_version: str) -> Iterator[Sample]:
@@ -168,22 +150,7 @@ def member_samples(agent: Agent, outside: Outside, now: int) -> Iterator[Sample]
 
 def families(samples: Iterable[Sample]) -> list[Metric]:
     """Return ``samples`` as the library's families, in the order of :data:`FAMILIES`."""
-    made: dict[str, CounterMetricFamily | GaugeMetricFamily | HistogramMetricFamily] = {}
-    for name, labels, value in samples:
-        if value is None:
-            continue
-        if name not in made:
-            family = _BY_NAME[name]
-            made[name] = _KINDS[family.kind](name, family.help, labels=family.labels)
-        match made[name], value:
-            case HistogramMetricFamily() as histogram, tuple():
-                # The engine counts by bounds only: a sum would be a guess, and +Inf is the count.
-                histogram.add_metric(labels, value, sum_value=None)
-            case CounterMetricFamily() | GaugeMetricFamily() as family, int() | float():
-                family.add_metric(labels, value)
-            case _:
-                raise TypeError(f"{name}: {value!r} is no value of a {_BY_NAME[name].kind}")
-    return [made[family.name] for family in FAMILIES if family.name in made]
+    return as_families(samples, FAMILIES)
 
 
 def _link(agent: Agent, number: LinkId, report: engine.LinkReport, now: int) -> Iterator[Sample]:

@@ -97,7 +97,32 @@ class Demand(msgspec.Struct, frozen=True, rename="camel", tag_field="type", tag=
     asked: tuple[Asked, ...]
 
 
-FromNode: TypeAlias = Report | Alive | LogChunk | LogEnd | Wanted | Demand
+class Outcome(msgspec.Struct, frozen=True, rename="camel", array_like=True):
+    """What became of requests (TCP: connections) of a route (``namespace/name``) at instances of a
+    ``revision``. ``failed``: not reached, broken off, or answered with a status from 500 on.
+    """
+
+    route: str
+    revision: str
+    requests: Count
+    failed: Count
+
+
+class Outcomes(msgspec.Struct, frozen=True, rename="camel", tag_field="type", tag="outcomes"):
+    """What was counted at this node since it said so last, of routes that several revisions serve."""
+
+    outcomes: tuple[Outcome, ...]
+
+
+class Full(msgspec.Struct, frozen=True, rename="camel", tag_field="type", tag="full"):
+    """How full instances are: by a pod's uid the part of its limit of processors that it took lately. Those
+    without a limit are not told.
+    """
+
+    pods: dict[str, Annotated[float, msgspec.Meta(ge=0)]]
+
+
+FromNode: TypeAlias = Report | Alive | LogChunk | LogEnd | Wanted | Demand | Outcomes | Full
 
 
 # Controller to node

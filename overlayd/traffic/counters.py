@@ -11,22 +11,30 @@ from dataclasses import dataclass, field
 from typing import NamedTuple, Self
 
 from overlayd.protocol.workload import Asked, Demand
+from overlayd.traffic import servers
 from overlayd.traffic.configuration import NO_GROUP
 from overlayd.traffic.listeners import route_of
 
 _ENTRY = re.compile(r"key=(\S+) .*?conn_cnt=(\d+) http_req_cnt=(\d+) bytes_in_cnt=(\d+) bytes_out_cnt=(\d+)")
+_STATUSES = ("2xx", "3xx", "4xx", "5xx", "other")
 Key = tuple[str, str]
 """A proxy of HAProxy and a group of users; the group is empty for all together."""
+Slot = tuple[str, str]
+"""A proxy and one of its servers."""
 
 
 class Counts(NamedTuple):
-    """Requests (TCP: connections, UDP: datagrams), failed ones, refused ones; bytes from and to users."""
+    """Requests (TCP: connections, UDP: datagrams), failed ones, refused ones; bytes from and to users; tries
+    beyond the first; times that an instance was left out.
+    """
 
     requests: int = 0
     failed: int = 0
     refused: int = 0
     received: int = 0
     sent: int = 0
+    retried: int = 0
+    ejected: int = 0
 
     def plus(self, other: Self) -> "Counts":
         """Add up."""
@@ -37,27 +45,53 @@ class Counts(NamedTuple):
         return Counts(*(now - then if now >= then else now for now, then in zip(self, before, strict=True)))
 
 
-def parse_stat(answer: str) -> dict[Key, Counts]:
-    """Read ``show stat`` of frontends and backends: what each listener counted of all its users."""
-    found: dict[Key, Counts] = {}
+@dataclass(frozen=True, slots=True)
+class Stat:
+    """What a process of HAProxy has counted: of its proxies' users, and at each of its ``slots``, which lead
+    to ``endpoints`` (``10.0.0.1:80``). ``out``: slots that it leaves out now.
+    """
+
+    users: dict[Key, Counts]
+    slots: dict[Slot, Counts]
+    endpoints: dict[Slot, str]
+    out: frozenset[Slot]
+
+
+def parse_stat(answer: str) -> Stat:
+    """Read ``show stat`` of frontends, servers and backends, which come in that order."""
+    stat = Stat({}, {}, {}, frozenset())
+    out: set[Slot] = set()
     for row in csv.DictReader(answer.lstrip("# ").splitlines()):
-        http = row.get("mode") == "http"
+        proxy, name, http = row["pxname"], row["svname"], row.get("mode") == "http"
         count = {name: int(value) for name, value in row.items() if value and value.isdigit()}.get
-        if row["svname"] == "FRONTEND":
+        asked = count("req_tot" if http else "stot", 0)
+        unanswered = count("econ", 0) + count("eresp", 0)
+        if name == "FRONTEND":
             counts = Counts(
-                requests=count("req_tot" if http else "stot", 0),
+                requests=asked,
                 failed=count("hrsp_5xx", 0),
                 refused=count("dreq", 0) + count("dcon", 0),
                 received=count("bin", 0),
                 sent=count("bout", 0),
             )
-        elif row["svname"] == "BACKEND" and not http and (row["pxname"], "") in found:  # no table of ours
-            counts = Counts(failed=count("econ", 0) + count("eresp", 0))
-        else:
+        elif (
+            proxy,
+            "",
+        ) not in stat.users or name == servers.WAKER:  # a table of ours; who waits has not failed
             continue
-        key = (row["pxname"], "")
-        found[key] = found.get(key, Counts()).plus(counts)
-    return found
+        elif name == "BACKEND":
+            retried = count("wretr", 0) + count("wredis", 0)
+            counts = Counts(failed=0 if http else unanswered, retried=retried)
+        else:
+            answered = sum(count(f"hrsp_{status}", 0) for status in _STATUSES)
+            tried = answered + unanswered if http else max(asked, unanswered)
+            stat.slots[proxy, name] = Counts(requests=tried, failed=count("hrsp_5xx", 0) + unanswered)
+            stat.endpoints[proxy, name] = row.get("addr") or ""
+            if row["status"].startswith("DOWN"):
+                out.add((proxy, name))
+            counts = Counts(ejected=count("chkdown", 0))
+        stat.users[proxy, ""] = stat.users.get((proxy, ""), Counts()).plus(counts)
+    return Stat(stat.users, stat.slots, stat.endpoints, frozenset(out))
 
 
 def parse_table(proxy: str, http: bool, answer: str) -> dict[Key, Counts]:
@@ -81,13 +115,14 @@ class Meter:
         """What ``worker`` counted before this life was told by the one before."""
         self._seen.setdefault(worker, dict(counts))
 
-    def count(self, worker: int, counts: Mapping[Key, Counts]) -> None:
-        """Take what ``worker`` has counted by now."""
+    def count(self, worker: int, counts: Mapping[Key, Counts]) -> dict[Key, Counts]:
+        """Take what ``worker`` has counted by now; return by how much that is more than before."""
         seen = self._seen.setdefault(worker, {})
-        for key, now in counts.items():
-            grown = now.since(seen.get(key, Counts()))
-            self.totals[key] = self.totals.get(key, Counts()).plus(grown)
+        grown = {key: now.since(seen.get(key, Counts())) for key, now in counts.items()}
+        for key, more in grown.items():
+            self.totals[key] = self.totals.get(key, Counts()).plus(more)
         seen.update(counts)
+        return grown
 
     def keep(self, workers: Iterable[int]) -> None:
         """Forget processes that have ended."""

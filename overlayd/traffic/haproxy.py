@@ -100,17 +100,16 @@ class HAProxy:
         except (OSError, TimeoutError) as error:
             raise TrafficError(f"HAProxy does not answer: {error or 'it took too long'}") from error
 
-    async def counts(self, layout: Layout) -> dict[int, dict[counters.Key, counters.Counts]]:
+    async def counts(self, layout: Layout) -> dict[int, counters.Stat]:
         """Return what each process has counted since it began. Raises :class:`TrafficError`."""
-        found: dict[int, dict[counters.Key, counters.Counts]] = {}
+        found: dict[int, counters.Stat] = {}
         if (processes := await self.processes()) is None:
             return found
         for worker in (*processes.workers, *processes.old):
-            counted = counters.parse_stat(await self.ask("show stat -1 3 -1", worker))
+            found[worker] = stat = counters.parse_stat(await self.ask("show stat -1 7 -1", worker))
             for listener in layout.listeners if layout.groups else ():
                 table = await self.ask(f"show table {configuration.group_table(listener.proxy)}", worker)
-                counted |= counters.parse_table(listener.proxy, listener.http, table)
-            found[worker] = counted
+                stat.users.update(counters.parse_table(listener.proxy, listener.http, table))
         return found
 
     async def revive(self, proxy: str, endpoint: tuple[str, int]) -> None:

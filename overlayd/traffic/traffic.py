@@ -11,10 +11,11 @@ import logging
 import socket
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from overlayd.daemon.log import fields
 from overlayd.protocol.steering import SteeredRoute, SteeringSpec, Target
-from overlayd.protocol.workload import Demand
+from overlayd.protocol.workload import Demand, Outcomes
 from overlayd.traffic import addresses
 from overlayd.traffic.counters import Meter
 from overlayd.traffic.datagrams import Datagrams
@@ -22,7 +23,11 @@ from overlayd.traffic.errors import TrafficError
 from overlayd.traffic.haproxy import HAProxy
 from overlayd.traffic.listeners import Layout, layout, proxy_of, route_of
 from overlayd.traffic.names import Names
+from overlayd.traffic.outcomes import Judged
 from overlayd.traffic.waker import Endpoint, Waker
+
+if TYPE_CHECKING:
+    from prometheus_client.core import Metric
 
 LOG = logging.getLogger(__name__)
 WATCH_S = 1.0
@@ -45,6 +50,9 @@ class Traffic:
         self.haproxy = HAProxy(runtime_dir)
         self.problems: dict[str, str] = {}
         self.meter = Meter()
+        self._out: frozenset[tuple[str, str]] = frozenset()
+        self._tried = Meter()
+        self._judged = Judged()
         self._wanted = wanted
         self._spec = SteeringSpec()
         self._layout = Layout(())
@@ -71,6 +79,20 @@ class Traffic:
         now = asyncio.get_running_loop().time()
         seconds, self._told_at = now - self._told_at, now
         return self.meter.demand(seconds)
+
+    def metrics(self) -> "list[Metric]":
+        """Return what Prometheus is told, at most a second old."""
+        from overlayd.traffic import metrics  # costs nothing where nobody asks
+
+        return metrics.told(self._spec.routes, self.meter.totals, self._out, len(self.problems))
+
+    async def outcomes(self) -> Outcomes | None:
+        """Return what became of requests at instances, by revision, since the last time; None: nothing is
+        judged.
+        """
+        async with self._turn:
+            await self._count()
+        return self._judged.take()
 
     async def close(self) -> None:
         """Let go: HAProxy, names and UDP go on; requests that wait for an instance are given up."""
@@ -123,6 +145,7 @@ class Traffic:
                 problems["waker"] = f"{path}: {error.strerror or error}"
         targets = {proxy: route.targets for proxy, route in streams.items()}
         self._layout = wanted
+        self._judged.follow(streams.values())
         if first:
             await self._count(first=True)
         try:
@@ -147,13 +170,20 @@ class Traffic:
 
     async def _count(self, first: bool = False) -> None:
         """Read all counters. At ``first`` they tell what was asked in a life before, which has told it."""
-        take = self.meter.begin if first else self.meter.count
         with contextlib.suppress(TrafficError):  # it is not there; the watch brings it back
-            counts = await self.haproxy.counts(self._layout)
-            for worker, counted in counts.items():
-                take(worker, counted)
+            stats = await self.haproxy.counts(self._layout)
+            for worker, stat in stats.items():
+                if first:
+                    self.meter.begin(worker, stat.users)
+                    self._tried.begin(worker, stat.slots)
+                self.meter.count(worker, stat.users)
+                self._judged.add(self._tried.count(worker, stat.slots), stat.endpoints)
             self.meter.count(_KERNEL, await self._datagrams.counts())
-            self.meter.keep((_KERNEL, *counts))
+            self.meter.keep((_KERNEL, *stats))
+            self._tried.keep(stats)
+            self._out = frozenset(
+                (slot[0], stat.endpoints[slot]) for stat in stats.values() for slot in stat.out
+            )
 
     def _say_wanted(self, proxy: str) -> None:
         name = route_of(proxy)

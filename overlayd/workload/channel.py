@@ -28,7 +28,9 @@ from overlayd.protocol.workload import (
     SUBPROTOCOL,
     Alive,
     Demand,
+    Full,
     Lease,
+    Outcomes,
     Report,
     ToNode,
     Wanted,
@@ -100,7 +102,7 @@ class Channel:
         self._reported = asyncio.Event()
         self._news = asyncio.Event()
         self._hurry = asyncio.Event()
-        self._queue: asyncio.Queue[Wanted | Demand] = asyncio.Queue(_QUEUE)
+        self._queue: asyncio.Queue[Wanted | Demand | Outcomes | Full] = asyncio.Queue(_QUEUE)
         self._decoder = msgspec.json.Decoder(ToNode)
         self._connection: ClientConnection | None = None
 
@@ -127,7 +129,7 @@ class Channel:
         """Say that this node is alive without waiting for the next time: a pod waits for being named."""
         self._hurry.set()
 
-    def say(self, message: Wanted | Demand) -> None:
+    def say(self, message: Wanted | Demand | Outcomes | Full) -> None:
         """Say what is asked for here. What cannot be said now is lost: it is of this moment."""
         if self._connection is None:
             return

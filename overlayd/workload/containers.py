@@ -139,6 +139,13 @@ class Containers:
         except (RuntimeTrouble, EngineError) as error:
             raise OSError(str(error)) from error
 
+    async def pid(self, id: RunId, attempt: int) -> int | None:
+        """Return the first process of a container; None: it does not run, or Docker does not say."""
+        with contextlib.suppress(RuntimeTrouble, EngineError):
+            shown = await self._connected().show(spec.run_name(id, attempt))
+            return int(shown["State"]["Pid"]) or None
+        return None
+
     async def logs(self, id: RunId, options: LogOptions) -> AsyncGenerator[bytes]:
         """Return the output of the newest run, or of the one before it. Raises :class:`LogProblem`."""
         try:
@@ -185,7 +192,7 @@ class Containers:
                     await self._has_ended(engine, id, int(labels[spec.ATTEMPT]))
 
     async def _end_cut_off(self, engine: Engine, *labels: str) -> None:
-        """End the containers whose pod's network has ended: nobody reaches them any more, nor they each other.
+        """End containers whose pod's network has ended: nobody reaches them any more, nor they others.
 
         They are started anew together, with another network.
         """

@@ -16,7 +16,7 @@ from pathlib import Path
 from overlayd.daemon.log import fields
 from overlayd.protocol.pod import Pod, PodStatus
 from overlayd.protocol.steering import SteeringSpec
-from overlayd.protocol.workload import Demand, LogRequest, Report, Wanted
+from overlayd.protocol.workload import Demand, Full, LogRequest, Outcomes, Report, Wanted
 from overlayd.workload.api import Api
 from overlayd.workload.channel import Answered, Channel, Told
 from overlayd.workload.credentials import Credentials
@@ -82,7 +82,7 @@ class Link:
         """Yield how this node's users are to be led to instances, again at each change; None: not at all."""
         return self._api.steering()
 
-    def say(self, message: Wanted | Demand) -> None:
+    def say(self, message: Wanted | Demand | Outcomes | Full) -> None:
         """Say what is asked for here; what cannot be said now is lost."""
         self._channel.say(message)
 

@@ -106,6 +106,17 @@ class Machine:
         """Return what is wanted here, and what was last said of it."""
         return [(held.pod, held.said) for held in self._pods.values()]
 
+    def running(self) -> list[tuple[Container, Run]]:
+        """Return what runs of what is wanted here."""
+        return [
+            (container, life.run)
+            for uid, held in self._pods.items()
+            for container in held.pod.spec.containers
+            if (life := self._lives.get(uid, {}).get(container.name)) is not None
+            and life.run is not None
+            and life.running
+        ]
+
     def runtime_of(self, id: RunId) -> RuntimeName | None:
         """Return what runs, or ran, a container; None: it has never been started here."""
         life = self._lives.get(id.uid, {}).get(id.container)

@@ -144,6 +144,12 @@ class Processes:
         spec = _read(self._attempt(id, attempt) / "spec.json", _Spec)
         return await self._launcher.execute(command, spec.env if spec is not None else {}, timeout_s)
 
+    async def pid(self, id: RunId, attempt: int) -> int | None:
+        """Return the process that a run is; None: it does not run."""
+        known = self._keepers.get(id)
+        running = _read(self._attempt(id, attempt) / "run.json", _Running)
+        return running.pid if running is not None and known is not None and known[0] == attempt else None
+
     async def logs(self, id: RunId, options: LogOptions) -> AsyncGenerator[bytes]:
         """Return the output of the newest run, or of the one before it. Raises :class:`LogProblem`."""
         attempts = self._attempts(id)

@@ -36,6 +36,10 @@ class Runtime(Protocol):
         """Run a command where a run is; return exit code and output."""
         ...
 
+    async def pid(self, id: RunId, attempt: int) -> int | None:
+        """Return the process that a run is, for what the kernel tells of it; None: it does not run."""
+        ...
+
     async def logs(self, id: RunId, options: LogOptions) -> AsyncGenerator[bytes]:
         """Return the output of a run. Raises :class:`overlayd.workload.errors.LogProblem`."""
         ...

@@ -24,7 +24,7 @@ from overlayd.daemon.errors import StartError
 from overlayd.daemon.log import fields, set_up
 from overlayd.daemon.notify import notify
 from overlayd.protocol.pod import Pod
-from overlayd.protocol.workload import Report
+from overlayd.protocol.workload import Full, Report
 from overlayd.traffic import haproxy
 from overlayd.traffic import service as traffic
 from overlayd.workload import messages
@@ -32,9 +32,11 @@ from overlayd.workload.cache import Cache
 from overlayd.workload.capacity import report_of
 from overlayd.workload.checks import look
 from overlayd.workload.errors import LogProblem
+from overlayd.workload.fullness import Fullness, Limited
 from overlayd.workload.launching import LaunchProblem, chosen_launcher
 from overlayd.workload.lease_files import LeaseFiles
 from overlayd.workload.leases import Leases
+from overlayd.workload.limits import limits_of
 from overlayd.workload.logs import LogOptions
 from overlayd.workload.machine import Machine
 from overlayd.workload.manifests import Manifests, is_static
@@ -73,6 +75,8 @@ LOG = logging.getLogger(__name__)
 TICK_S = 1.0
 """Time passes at least so often: for manifests, the watchdog, a membership that comes."""
 SHORTEST_S = 0.02
+FULL_S = 5.0
+"""How full instances are is told so often."""
 COLLECT_S = 3600.0
 """Images are looked at so often."""
 AGAIN_S = 5.0
@@ -168,6 +172,7 @@ class Unit:
             )  # fmt: skip
             self._spawn(self._link.run())
             self._spawn(self._carry_traffic(self._link))
+            self._spawn(self._tell_fullness(self._link))
 
     def _add_containers(self) -> None:
         """Containers are possible where they are switched on and their library is there."""
@@ -228,6 +233,23 @@ class Unit:
         except LaunchProblem as error:
             LOG.error("lease not guarded", extra=fields(pod=_named(start.pod), problem=error))
 
+    async def _tell_fullness(self, link: "Link") -> None:
+        """Say how full instances are, for who leads users to them."""
+        fullness = Fullness()
+        while True:
+            await asyncio.sleep(FULL_S)
+            limited = [
+                Limited(
+                    run.id, run.attempt, cpu_milli, pid, (run.id.uid, run.container_id.rpartition("/")[2])
+                )
+                for container, run in self._machine.running()
+                if (cpu_milli := limits_of(container).cpu_milli)
+                and (pid := await self._runtimes[run.runtime].pid(run.id, run.attempt)) is not None
+            ]
+            full = await asyncio.to_thread(fullness.of, limited, time.monotonic_ns())
+            if full:
+                link.say(Full(full))
+
     async def _carry_traffic(self, link: "Link") -> None:
         """Lead this node's users to instances; whatever goes wrong there stops no pod."""
         node = self._configuration.node
@@ -239,6 +261,7 @@ class Unit:
                     self._place.address,
                     link.steering(),
                     link.say,
+                    self._section.metrics_socket,
                 )
             except Exception:
                 LOG.exception("traffic is not carried", extra=fields(again_in_s=AGAIN_S))

@@ -23,7 +23,7 @@ _PARTS = ("_bucket", "_count", "_sum")
 class Metric:
     """A row of the documentation. ``series``: how many there are at most, as factors (`10·L·C`)."""
 
-    teller: Literal["host", "controller"]
+    teller: Literal["host", "controller", "routes"]
     name: str
     kind: str
     labels: tuple[str, ...]
@@ -45,12 +45,20 @@ class Query:
 
 
 def metrics() -> dict[str, Metric]:
-    """All documented metrics by name."""
-    host, _, controller = (ROOT / "docs/metrics.md").read_text("utf-8").partition("## The controller")
+    """All documented metrics of the mesh by name."""
+    return _of("host", "An edge host") | _of("controller", "The controller")
+
+
+def of_routes() -> dict[str, Metric]:
+    """Those of applications' routes, which the mesh runs without."""
+    return _of("routes", "Routes of applications")
+
+
+def _of(teller: Literal["host", "controller", "routes"], heading: str) -> dict[str, Metric]:
+    text = (ROOT / "docs/metrics.md").read_text("utf-8").partition(f"\n## {heading}\n")[2]
     made = [
         Metric(teller, name, kind, tuple(re.findall(r"`(\w+)`", labels)), tuple(series.split("·")))
-        for teller, text in (("host", host), ("controller", controller))
-        for name, kind, labels, series in _ROW.findall(text)
+        for name, kind, labels, series in _ROW.findall(text.partition("\n## ")[0])
     ]
     return {metric.name: metric for metric in made}
 
