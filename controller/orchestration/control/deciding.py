@@ -25,6 +25,7 @@ from controller.orchestration.control.intents import (
     Say,
 )
 from controller.orchestration.control.making import pod_of
+from controller.orchestration.control.outcomes import Tallies
 from controller.orchestration.control.ports import PortTaken
 from controller.orchestration.control.replacing import Limits, Slot, Steps, step
 from controller.orchestration.control.revisions import Revisions, revisions_of, rolled_back, timestamp
@@ -57,11 +58,13 @@ def decide(
     *,
     asleep: bool = False,
     drain_s: float = DRAIN_S,
+    tallies: Tallies | None = None,
 ) -> Decided:
     """Return what to do about ``app``, which has ``instances``.
 
     ``chosen`` None: placement has not answered yet. ``taken`` [node] are ports and who has them. ``asleep``:
-    none is to run, because nobody asks for it. Times are Unix seconds.
+    none is to run, because nobody asks for it. ``tallies``: what users met with its revisions. Times are Unix
+    seconds.
     """
     given_up = [GiveUp(_pod(one), one.node, one.lease_s) for one in instances if one.lost]
     if app.metadata.deletion_timestamp is not None:
@@ -76,7 +79,7 @@ def decide(
         )
         return Decided((Replace(_app(app), body), event))
     revisions = revisions_of(app, now_s)
-    rollout = _rollout(app, revisions, instances, now_s)
+    rollout = _rollout(app, revisions, instances, now_s, tallies or Tallies())
     update = app.spec.update
     alone = bool(app.spec.host_ports)
     limits = Limits(update.max_surge, update.max_unavailable, app.single, alone, drain_s)
@@ -111,11 +114,15 @@ def _end(app: App, instances: Sequence[Instance]) -> Iterable[Intent]:
         yield Change(_app(app), {"metadata": {"finalizers": left or None}})
 
 
-def _rollout(app: App, revisions: Revisions, instances: Sequence[Instance], now_s: float) -> Rollout:
+def _rollout(
+    app: App, revisions: Revisions, instances: Sequence[Instance], now_s: float, tallies: Tallies
+) -> Rollout:
     before, course = _before(app), app.course
     if app.spec.paused and before is not None:
         return before
-    return rollouts.advance(before, revisions.stable, revisions.wanted, course, instances, now_s)
+    stable, wanted = revisions.stable, revisions.wanted
+    worse = tallies.verdict(stable, wanted)
+    return rollouts.advance(before, stable, wanted, course, instances, now_s, worse)
 
 
 def _slots(

@@ -50,8 +50,11 @@ def advance(
     course: Course,
     instances: Sequence[Instance],
     now_s: float,
+    worse: str = "",
 ) -> Rollout:
-    """Return how far ``wanted`` has come now. ``stable`` is the revision that came before, empty for none."""
+    """Return how far ``wanted`` has come now. ``stable`` is the revision that came before, empty for none.
+    ``worse``: why users fare worse with ``wanted``, if they do.
+    """
     if stable in ("", wanted):
         same = before is not None and before.revision == wanted
         return before if same and before is not None else _begun(wanted, Course(), now_s)
@@ -59,6 +62,8 @@ def advance(
         return _begun(wanted, course, now_s)
     if before.phase != "Progressing" or before.weight >= ALL:
         return before
+    if worse:
+        return replace(before, phase="Failed", message=worse)
     return _watched(before, course, [one for one in instances if _is_new(one, wanted)], now_s)
 
 

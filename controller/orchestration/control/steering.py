@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence, Set
 from dataclasses import dataclass, replace
+from types import MappingProxyType
 from typing import TypeAlias
 
 from controller.orchestration.control.routes import Backing, Route
@@ -11,6 +12,8 @@ from overlayd.protocol.steering import Outlier, SteeredRoute, SteeringSpec, Targ
 
 Distance: TypeAlias = Callable[[str, str], float | None]
 """Round trip (ms) that is expected from one node to another; None: not known."""
+
+NO_ROOMS: Mapping[str, float] = MappingProxyType({})
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,15 +51,16 @@ def steering(
     distance: Distance,
     cloud: Set[str],
     before: SteeringSpec,
+    rooms: Mapping[str, float] = NO_ROOMS,
 ) -> SteeringSpec:
-    """Return what ``node`` is told. ``before`` is what it was told last."""
+    """Return what ``node`` is told. ``before`` is what it was told last; ``rooms``: of instances, by uid."""
     known = {group.name: group for group in groups}
     last = {route.name: route for route in before.routes}
     made: list[SteeredRoute] = []
     for one in sorted(routes, key=lambda one: one.route.spec.key):
         users = _users(node, one, known)
         if users is not None:
-            made.append(_steered(node, one, users, distance, cloud, last.get(one.route.spec.key)))
+            made.append(_steered(node, one, users, distance, cloud, last.get(one.route.spec.key), rooms))
     here = [group for group in groups if node in group.nodes or group.prefixes]
     prefixes = tuple(
         UserPrefixes(name=group.name, prefixes=() if node in group.nodes else group.prefixes)
@@ -83,6 +87,7 @@ def _steered(
     distance: Distance,
     cloud: Set[str],
     last: SteeredRoute | None,
+    rooms: Mapping[str, float],
 ) -> SteeredRoute:
     spec, servers = one.route.spec, one.back.servers
     # What nobody else sees may still serve those who enter where it is.
@@ -94,6 +99,7 @@ def _steered(
             0.0 if server.node == node else distance(node, server.node),
             replace(server.instance, seen=True).serving,
             spec.cloud_backup and server.node in cloud,
+            rooms.get(server.instance.uid, 1.0),
         )
         for server in there
     ]

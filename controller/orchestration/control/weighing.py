@@ -1,8 +1,8 @@
 """How much of what is new each instance gets from the users of one place. Pure.
 
 Nearer is better, and about as near is about as good: the part falls by e for each quarter of the best round
-trip. What is too far to be worth a part is a backup for when the near ones fail. Groups (apps of a route,
-revisions of a canary) have shares of their own, whatever their distance.
+trip. Who has less room left gets less. What is too far to be worth a part is a backup for when the near ones
+fail. Groups (apps of a route, revisions of a canary) have shares of their own, whatever their distance.
 """
 
 import math
@@ -24,7 +24,7 @@ STEADY = 0.15
 @dataclass(frozen=True, slots=True)
 class Candidate:
     """An instance as seen from one place. ``ms`` None: nothing is known of the way. ``serving``: it takes
-    what is new; ``reserve``: only while no other does.
+    what is new; ``reserve``: only while no other does. ``room`` from 0 to 1: how much more it can take.
     """
 
     name: str
@@ -32,6 +32,7 @@ class Candidate:
     ms: float | None
     serving: bool = True
     reserve: bool = False
+    room: float = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +68,7 @@ def _parts(group: Sequence[Candidate], share: float) -> dict[str, float]:
     known = [UNKNOWN_MS if one.ms is None else one.ms for one in group]
     best = min(known)
     step_ms = max(LEAST_STEP_MS, NEAR * best)
-    raw = [math.exp(-(ms - best) / step_ms) for ms in known]
+    raw = [one.room * math.exp(-(ms - best) / step_ms) for one, ms in zip(group, known, strict=True)]
     near = [(one.name, part) for one, part in zip(group, raw, strict=True) if part / sum(raw) >= FAR]
     total = sum(part for _, part in near)
     return {name: share * part / total for name, part in near}

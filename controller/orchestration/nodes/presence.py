@@ -6,7 +6,7 @@ Lives on one event loop; `serving.channel` tells it what comes in.
 from collections.abc import Callable, Iterator
 from typing import Protocol, TypeAlias
 
-from overlayd.protocol.workload import Demand, LogRequest, Report, Wanted
+from overlayd.protocol.workload import Demand, Full, LogRequest, Outcomes, Report, Wanted
 
 
 class Session(Protocol):
@@ -27,7 +27,7 @@ class Log(Protocol):
     def close(self) -> None: ...
 
 
-Told: TypeAlias = Report | Wanted | Demand
+Told: TypeAlias = Report | Wanted | Demand | Outcomes | Full
 Listener: TypeAlias = Callable[[str, Told], None]
 """Told a node's name and what it said."""
 

@@ -20,12 +20,14 @@ from overlayd.protocol.workload import (
     Alive,
     Demand,
     FromNode,
+    Full,
     Lease,
     LogCancel,
     LogChunk,
     LogEnd,
     LogMore,
     LogRequest,
+    Outcomes,
     Report,
     ToNode,
     Wanted,
@@ -145,7 +147,7 @@ class Session:
             case LogEnd(id, problem):
                 if (log := self._logs.get(id)) is not None:
                     log.end(problem)
-            case Report() | Wanted() | Demand():
+            case Report() | Wanted() | Demand() | Outcomes() | Full():
                 presence.told(self, message)
 
 

@@ -18,10 +18,12 @@ from controller.orchestration.control.apps import App, read_app
 from controller.orchestration.control.chosen import Chosen
 from controller.orchestration.control.deciding import DRAIN_S, decide
 from controller.orchestration.control.demand import Demanded
+from controller.orchestration.control.filling import Rooms
 from controller.orchestration.control.instances import LEASE, Instance, instance_of
 from controller.orchestration.control.intents import About, GiveUp, Intent, Remove
 from controller.orchestration.control.leases import Leases
 from controller.orchestration.control.members import Member, is_seen
+from controller.orchestration.control.outcomes import Tallies
 from controller.orchestration.control.placing import held_by
 from controller.orchestration.control.ports import taken_by
 from controller.orchestration.objects.app import APP
@@ -36,7 +38,7 @@ from controller.orchestration.serving.verbs import Verbs
 from controller.orchestration.serving.watching import Hub
 from overlayd.protocol import pod
 from overlayd.protocol.pod import Pod
-from overlayd.protocol.workload import Demand, Wanted
+from overlayd.protocol.workload import Demand, Full, Outcome, Outcomes, Wanted
 
 LOG = logging.getLogger(__name__)
 
@@ -81,6 +83,8 @@ class Controlling:
         self._chosen: dict[Name, Chosen] = {}
         self._placed: dict[Name, tuple[object, float]] = {}
         self._since: dict[Name, float] = {}
+        self._tallies: dict[Name, Tallies] = {}
+        self._rooms = Rooms()
         self._members: dict[str, Member] = {}
         self._view: View | None = None
         self._viewed = (0.0, frozenset[str]())
@@ -122,7 +126,9 @@ class Controlling:
         await self._do(self._orphans())
         if changed or rerouted or renewed:
             await self._steer(view)
-        self.leases.forget(pod.metadata.uid for pod in self._pods.all.values())
+        uids = {pod.metadata.uid for pod in self._pods.all.values()}
+        self.leases.forget(uids)
+        self._rooms.keep(uids)
 
     def told(self, _: str, said: object) -> None:
         """A node says something: that somebody asks for routes is remembered, and wakes their apps."""
@@ -130,6 +136,10 @@ class Controlling:
             self._ask([said.route])
         elif isinstance(said, Demand):
             self._ask([one.route for one in said.asked if one.requests])
+        elif isinstance(said, Outcomes):
+            self._tally(said)
+        elif isinstance(said, Full):
+            self._rooms.told(said.pods)
 
     def _ask(self, routes: Iterable[str]) -> None:
         named = [app for route in routes for app in self._steerings.apps_of(route)]
@@ -138,6 +148,20 @@ class Controlling:
         if asleep:
             self._hurry(asleep)
             self._woken.set()
+
+    def _tally(self, said: Outcomes) -> None:
+        """Keep what users met with the revisions of apps; who is on trial is judged next."""
+        met: dict[Name, list[Outcome]] = {}
+        for one in said.outcomes:
+            for name in self._steerings.apps_of(one.route):
+                met.setdefault(name, []).append(one)
+        for name, outcomes in met.items():
+            app = self._apps.all.get(name)
+            if app is not None and app.status.rollout is not None:
+                tallies = self._tallies.setdefault(name, Tallies())
+                tallies.add(app.status.rollout.revision, outcomes)
+        self._hurry(met)
+        self._woken.set()
 
     def _hurry(self, apps: Iterable[Name]) -> None:
         """Have apps decided about in the next round, or in this one if it has not come to that."""
@@ -239,6 +263,7 @@ class Controlling:
             self._unix_s(),
             asleep=asleep,
             drain_s=self._drain_s,
+            tallies=self._tallies.get(name),
         )
         sleeps = self.demanded.due_s(key, now_s) if app.spec.least == 0 else None
         waits = [one for one in (decided.due_s, sleeps) if one is not None]
@@ -253,7 +278,11 @@ class Controlling:
             for name, there in self._of_app.items()
         }
         decide = self._steerings.decide
-        await self._do(await asyncio.to_thread(decide, apps, pods, self._members, view, self._unix_s()))
+        await self._do(
+            await asyncio.to_thread(
+                decide, apps, pods, self._members, view, self._rooms.all(), self._unix_s()
+            )
+        )
 
     async def _do(self, intents: Iterable[Intent]) -> None:
         now_ns = self._clock_ns()
@@ -288,7 +317,7 @@ class Controlling:
         ]
 
     def _forget(self, name: Name) -> None:
-        for table in (self._due, self._chosen, self._placed, self._since):
+        for table in (self._due, self._chosen, self._placed, self._since, self._tallies):
             table.pop(name, None)
 
 

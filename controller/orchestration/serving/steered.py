@@ -53,7 +53,13 @@ class Steerings:
             known.note(value)
 
     def decide(
-        self, apps: Mapping[str, App], pods: Pods, members: Mapping[str, Member], view: View, now_s: float
+        self,
+        apps: Mapping[str, App],
+        pods: Pods,
+        members: Mapping[str, Member],
+        view: View,
+        rooms: Mapping[str, float],
+        now_s: float,
     ) -> list[Intent]:
         """Return what to write: of routes their status, of steering what is new. For any thread."""
         routes = list(self._routes.all.values())
@@ -80,7 +86,7 @@ class Steerings:
             if not member.joined:
                 continue
             before = told.spec if told is not None else SteeringSpec()
-            spec = steering(name, taken, groups, view.distance, cloud, before)
+            spec = steering(name, taken, groups, view.distance, cloud, before, rooms)
             if told is None and (spec.routes or spec.groups):
                 intents.append(Make(STEERING.name, _body(name, spec)))
             elif told is not None and spec != before:

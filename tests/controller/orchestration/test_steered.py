@@ -9,7 +9,7 @@ from controller.orchestration.objects.steering import STEERING
 from controller.orchestration.objects.usergroup import USER_GROUP
 from controller.orchestration.serving.asking import Target
 from controller.orchestration.serving.verbs import new_write
-from overlayd.protocol.workload import Wanted
+from overlayd.protocol.workload import Full, Wanted
 from tests.controller.orchestration.stage import Stage
 
 PORTS = [{"port": 8080}]
@@ -154,3 +154,14 @@ def test_a_node_that_leaves_the_mesh_is_told_nothing(tmp_path: Path) -> None:
     stage.around.nodes = ["a", "b"]
     stage.run(2)
     assert sorted(one["metadata"]["name"] for one in stage.all(STEERING)) == ["a", "b"]
+
+
+def test_an_instance_that_tells_that_it_is_full_gets_less(tmp_path: Path) -> None:
+    stage = served(tmp_path)
+    before = weights(stage, "c")["b"][0]
+    (full,) = [pod["metadata"]["uid"] for pod in stage.pods() if pod["spec"]["nodeName"] == "a"]
+    for _ in range(5):
+        stage.loops.told("a", Full({full: 1.0}))
+    stage.run(2)
+    assert weights(stage, "c")["b"] == (256, False) and before < 240
+    assert 80 < weights(stage, "c")["a"][0] < 150
