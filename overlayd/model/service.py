@@ -134,10 +134,13 @@ def _rows(table: tuple[Row, ...]) -> tuple[RepairRow, ...]:
     )
 
 
+_EARLY_CAP = 0.6
+"""Symbols for a loss of 30 %. They cost less than the rounds of retransmission that they spare."""
+
+
 def _early(rows: tuple[RepairRow, ...]) -> tuple[RepairRow, ...]:
     """For a class in order, where each missing packet holds back what is behind it: enough symbols for most
-    to be restored without a round trip, and a second copy of those that are sent again. Beyond a loss of a
-    fifth symbols within the cap restore hardly anything.
+    to be restored without a round trip, and a second copy of those that are sent again.
     """
     return tuple(
         msgspec.structs.replace(
@@ -150,9 +153,11 @@ def _early(rows: tuple[RepairRow, ...]) -> tuple[RepairRow, ...]:
 
 
 def _early_ratio(loss_ratio: float) -> float:
-    if loss_ratio > 0.2:
-        return 0.0
-    return min(2 * loss_ratio, max(0.1, 1.5 * loss_ratio), 0.2)
+    """Two symbols per packet lost, and at heavy loss a third more than are used up: the time that the code
+    takes grows without bound as both come near each other.
+    """
+    used = loss_ratio / (1 - loss_ratio)
+    return round(min(max(min(2 * loss_ratio, 0.1), used * 4 / 3), _EARLY_CAP), 3)
 
 
 DEFAULT_CLASSES: tuple[ServiceClass, ...] = (
@@ -181,6 +186,7 @@ DEFAULT_CLASSES: tuple[ServiceClass, ...] = (
         bound=Bound(rtt_factor=4.0, loss_ratio=0.05, link_loss_ratio=0.1),
         deadline_ms=600,
         repair=_early(tuple(row for row in _rows(MODERATE) if row.rounds > 2)),
+        repair_cap_ratio=_EARLY_CAP,
         in_order=True,
         dscp=(8, 10),
     ),

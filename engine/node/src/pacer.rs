@@ -26,8 +26,6 @@ const STEP: Nanos = 500_000;
 const USED: u64 = 98;
 /// While more waits than leaves in this time, redundancy would only lengthen the queue.
 const CONGESTED: Nanos = 5_000_000;
-/// A queue that is deep for the sake of order has that much more at any time, in parts of a round trip: without redundancy order would need it all.
-const CONGESTED_IN_ORDER: Nanos = 4;
 
 /// Pacing of one link, whose rate is that of IP packets.
 #[derive(Debug, Default)]
@@ -91,13 +89,11 @@ impl Pacer {
         self.wait_of(class, |(_, again)| again)
     }
 
-    /// Whether more of a class waits than may: redundancy would only lengthen its queue.
+    /// Whether more of a class waits than may: redundancy would only lengthen its queue. Not where flows are put in order: there gaps are what makes the queue
+    /// needed, and symbols, which come out of the class's own share, what shortens them.
     pub(crate) fn is_congested(&self, class: u8) -> bool {
-        let more = match Share::at(&self.shares, class.into()).in_order() {
-            true => self.rtt / CONGESTED_IN_ORDER,
-            false => 0,
-        };
-        self.wait_of(class, |(all, _)| all) > CONGESTED + more
+        let in_order = Share::at(&self.shares, class.into()).in_order();
+        !in_order && self.wait_of(class, |(all, _)| all) > CONGESTED
     }
 
     /// Whether a frame may leave now; if not, it has to wait.

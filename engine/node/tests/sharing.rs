@@ -29,14 +29,17 @@ fn lossy_hop(rate: u64, rtt: u64, loss: f64) -> Settings {
     }
 }
 
-/// As class `bulk` comes with the product: two symbols for each frame to be lost up to a bound, and each that is sent again twice.
+/// As class `bulk` comes with the product (`overlayd/model/service.py`): symbols that restore most without a round trip, and what is sent again goes twice.
 fn bulk() -> Vec<RepairRow> {
-    let losses = [0.01, 0.02, 0.035, 0.05, 0.065, 0.08, 0.1, 0.14, 0.2, 0.4];
+    let losses = [
+        0.005, 0.01, 0.02, 0.035, 0.05, 0.065, 0.08, 0.1, 0.12, 0.14, 0.17, 0.22, 0.3, 0.4,
+    ];
     let row = |loss: f64| {
-        let early = (2.0 * loss).min((1.5 * loss).max(0.1)).min(0.2);
+        let used = loss / (1.0 - loss);
+        let early = (2.0 * loss).min(0.1).max(used * 4.0 / 3.0);
         RepairRow {
             again: vec![1.0],
-            ..RepairRow::flat(loss, if loss > 0.2 { 0.085 } else { early })
+            ..RepairRow::flat(loss, early)
         }
     };
     losses.map(row).to_vec()
@@ -50,6 +53,7 @@ fn start(seed: u64, wire: Settings, ways: &[Way]) -> Race {
             class.deadline_ms = Some(600);
             class.in_order = true;
             class.repair = bulk();
+            class.repair_cap_ratio = 0.6;
         });
     }
     mesh.run_for(2 * SECOND);

@@ -16,7 +16,7 @@ const MISSING_MAX: u64 = 8 * Feedback::BITMAP_MAX as u64;
 /// Frames that arrive out of order within this time are not asked for.
 const REORDER_GUARD: Nanos = 2_000_000;
 /// In a class that is put in order anyway, symbols get so much more time to restore one, in parts of a round trip: most of what is lost need not be sent again then.
-const WAIT_FOR_CODE: Nanos = 8;
+const WAIT_FOR_CODE: Nanos = 5;
 /// What is asked for is asked for once more after this, as the feedback itself may be lost; and then when the answer is overdue.
 const REPEAT: Nanos = 5_000_000;
 const OVERDUE: Nanos = 2_000_000;
