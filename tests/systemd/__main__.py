@@ -53,7 +53,7 @@ def main() -> int:
                 ("applications", lambda: applications(hosts)),
                 ("configuration", lambda: configuration.trials(hosts)),
                 ("failures", lambda: failures.failures(hosts)),
-                ("guides", lambda: guides(hosts)),
+                ("guides", lambda: guides(hosts, arguments.packages)),
                 ("agent upgrade", lambda: trials.agent_upgrade(hosts, arguments.packages)),
                 ("engine upgrade", lambda: trials.engine_upgrades(hosts, arguments.packages, arguments.runs)),
                 ("removal", lambda: trials.removal(hosts)),

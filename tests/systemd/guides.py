@@ -1,29 +1,81 @@
 """Guides whose commands need packages and systemd, word by word, each block on the hosts that it names.
 
-Disasters, what Grafana is given, what opens the dashboard. `TOKEN` is the host's; nothing else is changed.
-After each block the mesh is whole again, unless the guide says otherwise. Called by `tests.systemd`. I/O:
-hosts.
+Upgrading and going back, disasters, several ISPs, the controller's part of monitoring. What a reader puts in
+place of a word (`TOKEN`) or brings along (`overlayd_NEW.deb`) is put here too; nothing else is changed. After
+each block the mesh is whole again, unless the guide says otherwise. Called by `tests.systemd`. I/O: hosts.
 """
 
+import re
 import time
+from pathlib import Path
 
-from tests.systemd.machines import Machine
+from tests.systemd.machines import Machine, run
 from tests.systemd.quickstart import PLACEHOLDER, ROOT, Block, blocks, tokens
+from tests.systemd.repacking import repack
 from tests.systemd.traffic import Report, well_again
 
 GUIDES = ROOT / "docs/guides"
+VERSION = "dpkg-query -W -f '${Version}' overlayd"
+FILE = "/etc/overlayd/overlayd.toml"
+SECOND = "10.64.3.9"
+ISPS = {"198.51.100.7": "192.0.2.1", SECOND: "192.0.2.11"}
+"""The guide's addresses, and those that stand for them on paris."""
 FORGOTTEN_S = 60.0
 """Within which the others have heard that a host is none of them any more."""
 
 
-def guides(hosts: dict[str, Machine]) -> Report:
-    """Follow each guide; the last leaves a mesh of another network, with the same hosts."""
+def guides(hosts: dict[str, Machine], packages: Path) -> Report:
+    """Follow each guide to its end; the last leaves a mesh of another network, with the same hosts."""
     done = {
+        "several-isps.md": _several_isps(hosts),
+        "upgrade.md": _upgrade(hosts, packages),
         "monitoring.md": _monitoring(hosts),
         "dashboard.md": _dashboard(hosts),
         "disaster.md": _disaster(hosts),
     }
     return {"commands": done, "ok": all(done.values())}
+
+
+def _several_isps(hosts: dict[str, Machine]) -> int:
+    """With the guide's file; the second way is a second address of the same wire."""
+    paris = hosts["paris"]
+    (text,) = re.findall(r"^```toml\n(.*?)^```$", (GUIDES / "several-isps.md").read_text(), re.M | re.S)
+    for in_guide, here in ISPS.items():
+        text = text.replace(in_guide, here)
+    paris.shell(f"ip address add {ISPS[SECOND]}/24 dev eth0; cp {FILE} one-isp.toml")
+    paris.shell(f"cat > two-isps.toml <<'END'\n{text}END")
+    given = 0
+    for block in _blocks("several-isps.md"):
+        given += _give(hosts, block, {})
+        _whole(hosts, block)
+    if "lte" not in (told := paris.shell("overlayctl netcheck")):
+        raise SystemExit(f"there is no second uplink:\n{told}")
+    paris.shell("overlayctl config apply one-isp.toml --restart")
+    paris.shell(f"ip address del {ISPS[SECOND]}/24 dev eth0; rm {FILE}.previous *-isp*.toml")
+    well_again(hosts)
+    return given
+
+
+def _upgrade(hosts: dict[str, Machine], packages: Path) -> int:
+    rome, paris = hosts["rome"], hosts["paris"]
+    for machine, package in ((rome, "overlayd"), (paris, "overlayd-controller")):
+        (old,) = packages.glob(f"{package}_*.deb")
+        new = repack(packages, 1, engine="another", package=package)
+        machine.copy(old, f"/root/{package}_OLD.deb")
+        machine.copy(new, f"/root/{package}_NEW.deb")
+        new.unlink()
+    (old,) = packages.glob("overlayd_*.deb")
+    before = run("dpkg-deb", "--field", str(old), "Version").strip()
+    given = 0
+    for block in _blocks("upgrade.md"):
+        given += _give(hosts, block, {})
+        _whole(hosts, block)
+        is_new = rome.shell(VERSION) != before
+        if "rome" in block.hosts and is_new == block.heading.startswith("Back"):
+            raise SystemExit(f"upgrade.md: after {block.heading!r} rome has {rome.shell(VERSION)}")
+    for machine, package in ((rome, "overlayd"), (paris, "overlayd-controller")):
+        machine.shell(f"rm {package}_OLD.deb {package}_NEW.deb /root/*.before.tar", check=False)
+    return given
 
 
 def _monitoring(hosts: dict[str, Machine]) -> int:
