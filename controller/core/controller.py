@@ -33,6 +33,7 @@ from controller.core.messages import (
     Restored,
     Revocations,
     RouteEvent,
+    Ruled,
     Tick,
 )
 from controller.core.publication import Publication
@@ -52,7 +53,7 @@ from controller.topology.reports import Report
 from overlayd.model.ids import Generation, NodeId
 from overlayd.model.node import Uplink
 from overlayd.model.route import Route
-from overlayd.model.service import Objective
+from overlayd.model.service import Objective, ServiceClass
 from overlayd.protocol.controller import NetworkConfig, PathSample, PeerInfo, Switched, Telemetry
 from overlayd.protocol.reflexive import Sightings
 from overlayd.protocol.routes import BadColumns, RouteColumns
@@ -113,7 +114,8 @@ class Controller:
         self._learning = Learning(self.topology)
         self._arriving: dict[NodeId, Vertex] = {}
         self._seen = Seen()
-        self._ruling = Ruling(self.services, self.settings.policies)
+        self._policies = self.settings.policies
+        self._ruling = Ruling(self.services, self._policies)
         self._watching = Watching(self.settings.probing)
         self._membership = 0
         self._decided: Decided | None = None
@@ -153,6 +155,8 @@ class Controller:
             case Pinned(pins):
                 if self._ruling.pin(pins, now.monotonic_ns):
                     self._hasten(now)
+            case Ruled(services, policies):
+                self._rule(services, policies, now)
             case Restored(routes):
                 self._restore(routes, now)
             case Removed(node):
@@ -246,10 +250,10 @@ class Controller:
         if rows is None:
             return None
         reason, decided_at = rows.reasons.get(0), float(rows.decided_at[0])
-        if rows.plan is None:  # the set of nodes has changed since
+        if rows.plan is None or self._decided is None:  # the set of nodes has changed since
             (route,) = rows.routes()
             return route
-        explainer = Explainer(rows.plan, self.topology.vertices, self.services)
+        explainer = Explainer(rows.plan, self.topology.vertices, self._decided.question.services)
         index = self.topology.index
         route = explainer.route(class_id, index[source], index[destination], decided_at, rejected)
         return route if route is None or reason is None else replace(route, reason=reason)
@@ -272,7 +276,7 @@ class Controller:
 
     def _note_promises(self, decided: Decided) -> None:
         """Have the quickest paths compared with what they come to."""
-        for service, found in zip(self.services, decided.plan.classes, strict=True):
+        for service, found in zip(decided.question.services, decided.plan.classes, strict=True):
             if service.objective is Objective.LATENCY:
                 self._learning.promise(found.ideal.relays)
                 return
@@ -337,6 +341,16 @@ class Controller:
         if self._last_decision is not None:
             soon = max(soon, self._last_decision + self.settings.minimum_interval_ns)
         self._decide_at = soon if self._decide_at is None else min(self._decide_at, soon)
+
+    def _rule(self, services: tuple[ServiceClass, ...], policies: tuple[Policy, ...], now: Instant) -> None:
+        """Choose paths like this in the next decision; have agents keep to the classes' bounds at once."""
+        if (services, policies) == (self.services, self._policies):
+            return
+        if services != self.services:
+            self.publication.set_network(replace(self.publication.network, classes=services))
+        self.services, self._policies = services, policies
+        self._ruling.choose(services, policies)
+        self._hasten(now)
 
     # Membership
 

@@ -11,10 +11,11 @@ from msgspec.structs import replace
 from controller.core.changes import Changes, RouteEvent
 from controller.core.instant import Instant as Instant
 from controller.core.rows import RouteRows
-from controller.policy.rules import ANYWHERE, Pin, Place
+from controller.policy.rules import ANYWHERE, Pin, Place, Policy
 from controller.topology.reports import Report
 from overlayd.model.ids import Generation, NodeId
 from overlayd.model.node import NodeRecord, SignedRecord, SignedRevocation, Uplink
+from overlayd.model.service import ServiceClass
 from overlayd.protocol.controller import Hello, Mesh, Switched, Telemetry
 from overlayd.protocol.reflexive import Sightings
 from overlayd.protocol.routes import NO_ROUTES, CompactMesh, RouteColumns
@@ -42,6 +43,16 @@ class Pinned:
     """
 
     pins: tuple[Pin, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Ruled:
+    """How the paths of each class are chosen from now on. The classes are those there were, by number and
+    name.
+    """
+
+    services: tuple[ServiceClass, ...]
+    policies: tuple[Policy, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +106,7 @@ class Tick:
 
 
 Event: TypeAlias = (
-    Enrolled | Removed | Revocations | Restored | Pinned | Connected | Disconnected | Received | Tick
+    Enrolled | Removed | Revocations | Restored | Pinned | Ruled | Connected | Disconnected | Received | Tick
 )
 
 # Commands

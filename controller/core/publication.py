@@ -39,6 +39,12 @@ class Publication:
         self._neighbours: dict[NodeId, tuple[tuple[NodeId, ...], Generation]] = {}
         self._held: dict[NodeId, Generation] = {}
 
+    def set_network(self, network: NetworkConfig) -> None:
+        """What all are told of the network is another; it is told along with everything."""
+        self.network = network
+        self._dirty = True
+        self._oldest_base = self.next
+
     def set_peer(self, node: NodeId, info: PeerInfo) -> None:
         """``node`` is a member, as ``info`` says; no change if it was known like this."""
         if self._peers.get(node) != info:

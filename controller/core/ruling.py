@@ -21,9 +21,13 @@ class Ruling:
 
     def __init__(self, services: Sequence[ServiceClass], policies: tuple[Policy, ...]) -> None:
         self._classes = len(services)
-        self._policies = policies
         self._pins: dict[Pin, int] = {}
         self._places: dict[NodeId, Place] = {}
+        self.choose(services, policies)
+
+    def choose(self, services: Sequence[ServiceClass], policies: tuple[Policy, ...]) -> None:
+        """Have paths chosen like this from the next decision on."""
+        self._policies = policies
         self._by_throughput = any(
             Objective.THROUGHPUT in (service.objective, *(one for one, _ in policy.weights))
             for service, policy in zip_longest(services, policies, fillvalue=PLAIN)

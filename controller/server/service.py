@@ -16,6 +16,7 @@ from contextlib import contextmanager
 import msgspec
 
 from controller import registry
+from controller.config import Config
 from controller.configured import classes_of, place_of, policies_of, probing_of
 from controller.core.controller import Controller, Settings
 from controller.core.decision import Decision
@@ -31,6 +32,7 @@ from controller.core.messages import (
     Removed,
     Restored,
     Revocations,
+    Ruled,
     Tick,
 )
 from controller.enrolment.authority import node_of
@@ -289,6 +291,14 @@ class Service:
 
     def _take_pins(self) -> None:
         self.dispatch(Pinned(tuple(pin for pin, _ in self.state.store.pins())))
+
+    # Policies
+
+    def rule(self, config: Config) -> None:
+        """Have paths chosen as the classes and policies of ``config`` say: the operator's own, in which the
+        caller has put what is asked elsewhere. It is for this run; who knows more says it again in the next.
+        """
+        self.dispatch(Ruled(classes_of(config), policies_of(config)))
 
     # Members
 

@@ -9,7 +9,8 @@ from controller.orchestration.objects.core import EVENT, NAMESPACE
 from controller.orchestration.objects.kinds import Catalogue
 from controller.orchestration.objects.node import NODE
 from controller.orchestration.objects.pod import POD
+from controller.orchestration.objects.policy import POLICY
 from controller.orchestration.objects.steering import STEERING
 from controller.orchestration.objects.usergroup import USER_GROUP
 
-OFFERED = Catalogue((NAMESPACE, EVENT, POD, NODE, APP, APP_ROUTE, USER_GROUP, STEERING))
+OFFERED = Catalogue((NAMESPACE, EVENT, POD, NODE, APP, APP_ROUTE, USER_GROUP, POLICY, STEERING))

@@ -18,6 +18,7 @@ from controller.config import split_address
 from controller.orchestration.objects.kinds import Catalogue
 from controller.orchestration.objects.offered import OFFERED
 from controller.orchestration.objects.schema import Object
+from controller.orchestration.serving import policies
 from controller.orchestration.serving.api import Api
 from controller.orchestration.serving.certified import Certified
 from controller.orchestration.serving.channel import WEBSOCKET
@@ -63,7 +64,7 @@ class Serving:
         self, path: Path, token: str, kinds: Catalogue = OFFERED, nodes: Nodes | None = None
     ) -> None:
         self.store = Store(path)
-        self.objects = Verbs(kinds, self.store)
+        self.objects = Verbs(kinds, self.store, policies.guard)
         self.objects.begin()
         loop = asyncio.get_running_loop()
         self.hub = Hub(self.store, loop.call_soon_threadsafe)
@@ -108,11 +109,14 @@ async def orchestration(
     server = _Server(config)
     prefix = IPv4Network(section.routes_prefix)
     around = around or Mesh(service, serving.store)
+    ruling = policies.Policies(serving.objects, serving.hub, state.config, service.rule)
+    ruling.settle()
     loops = Controlling(serving.objects, serving.hub, around, prefix=prefix)
     nodes.answer = loops.leases.answer
     nodes.presence.listen(loops.told)
     tasks = [
         asyncio.create_task(loops.run()),
+        asyncio.create_task(ruling.run()),
         asyncio.create_task(server.serve([listening])),
         asyncio.create_task(_kept(lambda: mirror.reflect(_members(service), int(time.time())), MIRROR_S)),
         asyncio.create_task(_kept(serving.objects.forget_events, HOUSEKEEPING_S)),

@@ -56,12 +56,21 @@ def new_write(
     return Write(manager, now, str(uuid.uuid4()), os.urandom(5), unknown_fields, force, subresource)
 
 
+Guard: TypeAlias = Callable[[Kind, Object], None]
+"""Told an object that is to be changed or deleted; raises :class:`Problem` if that is for nobody to do."""
+
+
+def nothing_guarded(_: Kind, __: Object) -> None:
+    """Let all objects be changed."""
+
+
 class Verbs:
     """The objects of one store, by verb. Methods that write may be called from any thread."""
 
-    def __init__(self, kinds: Catalogue, store: Store) -> None:
+    def __init__(self, kinds: Catalogue, store: Store, guard: Guard = nothing_guarded) -> None:
         self.kinds = kinds
         self.store = store
+        self._guard = guard
         self._by_resource = {kind.resource: kind for kind in kinds}
 
     def begin(self) -> None:
@@ -156,6 +165,7 @@ class Verbs:
             live = change.read(key)
             if live is None:
                 raise not_found(target.kind, target.name)
+            self._guard(target.kind, live)
             _check_preconditions(target.kind, live, options.get("preconditions") or {})
             if target.kind is NAMESPACE and target.name == FIRST_NAMESPACE:
                 raise forbidden(NAMESPACE, target.name, "this namespace may not be deleted")
@@ -175,6 +185,7 @@ class Verbs:
             for body in self.store.select(target.kind.resource, target.namespace).bodies:
                 value: Object = msgspec.json.decode(body)
                 if selector.takes(value):
+                    self._guard(target.kind, value)
                     key = Key(
                         target.kind.resource,
                         value["metadata"].get("namespace", ""),
@@ -193,6 +204,8 @@ class Verbs:
                 raise not_found(kind, name)
             if live is None and kind.namespaced:
                 _check_namespace(change, kind, namespace, name)
+            if live is not None:
+                self._guard(kind, live)
             body = lifecycle.applied(kind, live, sent, namespace, name, write)
             allowed(live, body)
             return body if dry_run else self._store(change, key, body)
@@ -205,6 +218,7 @@ class Verbs:
             live = change.read(key)
             if live is None:
                 raise not_found(target.kind, target.name)
+            self._guard(target.kind, live)
             body = decide(live)
             if not dry_run:
                 body = self._store(change, key, body)

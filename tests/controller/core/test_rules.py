@@ -4,7 +4,7 @@ import msgspec
 import pytest
 from msgspec.structs import replace
 
-from controller.core.messages import Pinned, Restored
+from controller.core.messages import Pinned, Restored, Ruled
 from controller.policy.rules import Pin, Place, Policy
 from overlayd.model.ids import ClassId, NodeId
 from overlayd.model.service import DEFAULT_CLASSES, Objective, ServiceClass
@@ -277,3 +277,39 @@ def test_a_pin_through_a_node_that_opted_out_waits_until_it_relays_again() -> No
     world.run(60)
     assert world.path("ab") == "akb"
     assert reasons(world)["akb"].startswith("pinned by hand")
+
+
+# Rules that change
+
+
+def test_a_rule_that_changes_holds_in_the_next_round() -> None:
+    world = square(places={"k": Place("far")})
+    world.run(60)
+    assert world.path("ab") == "akb"
+    world.handle(Ruled(DEFAULT_CLASSES, (Policy(avoid_regions=("far",)),)))
+    world.run(2)
+    assert world.path("ab") == "amb"
+    assert reasons(world)["akb"] == "k is in far, which the class avoids"
+
+
+def test_an_objective_that_changes_holds_in_the_next_round_and_agents_are_told_of_the_class() -> None:
+    world = square(prices={"k": 1.0, "a": 0.0, "m": 0.0})
+    world.connect("a")
+    world.run(120)
+    assert world.path("ab") == "akb"
+    classes = with_objective(Objective.COST).classes
+    world.handle(Ruled(classes, ()))
+    assert "akb" in reasons(world), "why the path in force was chosen can be asked meanwhile"
+    world.run(2)
+    assert world.path("ab") == "ab", "k charges for what it relays"
+    told = [send.mesh.network for send in world.meshes("a") if send.mesh.network is not None]
+    assert told[-1].classes == classes and told[0].classes == DEFAULT_CLASSES
+
+
+def test_rules_that_are_as_they_were_cost_nothing() -> None:
+    world = square()
+    world.connect("a")
+    world.run(60)
+    before = len(world.meshes("a")), world.controller.poll_timeout()
+    world.handle(Ruled(DEFAULT_CLASSES, (Policy(),)))
+    assert (len(world.meshes("a")), world.controller.poll_timeout()) == before
