@@ -152,13 +152,13 @@ def _status(
     name, spec = value["metadata"]["name"], value["spec"]
     classes = [one for one in CLASSES if followed.get(one) == name]
     status, reason, message = _why(name, spec, classes, followed, regions, config)
-    before: Object = value.get("status", {})
-    last = next((one for one in before.get("conditions", []) if one["type"] == "InForce"), {})
+    before: list[Object] = value.get("status", {}).get("conditions", [])
+    holding = [one["lastTransitionTime"] for one in before if one["status"] == status]
     condition = {
         "type": "InForce",
         "status": status,
         "observedGeneration": value["metadata"]["generation"],
-        "lastTransitionTime": last["lastTransitionTime"] if last.get("status") == status else now,
+        "lastTransitionTime": holding[0] if holding else now,
         "reason": reason,
         "message": message,
     }

@@ -97,6 +97,6 @@ def _shown(live: Object | None, value: Object, now: str) -> Object:
     """Return an object that shows a policy; as it is where it shows that already."""
     if live is not None and not is_shown(live):
         return live
-    before = live["metadata"] if live is not None else {}
+    before: Object = live["metadata"] if live is not None else {}
     same = {key: before[key] for key in ("creationTimestamp", "resourceVersion") if key in before}
     return {**value, "metadata": {"creationTimestamp": now, **value["metadata"], **same}}
