@@ -16,7 +16,6 @@ from controller.orchestration.objects.kinds import Kind
 from controller.orchestration.objects.managers import APPLY, UPDATE, Manager
 from controller.orchestration.objects.metadata import METADATA, check_metadata
 from controller.orchestration.objects.problems import (
-    MODIFIED,
     Bare,
     Cause,
     Problem,
@@ -24,6 +23,7 @@ from controller.orchestration.objects.problems import (
     conflict,
     exists,
     invalid,
+    modified,
     rejected,
 )
 from controller.orchestration.objects.schema import Object, is_object
@@ -335,7 +335,7 @@ def _match(kind: Kind, meta: Object, before: Object, *, partial: bool = False) -
         problem.message = problem.message.replace(kind.qualified, kind.resource, 1)
         raise Problem(422, "Invalid", problem.message, {**(problem.details or {}), "kind": kind.plural})
     if version and version != before["resourceVersion"]:
-        raise conflict(kind, name, MODIFIED)
+        raise modified(kind, name, str(version), before["resourceVersion"])
 
 
 def _in_namespace(kind: Kind, meta: Object, namespace: str) -> None:

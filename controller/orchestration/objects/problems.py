@@ -76,7 +76,10 @@ def conflict(kind: "Kind", name: str, why: str) -> Problem:
     return Problem(409, "Conflict", message, _details(kind, name))
 
 
-MODIFIED = "the object has been modified; please apply your changes to the latest version and try again"
+def modified(kind: "Kind", name: str, sent: str, newest: str) -> Problem:
+    """Return the problem of a change to an object that is another one by now, by its resourceVersions."""
+    said = "the object has been modified; please apply your changes to the latest version and try again"
+    return conflict(kind, name, f"{said} (version {sent} was sent, {newest} is the latest)")
 
 
 def rejected(kind: "Kind", name: str, causes: Sequence[Cause]) -> Problem:

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from controller.orchestration.objects import gnostic, openapi, patches
+from controller.orchestration.objects import gnostic, lifecycle, openapi, patches
 from controller.orchestration.objects.applying import apply
 from controller.orchestration.objects.crd import manifest
 from controller.orchestration.objects.fields import Path, decode, difference, dotted, encode, fields_of
@@ -93,6 +93,16 @@ def test_a_conflict_names_its_owner_and_leaves_the_object() -> None:
     with pytest.raises(Problem, match=r'conflict with "alice": \.spec\.mode'):
         apply(SCHEMA, live, trial(mode="slow"), owners, who("bob"), force=False, now="t")
     assert live["spec"] == {"mode": "fast"}
+
+
+def test_a_change_of_an_object_that_is_another_by_now_is_told_both_versions() -> None:
+    live = {"metadata": {"name": "a", "uid": "1", "resourceVersion": "9"}, "spec": {"mode": "fast"}}
+    sent = {"metadata": {"name": "a", "resourceVersion": "5"}, "spec": {"mode": "slow"}}
+    with pytest.raises(Problem) as told:
+        lifecycle.update(TRIAL, live, sent, lifecycle.Write("test", "t", "2", b"12345"))
+    assert (told.value.code, told.value.reason) == (409, "Conflict")
+    assert "the object has been modified" in told.value.message
+    assert told.value.message.endswith("(version 5 was sent, 9 is the latest)")
 
 
 def test_true_is_not_one_in_a_json_patch() -> None:
