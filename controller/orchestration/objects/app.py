@@ -48,6 +48,12 @@ _SPEC = record(
             "with containers, ports, health and resources are said of each of them",
         ),
         Rule(
+            "!has(self.containers) || self.containers.all(a, self.containers.all(b, a.name == b.name || "
+            "!has(a.ports) || !has(b.ports) || a.ports.all(p, b.ports.all(q, p.name != q.name))))",
+            "ports of different containers need different names: routes and checks find them by these",
+            ".containers",
+        ),
+        Rule(
             "!has(self.autonomy) || self.autonomy.secondCopy || "
             "(self.replicas.min <= 1 && (!has(self.replicas.max) || self.replicas.max == 1))",
             "an app without a secondCopy has at most one replica",

@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 
+from controller.orchestration.objects.app import APP
 from controller.orchestration.objects.offered import OFFERED
 from controller.orchestration.objects.rules import BadRule, has_rules, meaning, pattern
 from controller.orchestration.objects.schema import Rule, Schema, record, text, whole
@@ -72,6 +73,18 @@ def test_rules_wait_until_shapes_are_right() -> None:
     said = [str(cause) for cause in validate(schema, {"b": "y"}, "")]
     assert said[0] == "a: Required value" and "some validation rules were not checked" in said[1]
     assert has_rules(schema) and not has_rules(record("", {"a": whole()}))
+
+
+def test_ports_of_different_containers_need_different_names() -> None:
+    def said(second: str) -> list[str]:
+        ports = [[{"name": "web", "port": 80}, {"name": "dns", "port": 53}], [{"name": second, "port": 81}]]
+        named = zip(("a", "b"), ports, strict=True)
+        containers = [{"name": name, "image": "i", "ports": there} for name, there in named]
+        return [str(cause) for cause in validate(APP.schema, {"spec": {"containers": containers}})]
+
+    assert said("admin") == []
+    problem = "ports of different containers need different names: routes and checks find them by these"
+    assert said("dns") == [f"spec.containers: Invalid value: {problem}"]
 
 
 def test_the_end_of_a_pattern_is_the_end_as_in_go() -> None:
