@@ -24,7 +24,7 @@ from controller.orchestration.control.intents import (
     Report,
     Say,
 )
-from controller.orchestration.control.making import pod_of
+from controller.orchestration.control.making import owner_of, pod_of
 from controller.orchestration.control.outcomes import Tallies
 from controller.orchestration.control.ports import PortTaken
 from controller.orchestration.control.replacing import Limits, Slot, Steps, step
@@ -89,7 +89,12 @@ def decide(
     if not app.spec.paused and rollouts.finished(rollout, slots, instances):
         rollout, revisions = replace(rollout, phase="Done"), revisions.settled()
     findings = Findings(instances, slots, rollout, revisions, chosen, problem, asleep, steps == Steps())
-    intents: list[Intent] = [*given_up, *(Make(POD, body) for body in bodies), *_carried(steps, now_s)]
+    intents: list[Intent] = [
+        *given_up,
+        *_adopted(app, instances),
+        *(Make(POD, body) for body in bodies),
+        *_carried(steps, now_s),
+    ]
     intents += told_of_pods(_app(app), made, instances, slots, chosen)
     intents += told_of_rollout(_app(app), _before(app), rollout, revisions)
     if (status := status_of(app, findings, now_s)) is not None:
@@ -107,11 +112,20 @@ def _before(app: App) -> Rollout | None:
 
 
 def _end(app: App, instances: Sequence[Instance]) -> Iterable[Intent]:
-    """An app that is deleted goes after its pods."""
-    yield from (Remove(_pod(one)) for one in instances if not one.leaving)
-    if not instances and FINALIZER in app.metadata.finalizers:
+    """An app that is deleted goes after its pods; those that it was made to let go of stay."""
+    own = [one for one in instances if one.owner == app.metadata.uid]
+    yield from (Remove(_pod(one)) for one in own if not one.leaving)
+    if not own and FINALIZER in app.metadata.finalizers:
         left = [one for one in app.metadata.finalizers if one != FINALIZER]
         yield Change(_app(app), {"metadata": {"finalizers": left or None}})
+
+
+def _adopted(app: App, instances: Iterable[Instance]) -> Iterable[Intent]:
+    """Pods of the app's name that belong to nobody, as `kubectl delete --cascade=orphan` leaves them, are its
+    own.
+    """
+    mine = {"metadata": {"ownerReferences": [owner_of(app)]}}
+    return [Change(_pod(one), mine) for one in instances if not one.owner and not one.leaving]
 
 
 def _rollout(

@@ -43,6 +43,7 @@ class Instance:
     leaving: bool = False
     draining_s: float | None = None
     lease_s: int | None = None
+    owner: str = ""
 
     @property
     def serving(self) -> bool:
@@ -78,6 +79,7 @@ def instance_of(pod: Pod, members: Mapping[str, Member]) -> Instance:
         leaving=pod.deleting(),
         draining_s=unix_s(notes[DRAINING]) if DRAINING in notes else None,
         lease_s=lease_s,
+        owner=next((one.uid for one in meta.owner_references if one.controller), ""),
     )
 
 

@@ -31,7 +31,6 @@ def pod_of(app: App, spec: AppSpec, slot: Slot, taken: Mapping[int, str]) -> Obj
     }
     if app.lease_s is not None:
         notes[LEASE] = str(app.lease_s)
-    owner = {"apiVersion": "overlayd.io/v1", "kind": "App", "name": meta.name, "uid": meta.uid}
     return {
         "metadata": {
             "generateName": f"{meta.name}-{slot.revision}-",
@@ -39,10 +38,17 @@ def pod_of(app: App, spec: AppSpec, slot: Slot, taken: Mapping[int, str]) -> Obj
             "labels": {pod.APP: meta.name, pod.REVISION: slot.revision},
             "annotations": notes,
             "finalizers": [pod.FINALIZER],
-            "ownerReferences": [{**owner, "controller": True, "blockOwnerDeletion": True}],
+            "ownerReferences": [owner_of(app)],
         },
         "spec": as_json(wanted),
     }
+
+
+def owner_of(app: App) -> Object:
+    """Return the reference by which a pod is an app's."""
+    meta = app.metadata
+    owner = {"apiVersion": "overlayd.io/v1", "kind": "App", "name": meta.name, "uid": meta.uid}
+    return {**owner, "controller": True, "blockOwnerDeletion": True}
 
 
 def pod_spec(spec: AppSpec, node: str, host_ports: HostPorts) -> pod.PodSpec:

@@ -227,6 +227,7 @@ class Api:
             force=asking.truth(query, "force"),
             subresource=target.subresource,
         )
+        options = asking.deletion(query, body)
         objects, code = self._objects, 200
         match verb:
             case "create":
@@ -243,11 +244,12 @@ class Api:
                 )
                 code = 201 if _is_new(made, write.uid) else 200
             case "delete":
-                options = body if is_object(body) else {}
                 made = await asyncio.to_thread(objects.delete, target, options, write, dry_run=dry)
             case _:
                 selector = parse(target.kind, query.get("labelSelector", ""), query.get("fieldSelector", ""))
-                gone = await asyncio.to_thread(objects.delete_all, target, selector, write, dry_run=dry)
+                gone = await asyncio.to_thread(
+                    objects.delete_all, target, selector, options, write, dry_run=dry
+                )
                 made = {
                     "kind": target.kind.list_name,
                     "apiVersion": target.kind.api_version,

@@ -6,7 +6,7 @@ from typing import Literal, cast
 
 from controller.orchestration.objects.kinds import Catalogue, Kind
 from controller.orchestration.objects.problems import Problem, bad_request
-from controller.orchestration.objects.schema import is_object
+from controller.orchestration.objects.schema import Object, is_object
 
 JSON = "application/json"
 _TRUE = ("true", "True", "1", "")
@@ -100,6 +100,13 @@ def dry_run(query: Mapping[str, str], body: object = None) -> bool:
     if any(one != "All" for one in asked):
         raise bad_request(f'invalid dry run: Unsupported value: "{asked[0]}": supported values: "All"')
     return bool(asked)
+
+
+def deletion(query: Mapping[str, str], body: object) -> Object:
+    """Return the options of a deletion: those of the body, else those of the query."""
+    if is_object(body):
+        return body
+    return {key: query[key] for key in ("propagationPolicy",) if key in query}
 
 
 def version_of(query: Mapping[str, str]) -> int | None:

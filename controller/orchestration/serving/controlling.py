@@ -20,7 +20,7 @@ from controller.orchestration.control.deciding import DRAIN_S, decide
 from controller.orchestration.control.demand import Demanded
 from controller.orchestration.control.filling import Rooms
 from controller.orchestration.control.instances import LEASE, Instance, instance_of
-from controller.orchestration.control.intents import About, GiveUp, Intent, Remove
+from controller.orchestration.control.intents import GiveUp, Intent
 from controller.orchestration.control.leases import Leases
 from controller.orchestration.control.members import Member, is_seen
 from controller.orchestration.control.outcomes import Tallies
@@ -123,7 +123,6 @@ class Controlling:
                 await self._decide(name, app)
             else:
                 self._forget(name)
-        await self._do(self._orphans())
         if changed or rerouted or renewed:
             await self._steer(view)
         uids = {pod.metadata.uid for pod in self._pods.all.values()}
@@ -307,15 +306,6 @@ class Controlling:
         else:
             self._steerings.note(value)
 
-    def _orphans(self) -> list[Intent]:
-        """Return that pods are not wanted whose app is gone; pods of nobody are let be."""
-        uids = {"", *(app.metadata.uid for app in self._apps.all.values())}
-        return [
-            Remove(About(POD.name, one.metadata.namespace, one.metadata.name, one.metadata.uid))
-            for one in self._pods.all.values()
-            if not one.deleting() and _owner(one) not in uids
-        ]
-
     def _forget(self, name: Name) -> None:
         for table in (self._due, self._chosen, self._placed, self._since, self._tallies):
             table.pop(name, None)
@@ -327,7 +317,3 @@ def _read_pod(value: Object) -> Pod:
 
 def _app_of(one: Pod) -> Name:
     return Name(one.metadata.namespace, one.metadata.labels.get(pod.APP, ""))
-
-
-def _owner(one: Pod) -> str:
-    return next((owner.uid for owner in one.metadata.owner_references if owner.controller), "")

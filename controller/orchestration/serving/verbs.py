@@ -15,6 +15,7 @@ from controller.orchestration.objects import lifecycle, patches
 from controller.orchestration.objects.core import EVENT, NAMESPACE
 from controller.orchestration.objects.kinds import Catalogue, Kind
 from controller.orchestration.objects.lifecycle import Write
+from controller.orchestration.objects.owners import held, propagation
 from controller.orchestration.objects.problems import (
     Problem,
     bad_request,
@@ -27,7 +28,8 @@ from controller.orchestration.objects.schema import Object
 from controller.orchestration.objects.selectors import Selector
 from controller.orchestration.serving.asking import Target
 from controller.orchestration.serving.scaling import read_scale, with_scale
-from controller.orchestration.store.store import Key, Store, Transaction
+from controller.orchestration.serving.writing import Writing, writing
+from controller.orchestration.store.store import Key, Store
 
 EVENTS_KEPT_S = 3600
 FIRST_NAMESPACE = "default"
@@ -71,11 +73,10 @@ class Verbs:
         self.kinds = kinds
         self.store = store
         self._guard = guard
-        self._by_resource = {kind.resource: kind for kind in kinds}
 
     def begin(self) -> None:
         """Make what has to be there: the namespace ``default``."""
-        if NAMESPACE.resource in self._by_resource:
+        if NAMESPACE in self.kinds:
             key = Key(NAMESPACE.resource, "", FIRST_NAMESPACE)
             if self.store.read(key) is None:
                 self.create(
@@ -100,12 +101,12 @@ class Verbs:
         kind, namespace = target.kind, target.namespace or ""
         body = lifecycle.create(kind, sent, namespace, write)
         key = Key(kind.resource, namespace, body["metadata"]["name"])
-        with self.store.transaction(_now()) as change:
+        with writing(self.store, self.kinds, write) as change:
             if kind.namespaced:
                 _check_namespace(change, kind, namespace, key.name)
             if change.read(key) is not None:
                 raise exists(kind, key.name)
-            return body if dry_run else _there(change.write(key, lambda _: body))
+            return body if dry_run else change.put(key, body)
 
     def update(self, target: Target, sent: Any, write: Write, *, dry_run: bool = False) -> Object:
         """Replace an object, its status or its scale."""
@@ -161,7 +162,8 @@ class Verbs:
         """Delete an object; return it as long as finalizers hold it, else that it is gone."""
         key = _key(target)
         write.grace_s = options.get("gracePeriodSeconds")
-        with self.store.transaction(_now()) as change:
+        asked = propagation(options)
+        with writing(self.store, self.kinds, write) as change:
             live = change.read(key)
             if live is None:
                 raise not_found(target.kind, target.name)
@@ -170,18 +172,19 @@ class Verbs:
             if target.kind is NAMESPACE and target.name == FIRST_NAMESPACE:
                 raise forbidden(NAMESPACE, target.name, "this namespace may not be deleted")
             left = (
-                self._delete(change, key, live, write)
+                change.delete(key, live, asked)
                 if not dry_run
-                else lifecycle.deleted(target.kind, live, write)
+                else lifecycle.deleted(target.kind, held(live, asked), write)
             )
         return left if left is not None else success(target.kind, target.name, live["metadata"]["uid"])
 
     def delete_all(
-        self, target: Target, selector: Selector, write: Write, *, dry_run: bool = False
+        self, target: Target, selector: Selector, options: Object, write: Write, *, dry_run: bool = False
     ) -> list[Object]:
         """Delete all objects that a selector takes; return what they were."""
         found: list[Object] = []
-        with self.store.transaction(_now()) as change:
+        asked = propagation(options)
+        with writing(self.store, self.kinds, write) as change:
             for body in self.store.select(target.kind.resource, target.namespace).bodies:
                 value: Object = msgspec.json.decode(body)
                 if selector.takes(value):
@@ -191,14 +194,14 @@ class Verbs:
                         value["metadata"].get("namespace", ""),
                         value["metadata"]["name"],
                     )
-                    left = None if dry_run else self._delete(change, key, value, write)
+                    left = None if dry_run else change.delete(key, value, asked)
                     found.append(left or value)
         return found
 
     def _apply(self, target: Target, sent: Any, write: Write, dry_run: bool, allowed: Allowed) -> Object:
         kind, namespace, name = target.kind, target.namespace or "", target.name
         key = _key(target)
-        with self.store.transaction(_now()) as change:
+        with writing(self.store, self.kinds, write) as change:
             live = change.read(key)
             if live is None and target.subresource:
                 raise not_found(kind, name)
@@ -208,74 +211,28 @@ class Verbs:
                 self._guard(kind, live)
             body = lifecycle.applied(kind, live, sent, namespace, name, write)
             allowed(live, body)
-            return body if dry_run else self._store(change, key, body)
+            return body if dry_run else change.put(key, body)
 
     def _change(
         self, target: Target, decide: Callable[[Object], Object], write: Write, dry_run: bool
     ) -> Object:
         key = _key(target)
-        with self.store.transaction(_now()) as change:
+        with writing(self.store, self.kinds, write) as change:
             live = change.read(key)
             if live is None:
                 raise not_found(target.kind, target.name)
             self._guard(target.kind, live)
             body = decide(live)
             if not dry_run:
-                body = self._store(change, key, body)
+                body = change.put(key, body)
         return read_scale(target.kind, body) if target.subresource == "scale" else body
-
-    def _store(self, change: Transaction, key: Key, body: Object) -> Object:
-        """Write an object; one that is being deleted goes with its last finalizer."""
-        if "deletionTimestamp" in body["metadata"] and not lifecycle.finalizers(body):
-            gone = _there(change.write(key, lambda _: None))
-            self._close_namespace(change, key.namespace)
-            return {
-                **body,
-                "metadata": {**body["metadata"], "resourceVersion": gone["metadata"]["resourceVersion"]},
-            }
-        return _there(change.write(key, lambda _: body))
-
-    def _delete(self, change: Transaction, key: Key, live: Object, write: Write) -> Object | None:
-        kind = self._by_resource[key.resource]
-        left = lifecycle.deleted(kind, live, write)
-        if left is None:
-            change.write(key, lambda _: None)
-            self._close_namespace(change, key.namespace)
-            return None
-        left = _there(change.write(key, lambda _: left))
-        if kind is NAMESPACE:
-            for inner in change.within(key.name):
-                if (content := change.read(inner)) is not None:
-                    self._delete(change, inner, content, write)
-            self._close_namespace(change, key.name)
-        return left
-
-    def _close_namespace(self, change: Transaction, name: str) -> None:
-        """Let a namespace that is to go do so once nothing is left in it."""
-        key = Key(NAMESPACE.resource, "", name)
-        live = change.read(key) if name else None
-        if live is None or "deletionTimestamp" not in live["metadata"] or change.within(name):
-            return
-        live["spec"] = {
-            "finalizers": [one for one in live["spec"].get("finalizers", []) if one != "kubernetes"]
-        }
-        change.write(key, lambda _: live if lifecycle.finalizers(live) else None)
 
 
 def _key(target: Target) -> Key:
     return Key(target.kind.resource, target.namespace or "", target.name)
 
 
-def _now() -> int:
-    return int(time.time())
-
-
-def _there(value: Object | None) -> Object:
-    assert value is not None, "what is written is there"
-    return value
-
-
-def _check_namespace(change: Transaction, kind: Kind, namespace: str, name: str) -> None:
+def _check_namespace(change: Writing, kind: Kind, namespace: str, name: str) -> None:
     found = change.read(Key(NAMESPACE.resource, "", namespace))
     if found is None:
         raise not_found(NAMESPACE, namespace)

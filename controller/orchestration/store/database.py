@@ -1,4 +1,6 @@
-"""Opening ``orchestration.db``: made where there is none, refused where another version wrote it. I/O."""
+"""Opening ``orchestration.db``: made where there is none, brought up to date where an older version wrote it,
+refused where a newer one did. I/O.
+"""
 
 import sqlite3
 from pathlib import Path
@@ -7,9 +9,8 @@ from controller.store.database import BUSY_TIMEOUT_S, StoreDamaged, StoreError, 
 
 FILE_NAME = "orchestration.db"
 APPLICATION_ID = 0x6F766F72  # "ovor"
-VERSION = 1
-
-_SCHEMA = """
+_STEPS = (
+    """
 CREATE TABLE objects (
     resource  TEXT NOT NULL,     -- plural.group
     namespace TEXT NOT NULL,     -- '' for kinds that have none
@@ -34,7 +35,22 @@ CREATE TABLE position (
     oldest  INTEGER NOT NULL     -- changes after this one are known
 );
 INSERT INTO position VALUES (1, 1);
-"""
+""",
+    """
+CREATE TABLE owned (             -- who names whom as an owner
+    owner     TEXT NOT NULL,     -- uid
+    resource  TEXT NOT NULL,
+    namespace TEXT NOT NULL,
+    name      TEXT NOT NULL,
+    PRIMARY KEY (owner, resource, namespace, name)
+) WITHOUT ROWID;
+INSERT OR IGNORE INTO owned
+    SELECT reference.value ->> 'uid', resource, namespace, name
+    FROM objects, json_each(CAST(body AS TEXT), '$.metadata.ownerReferences') AS reference;
+""",
+)
+VERSION = len(_STEPS)
+"""Each step makes of a schema the next one."""
 
 
 def open_database(path: Path) -> sqlite3.Connection:
@@ -49,8 +65,10 @@ def open_database(path: Path) -> sqlite3.Connection:
         version = _version(connection, path)
         if version == 0:
             connection.execute("PRAGMA journal_mode = WAL")
+        if version < VERSION:
+            steps = "\n".join(_STEPS[version:])
             connection.executescript(
-                f"BEGIN IMMEDIATE;\n{_SCHEMA}\nPRAGMA application_id = {APPLICATION_ID};\n"
+                f"BEGIN IMMEDIATE;\n{steps}\nPRAGMA application_id = {APPLICATION_ID};\n"
                 f"PRAGMA user_version = {VERSION};\nCOMMIT;"
             )
     except sqlite3.OperationalError as error:

@@ -205,6 +205,11 @@ class Transaction:
         )
         return [Key(*row) for row in rows]
 
+    def owned_by(self, uid: str) -> list[Key]:
+        """Return the keys of all objects that name ``uid`` as an owner."""
+        rows = self._writer.execute("SELECT resource, namespace, name FROM owned WHERE owner = ?", (uid,))
+        return [Key(*row) for row in rows]
+
     def write(self, key: Key, decide: Decide) -> Object | None:
         """As :meth:`Store.write`."""
         found = self._writer.execute(
@@ -216,6 +221,7 @@ class Transaction:
         if wanted is None:
             if live is not None and before is not None:
                 self._record(key, self._numbered(live), before, gone=True)
+                self._note_owners(key, live, None)
                 self._writer.execute(
                     "DELETE FROM objects WHERE resource = ? AND namespace = ? AND name = ?", key
                 )
@@ -224,11 +230,22 @@ class Transaction:
             return live
         body = self._numbered(wanted)
         self._record(key, body, before, gone=False)
+        self._note_owners(key, live, body)
         self._writer.execute(
             "INSERT INTO objects VALUES (?, ?, ?, ?, ?) ON CONFLICT DO UPDATE SET version = ?4, body = ?5",
             (*key, int(body["metadata"]["resourceVersion"]), msgspec.json.encode(body)),
         )
         return body
+
+    def _note_owners(self, key: Key, before: Object | None, after: Object | None) -> None:
+        old, new = _owners(before), _owners(after)
+        if old == new:
+            return
+        self._writer.executemany(
+            "DELETE FROM owned WHERE owner = ? AND resource = ? AND namespace = ? AND name = ?",
+            [(uid, *key) for uid in old - new],
+        )
+        self._writer.executemany("INSERT INTO owned VALUES (?, ?, ?, ?)", [(uid, *key) for uid in new - old])
 
     def _numbered(self, value: Object) -> Object:
         (version,) = self._writer.execute(
@@ -250,3 +267,9 @@ class Transaction:
                 gone,
             ),
         )
+
+
+def _owners(value: Object | None) -> set[str]:
+    if value is None:
+        return set()
+    return {one["uid"] for one in value["metadata"].get("ownerReferences", ())}
