@@ -18,9 +18,9 @@ from controller.orchestration.placement.filters import (
     refusals,
     with_own,
 )
-from controller.orchestration.placement.problem import Sites
+from controller.orchestration.placement.problem import Sites, single_ms
 from controller.orchestration.placement.quality import Expected
-from controller.orchestration.placement.sites import Chooser, alone
+from controller.orchestration.placement.sites import alone
 from controller.orchestration.placement.wanted import NOWHERE, Held, Wanted
 from controller.orchestration.placement.world import World
 
@@ -138,7 +138,7 @@ def problem(
 
 def _scores(world: World, ask: Ask) -> dict[str, Score]:
     demand, serving = ask.demand, ask.serving
-    cost = Chooser(demand).single()
+    cost = single_ms(demand)
     share = None if serving is None else (serving.share @ serving.within).tolist()
     ms = None if serving is None else (serving.share @ serving.ms).tolist()
     price, fill = world.price.tolist(), world.fill.tolist()

@@ -23,19 +23,17 @@ class Columns:
     def __len__(self) -> int:
         return len(self.app)
 
-    def add(self, app: int, sites: Sites) -> bool:
-        """Return whether it is a new one, and possible."""
+    def add(self, app: int, sites: Sites, cost: float | None = None) -> None:
+        """Take in a choice, if it is a new one, and possible. ``cost``: what it costs, if that is known."""
         if not sites or (app, sites) in self._known:
-            return False
+            return
         self._known.add((app, sites))
-        cost = cost_of(self.problem.demands[app], sites)
-        if not np.isfinite(cost):
-            return False
-        self.of[app].append(len(self.app))
-        self.app.append(app)
-        self.sites.append(sites)
-        self.cost.append(cost)
-        return True
+        cost = cost_of(self.problem.demands[app], sites) if cost is None else cost
+        if np.isfinite(cost):
+            self.of[app].append(len(self.app))
+            self.app.append(app)
+            self.sites.append(sites)
+            self.cost.append(cost)
 
     def add_all(self, app: int) -> None:
         """Add every choice that the app has."""

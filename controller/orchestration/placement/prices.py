@@ -9,10 +9,11 @@ of every app at all its choices, only those seen so far are compared.
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from controller.orchestration.placement.columns import Columns
-from controller.orchestration.placement.problem import F64, NOWHERE_MS
-from controller.orchestration.placement.sites import Chooser
+from controller.orchestration.placement.crowd import Crowd
+from controller.orchestration.placement.problem import F64, NOWHERE_MS, Sites
 
 LOOKS = 12
 STEPS = 30
@@ -38,13 +39,14 @@ class Prices:
     bound_ms: float
 
 
-def find_prices(columns: Columns, choosers: list[Chooser]) -> Prices:
+def find_prices(columns: Columns, crowd: Crowd) -> Prices:
     """Return the best prices found; what apps would have at them becomes columns."""
     problem = columns.problem
     best = Prices(np.zeros_like(problem.capacity), -np.inf)
     worth, stride = best.worth_ms, 1.0
+    sites: list[Sites] = []
     for _ in range(LOOKS):
-        bound = _look(columns, choosers, worth)
+        bound, sites = _look(columns, crowd, worth, sites)
         enough = 0.0 <= bound - best.bound_ms < ENOUGH * abs(bound)
         if bound > best.bound_ms:
             best = Prices(worth, bound)
@@ -54,19 +56,19 @@ def find_prices(columns: Columns, choosers: list[Chooser]) -> Prices:
     return best
 
 
-def _look(columns: Columns, choosers: list[Chooser], worth: F64) -> float:
-    """Let every app look at all its choices; return the bound at these prices."""
-    below = -float((worth * columns.problem.capacity).sum())
-    for app, chooser in enumerate(choosers):
-        price = worth @ chooser.demand.requests
-        sites, cost = chooser.best(price)
-        columns.add(app, sites)
-        below += min(cost, NOWHERE_MS)
-        if chooser.demand.least == 1:
-            single = chooser.single() + price
-            for site in np.argpartition(single, min(SINGLES, len(single) - 1))[:SINGLES].tolist():
-                columns.add(app, (site,))
-    return below
+def _look(columns: Columns, crowd: Crowd, worth: F64, before: list[Sites]) -> tuple[float, list[Sites]]:
+    """Let every app look at all its choices; return the bound at these prices, and what each would have."""
+    price = crowd.requests @ worth.T
+    chosen, cost = crowd.best(price, before)
+    for app, sites in enumerate(chosen):
+        columns.add(app, sites, cost[app] - float(price[app, list(sites)].sum()))
+    count = min(SINGLES, price.shape[1] - 1)
+    singles = np.argpartition(crowd.single + price, count, axis=1)[:, :count]
+    for app, sites in enumerate(singles.tolist()):
+        if crowd.demands[app].least == 1:
+            for site in sites:
+                columns.add(app, (site,), float(crowd.single[app, site]))
+    return float(np.minimum(cost, NOWHERE_MS).sum() - (worth * columns.problem.capacity).sum()), chosen
 
 
 def _walk(columns: Columns, start: F64, stride: float) -> tuple[F64, float]:
@@ -82,7 +84,8 @@ def _walk(columns: Columns, start: F64, stride: float) -> tuple[F64, float]:
     mean = np.zeros_like(capacity)
     for _ in range(STEPS):
         total = cost + takes.T @ worth
-        value = float(np.minimum.reduceat(total, first).sum() - worth @ capacity)
+        least = _least(total, first)
+        value = float(total[least].sum() - worth @ capacity)
         if value > top:
             top, best, since = value, worth, 0
         else:
@@ -91,7 +94,7 @@ def _walk(columns: Columns, start: F64, stride: float) -> tuple[F64, float]:
                 worth, stride, since = best, stride * SHORTER, 0
                 mean = np.zeros_like(capacity)
                 continue
-        asked = takes[:, _least(total, first)].sum(axis=1).A1 - capacity
+        asked = takes[:, least].sum(axis=1).A1 - capacity
         mean = INERTIA * mean + (1.0 - INERTIA) * asked
         pull = np.where((worth > 0.0) | (mean > 0.0), mean, 0.0)
         length = float(pull @ pull)
@@ -101,8 +104,8 @@ def _walk(columns: Columns, start: F64, stride: float) -> tuple[F64, float]:
     return best.reshape(start.shape), stride
 
 
-def _least(total: F64, first: np.ndarray) -> np.ndarray:
+def _least(total: F64, first: NDArray[np.intp]) -> NDArray[np.intp]:
     """Return the place of the least value of each run that begins at ``first``."""
-    runs = np.repeat(np.arange(len(first)), np.diff(np.append(first, len(total))))
-    order = np.lexsort((total, runs))
-    return order[first]
+    least = np.repeat(np.minimum.reduceat(total, first), np.diff(np.append(first, len(total))))
+    places = np.flatnonzero(total == least)
+    return places[np.searchsorted(places, first)]

@@ -18,6 +18,7 @@ SHORTFALL_MS = 2000.0
 """Cost of serving nobody as promised who was promised; a part of them costs that part."""
 NOWHERE_MS = 50_000.0
 """Cost of an app that is placed nowhere: more than any place."""
+EPSILON = 1e-9
 
 Sites: TypeAlias = tuple[int, ...]
 """Where the replicas of an app are: indices of nodes, ascending, each once. Empty: nowhere."""
@@ -96,8 +97,9 @@ class Problem:
     def load(self, placed: Sequence[Sites]) -> F64:
         """Return [node, resource] what the replicas take."""
         load = np.zeros_like(self.capacity)
-        for demand, sites in zip(self.demands, placed, strict=True):
-            load[list(sites)] += demand.requests
+        at = np.array([site for sites in placed for site in sites], np.intp)
+        app = np.repeat(np.arange(len(placed)), [len(sites) for sites in placed])
+        np.add.at(load, at, np.array([demand.requests for demand in self.demands])[app])
         return load
 
     def fits(self, placed: Sequence[Sites]) -> bool:
@@ -137,6 +139,14 @@ def cost_of(demand: Demand, sites: Sites) -> float:
     if demand.promised <= 0.0 or not np.isfinite(alone):
         return alone
     return alone + SHORTFALL_MS * max(0.0, demand.promised - served(demand, sites).within)
+
+
+def single_ms(demand: Demand) -> F64:
+    """Return [node] what one replica there costs an app, as :func:`cost_of` does."""
+    total = demand.users_ms.sum(axis=0) + demand.site_ms
+    if demand.promised <= 0.0:
+        return total
+    return total + SHORTFALL_MS * np.maximum(0.0, demand.promised - demand.within.sum(axis=0))
 
 
 def bond_cost(bond: Bond, one: Sites, other: Sites) -> float:

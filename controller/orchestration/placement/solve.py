@@ -9,9 +9,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from controller.orchestration.placement.columns import Columns
+from controller.orchestration.placement.crowd import Crowd
 from controller.orchestration.placement.prices import find_prices
-from controller.orchestration.placement.problem import Problem, Sites
-from controller.orchestration.placement.sites import EPSILON, FEW, Chooser, choices
+from controller.orchestration.placement.problem import EPSILON, Problem, Sites
+from controller.orchestration.placement.sites import FEW, choices
 from controller.orchestration.placement.whole import choose, make_whole, polish
 
 
@@ -39,18 +40,19 @@ def solve(problem: Problem, now: Sequence[Sites] = ()) -> Placement:
     if sum(choices(demand) for demand in problem.demands) <= FEW:
         for app in apps:
             columns.add_all(app)
-        sites = choose(columns, apps, [()] * len(apps))
+        nowhere: list[Sites] = [()] * len(apps)
+        sites = choose(columns, Crowd(problem.demands), apps, nowhere, problem.capacity)
         cost = problem.cost(sites)
         return Placement(tuple(sites), cost, cost)
-    choosers = [Chooser(demand) for demand in problem.demands]
+    crowd = Crowd(problem.demands)
     for app, sites in enumerate(now):
         columns.add(app, sites)
-    prices = find_prices(columns, choosers)
-    sites = make_whole(columns, choosers, prices.worth_ms)
+    prices = find_prices(columns, crowd)
+    sites = make_whole(columns, crowd, prices.worth_ms)
     cost = problem.cost(sites)
     return Placement(tuple(sites), cost, min(prices.bound_ms, cost))
 
 
 def recheck(problem: Problem, now: Sequence[Sites]) -> tuple[Sites, ...]:
     """Return where apps are better off than where they are, each by itself; those that need not move stay."""
-    return tuple(polish(problem, [Chooser(demand) for demand in problem.demands], now))
+    return tuple(polish(problem, Crowd(problem.demands), now))

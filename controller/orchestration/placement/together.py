@@ -48,17 +48,19 @@ def recheck(wanted: Sequence[Wanted], world: World, held: Mapping[str, Held]) ->
 
 
 def _place(wanted: Sequence[Wanted], world: World, held: Mapping[str, Held], *, afresh: bool) -> Placed:
+    wanted = _mutual(wanted)
     names = {one.name for one in wanted}
     last = [one for one in wanted if names.intersection((*one.together, *one.apart))]
     first = [one for one in wanted if one not in last] if last else list(wanted)
-    free = without(wanted, world, held)
+    free = without(wanted if afresh else first, world, held)
     choices, gap = _placed_first(first, free, held, afresh=afresh)
     free = beside(first, free, choices)
-    for one in _in_order(_mutual(last)):
+    for one in _in_order(last):
         own = held.get(one.name, NOWHERE)
-        mine = {one.name: Choice(own.nodes)}
-        choices[one.name] = choose(one, beside([one], free, mine), own)
-        free = beside([one], free, choices)
+        if afresh:
+            free = beside([one], free, {one.name: Choice(own.nodes)})
+        choices[one.name] = choose(one, free, own)
+        free = beside([one], without([one], free, held), choices)
     return Placed({one.name: choices[one.name] for one in wanted}, gap)
 
 
@@ -118,8 +120,9 @@ def _bonds(cases: list[_Case], world: World) -> tuple[Bond, ...]:
     """Return which of the apps talk to which others of them."""
     number = {case.wanted.name: place for place, case in enumerate(cases)}
     ms = np.nan_to_num(world.paths.ms, nan=1e4).astype(np.float64)
+    weighed = {weight: weight * ms for weight in {case.wanted.weights.latency for case in cases}}
     return tuple(
-        Bond(place, number[other], case.wanted.weights.latency * ms)
+        Bond(place, number[other], weighed[case.wanted.weights.latency])
         for place, case in enumerate(cases)
         for other in case.wanted.near
         if other in number and other != case.wanted.name
@@ -169,10 +172,14 @@ def _taken(world: World, places: Iterable[tuple[Wanted, Sequence[str]]], times: 
     )
 
 
-def _mutual(wanted: list[Wanted]) -> list[Wanted]:
-    """Return apps such that each keeps apart from those that keep apart from it: it may come after them."""
+def _mutual(wanted: Sequence[Wanted]) -> list[Wanted]:
+    """Return apps such that each keeps apart from those that keep apart from it."""
+    by: dict[str, set[str]] = {}
+    for one in wanted:
+        for other in one.apart:
+            by.setdefault(other, set()).add(one.name)
     return [
-        replace(one, apart=tuple({*one.apart, *(other.name for other in wanted if one.name in other.apart)}))
+        replace(one, apart=tuple(sorted({*one.apart, *by[one.name]}))) if one.name in by else one
         for one in wanted
     ]
 

@@ -6,15 +6,16 @@ nodes they want: a small integer program each time. Last, each app looks once mo
 where there is room now.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from itertools import product
 
 import numpy as np
 
 from controller.orchestration.placement.columns import Columns
-from controller.orchestration.placement.problem import F64, Bool, Problem, Sites, bond_cost, cost_of
+from controller.orchestration.placement.crowd import Crowd
+from controller.orchestration.placement.problem import EPSILON, F64, Bool, Problem, Sites, bond_cost, cost_of
 from controller.orchestration.placement.programs import Matrix, matrix, minimise
-from controller.orchestration.placement.sites import EPSILON, Chooser
+from controller.orchestration.placement.sites import with_each
 
 CASES = 5
 """An integer program looks at so many cases, but not where it has all columns there are."""
@@ -28,86 +29,100 @@ TRIES = 100
 POLISHES = 4
 
 
-def make_whole(columns: Columns, choosers: list[Chooser], prices: F64) -> list[Sites]:
+def make_whole(columns: Columns, crowd: Crowd, prices: F64) -> list[Sites]:
     """Return the sites of each app, within the nodes' capacity; ``prices`` [node, resource] are of a unit."""
     problem = columns.problem
-    placed = _inserted(columns, choosers, prices)
-    best = np.array([chooser.best(prices @ chooser.demand.requests)[1] for chooser in choosers])
-    pays = np.array([_pays(problem, app, sites, prices) for app, sites in enumerate(placed)])
-    tried = np.zeros(len(choosers), np.bool_)
+    placed = _inserted(columns, crowd, prices)
+    placed = polish(problem, crowd, placed)
+    room = problem.capacity - problem.load(placed)
+    price = crowd.requests @ prices.T
+    best = crowd.best(price, placed)[1]
+    pays = np.array([_pays(problem, app, sites, price[app]) for app, sites in enumerate(placed)])
+    tried = np.zeros(len(placed), np.bool_)
     for _ in range(TRIES):
         regret = np.where(tried, 0.0, pays - best)
         app = int(regret.argmax())
         if regret[app] <= EPSILON:
             break
         tried[app] = True
-        together = _rivals(choosers[app], app, placed, prices)
-        _widen(columns, choosers, together, placed, prices)
-        placed = choose(columns, together, placed, CASES)
+        together = _rivals(crowd, app, placed, price[app])
+        _widen(columns, crowd, together, placed, room, price)
+        before, placed = placed, choose(columns, crowd, together, placed, room, CASES)
         for other in together:
-            pays[other] = _pays(problem, other, placed[other], prices)
-    return polish(problem, choosers, placed)
+            requests = crowd.requests[other]
+            room[list(before[other])] += requests
+            room[list(placed[other])] -= requests
+            pays[other] = _pays(problem, other, placed[other], price[other])
+    return polish(problem, crowd, placed)
 
 
-def _pays(problem: Problem, app: int, sites: Sites, prices: F64) -> float:
-    demand = problem.demands[app]
-    return cost_of(demand, sites) + float((prices[list(sites)] @ demand.requests).sum())
+def _pays(problem: Problem, app: int, sites: Sites, price: F64) -> float:
+    return cost_of(problem.demands[app], sites) + float(price[list(sites)].sum())
 
 
-def _inserted(columns: Columns, choosers: list[Chooser], prices: F64) -> list[Sites]:
+def _inserted(columns: Columns, crowd: Crowd, prices: F64) -> list[Sites]:
     """Place apps one by one, each where it is cheapest at these prices and has room; first those that lose
     most by having to go elsewhere.
     """
     problem = columns.problem
     room = problem.capacity.copy()
-    placed: list[Sites] = [()] * len(choosers)
-    total = [
-        cost + float((prices[list(sites)] @ problem.demands[app].requests).sum())
-        for app, sites, cost in zip(columns.app, columns.sites, columns.cost, strict=True)
-    ]
-    ranked = [sorted(of, key=lambda column: total[column]) for of in columns.of]
-    loses = [total[of[1]] - total[of[0]] if len(of) > 1 else 0.0 for of in ranked]
-    for app in sorted(range(len(choosers)), key=lambda app: -loses[app]):
+    placed: list[Sites] = [()] * len(problem.demands)
+    total = np.array(columns.cost) + columns.takes(list(range(len(columns)))).T @ prices.ravel()
+    ranked = [sorted(of, key=total.__getitem__) for of in columns.of]
+    loses = [float(total[of[1]] - total[of[0]]) if len(of) > 1 else 0.0 for of in ranked]
+    for app in sorted(range(len(placed)), key=lambda app: -loses[app]):
         requests = problem.demands[app].requests
         fits: Bool = np.all(room >= requests - EPSILON, axis=1)
         known = (columns.sites[column] for column in ranked[app])
-        found = next((sites for sites in known if sites and fits[list(sites)].all()), None)
+        found = next((sites for sites in known if sites and all(fits[site] for site in sites)), None)
         if found is None:
-            found, _ = choosers[app].best(np.where(fits, prices @ requests, np.inf))
+            (found,), _ = crowd.best(np.where(fits, prices @ requests, np.inf)[None], apps=[app])
         placed[app] = found
         room[list(found)] -= requests
     return placed
 
 
-def _rivals(chooser: Chooser, app: int, placed: list[Sites], prices: F64) -> list[int]:
+def _rivals(crowd: Crowd, app: int, placed: list[Sites], price: F64) -> list[int]:
     """Return ``app`` and those that hold what it wants."""
-    wanted = np.argsort(chooser.single() + prices @ chooser.demand.requests)[:WANTED].tolist()
-    holders = [other for other, sites in enumerate(placed) if not set(wanted).isdisjoint(sites)]
+    wanted = set(np.argsort(crowd.single[app] + price)[:WANTED].tolist())
+    holders = [other for other, sites in enumerate(placed) if not wanted.isdisjoint(sites)]
     return sorted({app, *holders[:TOGETHER]})
 
 
 def _widen(
-    columns: Columns, choosers: list[Chooser], apps: list[int], placed: list[Sites], prices: F64
+    columns: Columns, crowd: Crowd, apps: list[int], placed: list[Sites], room: F64, price: F64
 ) -> None:
     """Make columns of what ``apps`` might have where they alone moved: the cheapest at these prices."""
-    problem = columns.problem
-    free = set(apps)
-    room = problem.capacity - problem.load([() if app in free else sites for app, sites in enumerate(placed)])
-    for app in apps:
-        requests, chooser = problem.demands[app].requests, choosers[app]
-        price = np.where((room >= requests - EPSILON).all(axis=1), prices @ requests, np.inf)
-        sites, _ = chooser.best(price)
+    room = _without(room, crowd, apps, placed)
+    fits = (room[None] >= crowd.requests[apps][:, None] - EPSILON).all(axis=2)
+    price = np.where(fits, price[apps], np.inf)
+    found, _ = crowd.best(price, placed, apps=apps)
+    for app, sites, own in zip(apps, found, price, strict=True):
+        columns.add(app, placed[app])
         columns.add(app, sites)
-        others = [site for site in sites[:-1]]
-        for site in np.argsort(chooser.with_each(others, price))[:CHOICES].tolist():
+        others = list(sites[:-1])
+        for site in np.argsort(with_each(crowd.demands[app], others, own))[:CHOICES].tolist():
             columns.add(app, tuple(sorted({*others, site})))
 
 
-def choose(columns: Columns, apps: list[int], placed: list[Sites], cases: int | None = None) -> list[Sites]:
-    """Return ``placed`` with the best columns for ``apps`` together, all others staying."""
-    problem = columns.problem
-    others = [() if app in set(apps) else sites for app, sites in enumerate(placed)]
-    room = problem.capacity - problem.load(others)
+def _without(room: F64, crowd: Crowd, apps: Iterable[int], placed: Sequence[Sites]) -> F64:
+    """Return what is left [node, resource] where ``apps`` are nowhere."""
+    room = room.copy()
+    for app in apps:
+        room[list(placed[app])] += crowd.requests[app]
+    return room
+
+
+def choose(
+    columns: Columns, crowd: Crowd, apps: list[int], placed: list[Sites], room: F64, cases: int | None = None
+) -> list[Sites]:
+    """Return ``placed`` with the best columns for ``apps`` together, all others staying; ``room``
+    [node, resource] is left by all.
+    """
+    room = _without(room, crowd, apps, placed)
+    others = list(placed)
+    for app in apps:
+        others[app] = ()
     own = [column for app in apps for column in columns.of[app] if _fits(columns, column, room)]
     cost = np.array([_cost_beside(columns, column, others) for column in own])
     pairs = _pairs(columns, own, set(apps))
@@ -173,18 +188,6 @@ def _both(pairs: list[_Pair], count: int) -> Matrix:
     return matrix(values, at, places, (len(rows), count + len(pairs)))
 
 
-def _replaced(chooser: Chooser, problem: Problem, app: int, placed: Sequence[Sites], room: F64) -> Sites:
-    """Return where ``app`` would best be, all others staying; ``room`` [node, resource] is left beside it."""
-    price = np.where((room >= chooser.demand.requests - EPSILON).all(axis=1), 0.0, np.inf)
-    for bond in problem.bonds_of.get(app, ()):
-        calls = bond.one == app
-        others = list(placed[bond.other if calls else bond.one])
-        if others:
-            price = price + (bond.ms[:, others].min(axis=1) if calls else bond.ms[others].mean(axis=0))
-    sites, here = chooser.best(price)[0], placed[app]
-    return sites if _own(problem, app, sites, placed) < _own(problem, app, here, placed) - EPSILON else here
-
-
 def _own(problem: Problem, app: int, sites: Sites, placed: Sequence[Sites]) -> float:
     """Return what changes with the app's sites."""
     return cost_of(problem.demands[app], sites) + _talk_cost(problem, app, sites, placed)
@@ -199,17 +202,45 @@ def _talk_cost(problem: Problem, app: int, sites: Sites, placed: Sequence[Sites]
     )
 
 
-def polish(problem: Problem, choosers: list[Chooser], placed: Sequence[Sites]) -> list[Sites]:
-    """Move apps one at a time while that is cheaper."""
+def polish(problem: Problem, crowd: Crowd, placed: Sequence[Sites]) -> list[Sites]:
+    """Move apps while that is cheaper: all look at once where they would best be, all others staying; then
+    those move that gain most, unless one that they talk to has moved, or their place is taken.
+    """
     room, placed = problem.capacity - problem.load(placed), list(placed)
     for _ in range(POLISHES):
-        moved = False
-        for app, chooser in enumerate(choosers):
-            room[list(placed[app])] += chooser.demand.requests
-            sites = _replaced(chooser, problem, app, placed, room)
-            moved |= sites != placed[app]
-            placed[app] = sites
-            room[list(sites)] -= chooser.demand.requests
+        found = _wishes(problem, crowd, placed, room)
+        gains = [
+            (_own(problem, app, placed[app], placed) - _own(problem, app, sites, placed), app)
+            for app, sites in enumerate(found)
+            if sites and sites != placed[app]
+        ]
+        moved: set[int] = set()
+        for gain, app in sorted(gains, reverse=True):
+            beside = room[list(found[app])] + np.isin(found[app], placed[app])[:, None] * crowd.requests[app]
+            partners = (other for bond in problem.bonds_of.get(app, ()) for other in (bond.one, bond.other))
+            if gain <= EPSILON or not moved.isdisjoint(partners):
+                continue
+            if (beside < crowd.requests[app] - EPSILON).any():
+                continue
+            room[list(placed[app])] += crowd.requests[app]
+            room[list(found[app])] -= crowd.requests[app]
+            placed[app] = found[app]
+            moved.add(app)
         if not moved:
             break
     return placed
+
+
+def _wishes(problem: Problem, crowd: Crowd, placed: Sequence[Sites], room: F64) -> list[Sites]:
+    """Return where each app would best be, all others staying."""
+    fits = (room[None] >= crowd.requests[:, None] - EPSILON).all(axis=2)
+    for app, sites in enumerate(placed):
+        fits[app, list(sites)] = True
+    price = np.where(fits, 0.0, np.inf)
+    rows: dict[int, list[F64]] = {}
+    for bond in problem.bonds:
+        one, other = list(placed[bond.one]), list(placed[bond.other])
+        if one and other:
+            price[bond.one] += bond.ms[:, other].min(axis=1) / len(one)
+            rows.setdefault(bond.other, []).append(bond.ms[one] / len(one))
+    return crowd.best(price, placed, {app: np.concatenate(own) for app, own in rows.items()})[0]

@@ -61,6 +61,19 @@ def choices_of(demand: Demand) -> Iterator[Sites]:
         yield from itertools.combinations(possible, size)
 
 
+def small_problem(seed: int) -> Problem:
+    """Return one that can be tried in all ways."""
+    rng = np.random.default_rng(1000 + seed)
+    return some_problem(
+        seed,
+        apps=int(rng.integers(2, 6)),
+        nodes=int(rng.integers(3, 8)),
+        bonds=int(rng.integers(0, 4)),
+        room=float(rng.uniform(0.9, 3.0)),
+        most=2,
+    )
+
+
 def least_cost(problem: Problem) -> float:
     """Try everything, app by app, leaving what already costs more than the best so far."""
     choices = [
@@ -96,15 +109,7 @@ def least_cost(problem: Problem) -> float:
 
 def test_two_hundred_small_problems_are_solved_as_well_as_by_trying_everything() -> None:
     for seed in range(200):
-        rng = np.random.default_rng(1000 + seed)
-        problem = some_problem(
-            seed,
-            apps=int(rng.integers(2, 6)),
-            nodes=int(rng.integers(3, 8)),
-            bonds=int(rng.integers(0, 4)),
-            room=float(rng.uniform(0.9, 3.0)),
-            most=2,
-        )
+        problem = small_problem(seed)
         found = solve(problem)
         assert problem.fits(found.sites)
         assert found.cost_ms == pytest.approx(problem.cost(found.sites))

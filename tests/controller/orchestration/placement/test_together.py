@@ -136,6 +136,20 @@ def test_apps_that_go_together_or_apart_are_placed_after_each_other() -> None:
     }
 
 
+def test_apps_keep_apart_whichever_says_so_and_whoever_moves() -> None:
+    world = line(host("a"), host("b"), host("c"), all={0: 1.0})
+    quiet, noisy = web(), replace(web(apart=("default/web",)), name="default/noisy")
+    held = {"default/web": Held(("b",)), "default/noisy": Held(("a",))}
+    placed = replace(world, placed={"default/web": (1,), "default/noisy": (0,)})
+    for apps in ([quiet, noisy], [noisy, quiet]):
+        choices = recheck(apps, placed, held).choices
+        assert choices["default/noisy"].nodes == ("a",)
+        assert choices["default/web"].nodes == ("b",)
+    both = {"default/web": Held(("a",)), "default/noisy": Held(("a",))}
+    choices = recheck([quiet, noisy], replace(world, placed={name: (0,) for name in both}), both).choices
+    assert len({*choices["default/web"].nodes, *choices["default/noisy"].nodes}) == 2
+
+
 def test_an_app_moves_when_its_node_is_gone_and_the_others_stay() -> None:
     world = line(host("a", alive=False), host("b"), host("c"), all={0: 1.0, 2: 1.0})
     apps = [web(), replace(web(), name="default/other")]
