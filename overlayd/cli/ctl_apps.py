@@ -13,6 +13,7 @@ from typing import Any, cast
 
 from overlayd.cli.ctl_apps_client import Api
 from overlayd.cli.ctl_apps_kinds import Kinds, Resource
+from overlayd.cli.ctl_apps_placing import lines_of, split
 from overlayd.cli.ctl_apps_yaml import read_documents, written
 from overlayd.cli.ctl_client import Document
 from overlayd.cli.ctl_failure import NOT_FOUND, OK, TIMEOUT, USAGE, Failure
@@ -41,13 +42,14 @@ def apply(arguments: argparse.Namespace) -> int:
         before = _if_there(api, path)
         made, warnings = api.ask("PATCH", path, query, value, media=_APPLY)
         _warn(warnings)
-        result = "created" if before is None else "unchanged" if _same(before, made) else "configured"
+        placing, lasting = split(made)
+        result = "created" if before is None else "unchanged" if _same(before, lasting) else "configured"
         item = {"kind": resource.kind, "namespace": namespace if resource.namespaced else None, "name": name,
                 "result": result, "warnings": warnings, "object": made}  # fmt: skip
         items.append(item)
         if arguments.output == "table":
             tail = " (dry run)" if arguments.dry_run else ""
-            say(f"{resource.label}/{name} {result}{tail}")
+            say("\n".join([f"{resource.label}/{name} {result}{tail}", *lines_of(placing)]))
     if arguments.output != "table":
         _show(arguments, {"schema": "overlayd.applied/1", "items": items, "dryRun": arguments.dry_run})
     return OK

@@ -1,6 +1,6 @@
 """What an app asks of placement, and what of its answer the loops act on. Pure."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from controller.orchestration.control.apps import App
 from controller.orchestration.control.chosen import Chosen
@@ -11,8 +11,10 @@ from controller.orchestration.placement.wanted import Bounds, Held, Toleration, 
 from overlayd.model.quantity import Amounts
 
 
-def wanted_of(spec: AppSpec) -> Wanted:
-    """Return what an app asks. Raises ``KeyError`` for a policy that there is not."""
+def wanted_of(spec: AppSpec, apart: Iterable[str] = ()) -> Wanted:
+    """Return what an app asks. ``apart`` are the apps that keep apart from it: it does so from them. Raises
+    ``KeyError`` for a policy that there is not.
+    """
     place, bounds = spec.placement, spec.placement.bounds
     return Wanted(
         name=spec.key,
@@ -29,7 +31,7 @@ def wanted_of(spec: AppSpec) -> Wanted:
         selector=dict(place.node_selector),
         tolerations=tuple(_toleration(one) for one in place.tolerations),
         together=place.with_apps,
-        apart=place.apart_from,
+        apart=tuple(sorted({*place.apart_from, *apart})),
         max_price=place.max_price,
         cloud=place.cloud,
         runtime="docker" if any(one.image for one in spec.containers) else "process",
@@ -46,6 +48,11 @@ def requests_of(amounts: Amounts) -> dict[str, float]:
         **{name: float(count) for name, count in amounts.devices.items()},
     }
     return {name: value for name, value in said.items() if value > 0.0}
+
+
+def apart_from(key: str, apps: Iterable[AppSpec]) -> tuple[str, ...]:
+    """Return the apps that keep apart from one."""
+    return tuple(one.key for one in apps if key in one.placement.apart_from)
 
 
 def held_by(app: App, instances: Sequence[Instance], age_s: float) -> Held:

@@ -103,6 +103,55 @@ _ROLLOUT = record(
     "revision",
 )
 
+_CANDIDATE = record(
+    "A node that may run it.",
+    {
+        "node": text("Its name."),
+        "chosen": flag("Whether it would be taken."),
+        "runs": flag("Whether it runs there now; elsewhere `cost` includes what a move has to be worth."),
+        "cost": number(
+            "What one instance there would cost, in milliseconds of an average user's delay: users' delay, "
+            "users beyond bounds, price, downtime and fullness as `placement.policy` weighs them. The "
+            "least is the best."
+        ),
+        "withinPct": number("The percentage of users that are likely within all bounds, served from there."),
+        "meanMs": number("The average user's round trip that is expected, in milliseconds."),
+        "price": number("Its price an hour."),
+        "fullPct": number("How full it is, in percent: the most taken of its resources."),
+    },
+    "node",
+)
+
+_EXPLANATION = record(
+    "Where it would run, and why: only in what a dry run answers (`kubectl apply --dry-run=server -o yaml`).",
+    {
+        "summary": text("All of it in one line."),
+        "nodes": series("The nodes that would run it, one for each instance.", text("Name of a node.")),
+        "gapPct": number(
+            "By how much of its cost, in percent, another choice may be better at most. 0: it is the best."
+        ),
+        "expected": record(
+            "How its users would be served.",
+            {
+                "meanMs": number("The average user's round trip, in milliseconds."),
+                "strayMs": number("How far that may stray: a standard deviation, in milliseconds."),
+                "withinPct": number("The percentage of users that are likely within all bounds."),
+                "likelyPct": number("How likely it is, in percent, that as many are as `satisfy` asks for."),
+            },
+        ),
+        "candidates": series("The nodes that may run it, the best first.", _CANDIDATE),
+        "refused": series(
+            "The nodes that may not.",
+            record(
+                "A node that may not run it.",
+                {"node": text("Its name."), "reason": text("All reasons, and by how much it fails.")},
+                "node",
+                "reason",
+            ),
+        ),
+    },
+)
+
 _STATUS = record(
     "What is seen of it; written by the controller.",
     {
@@ -123,6 +172,7 @@ _STATUS = record(
         "history": series("Revisions, the newest first; ten are kept.", _PAST),
         "instances": series("Its instances.", _INSTANCE),
         "nodes": text("Where its instances run, with commas, for lists."),
+        "placement": _EXPLANATION,
     },
 )
 

@@ -6,7 +6,7 @@ Reads happen on the event loop, writes in threads: a disk that is slow holds up 
 import asyncio
 import logging
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from functools import partial
 from typing import Any, TypeAlias
 
@@ -18,6 +18,7 @@ from starlette.responses import Response, StreamingResponse
 from starlette.types import Receive, Scope, Send
 
 from controller.orchestration.objects import wire
+from controller.orchestration.objects.app import APP
 from controller.orchestration.objects.kinds import Catalogue
 from controller.orchestration.objects.problems import Cause, Problem, bad_request, not_found, wrong_option
 from controller.orchestration.objects.schema import Object, is_object
@@ -42,6 +43,8 @@ _YAML = ("application/yaml", "application/x-yaml", verbs.APPLY)
 _OPEN = ("/healthz", "/livez", "/readyz", "/version")
 
 _Encoded: TypeAlias = Response
+Explain: TypeAlias = Callable[[Object], Awaitable[Object]]
+"""Tells of an app, which need not be stored, where it would run and why."""
 
 
 class Api:
@@ -64,6 +67,7 @@ class Api:
         self._version = version
         self._documents = Documents(kinds, version["gitVersion"])
         self.nodes = nodes or Nodes(nobody)
+        self.explain: Explain | None = None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "websocket":
@@ -256,10 +260,25 @@ class Api:
                     "metadata": {"continue": "", "resourceVersion": str(objects.store.version())},
                     "items": gone,
                 }
+        if dry and verb in ("create", "update", "patch") and target.kind is APP and not target.subresource:
+            made = await self._explained(request, made)
         response = answer(one(target.kind, made, form, time.time()), code)
         for warning in write.warnings:
             response.headers.append("Warning", f'299 - "{_quoted(warning)}"')
         return response
+
+    async def _explained(self, request: Request, made: Object) -> Object:
+        """Return an app of a dry run with where it would run, and why: not for `kubectl diff`, which would
+        tell that as a change.
+        """
+        if self.explain is None or request.headers.get("kubectl-command", "").endswith("diff"):
+            return made
+        try:
+            told = await self.explain(made)
+        except Exception:
+            LOG.exception("applications: %s could not be explained", made["metadata"]["name"])
+            return made
+        return {**made, "status": {**made.get("status", {}), "placement": told}}
 
     def _check_event(self, who: Asker, target: Target, sent: Any) -> None:
         if not is_object(sent):

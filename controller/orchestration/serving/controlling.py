@@ -8,7 +8,7 @@ asked for.
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from ipaddress import IPv4Network
 
 import msgspec
@@ -24,7 +24,7 @@ from controller.orchestration.control.intents import GiveUp, Intent
 from controller.orchestration.control.leases import Leases
 from controller.orchestration.control.members import Member, is_seen
 from controller.orchestration.control.outcomes import Tallies
-from controller.orchestration.control.placing import held_by
+from controller.orchestration.control.placing import apart_from, held_by
 from controller.orchestration.control.ports import taken_by
 from controller.orchestration.objects.app import APP
 from controller.orchestration.objects.pod import POD
@@ -74,6 +74,7 @@ class Controlling:
         self._unix_s = unix_s
         self._drain_s = drain_s
         self._woken = asyncio.Event()
+        self._looking = asyncio.Lock()
         self._apps: Known[App] = Known(verbs.store, hub, APP, read_app, self._woken)
         self._pods: Known[Pod] = Known(verbs.store, hub, POD, _read_pod, self._woken)
         self._steerings = Steerings(verbs.store, hub, prefix, self._woken)
@@ -110,6 +111,19 @@ class Controlling:
 
     async def round(self) -> None:
         """Do once all that is due."""
+        async with self._looking:
+            await self._round()
+
+    async def explain(self, value: Object) -> Object:
+        """Return where an app, which need not be stored, would be placed as things are, and why."""
+        app = read_app(value)
+        name = Name(app.metadata.namespace, app.metadata.name)
+        async with self._looking:
+            view, _ = await self._look()
+            asked = self._asked(name, app, self._instances(name))
+            return await asyncio.to_thread(view.explain, asked)
+
+    async def _round(self) -> None:
         self._woken.clear()
         changed = self._apps.catch_up() | self._changed_pods()
         rerouted = self._steerings.catch_up()
@@ -232,8 +246,7 @@ class Controlling:
                 continue
             state = (app.metadata.generation, tuple(sorted((one.node, one.seen) for one in instances)))
             if self._stale(name, now_s) or self._placed[name][0] != state:
-                held = held_by(app, instances, now_s - self._since.get(name, float("-inf")))
-                asked.append((name, Asked(app, held), state))
+                asked.append((name, self._asked(name, app, instances), state))
         if not asked:
             return
         answers = await asyncio.to_thread(view.choose, [one for _, one, _ in asked])
@@ -245,6 +258,10 @@ class Controlling:
                 self._since[name] = now_s
             if before != chosen:
                 self._hurry([name])
+
+    def _asked(self, name: Name, app: App, instances: Sequence[Instance]) -> Asked:
+        held = held_by(app, instances, self._now_s() - self._since.get(name, float("-inf")))
+        return Asked(app, held, apart_from(app.spec.key, (one.spec for one in self._apps.all.values())))
 
     def _stale(self, name: Name, now_s: float) -> bool:
         return name not in self._placed or now_s - self._placed[name][1] >= PLACE_S

@@ -8,6 +8,7 @@ from functools import cached_property
 import msgspec
 
 from controller.orchestration.control.chosen import Chosen
+from controller.orchestration.control.explaining import explanation
 from controller.orchestration.control.placing import chosen_of, requests_of, wanted_of
 from controller.orchestration.inventory import host_of, users_of
 from controller.orchestration.objects.kinds import Kind
@@ -85,7 +86,7 @@ class Moment:
         world = self._world
         answers: list[Chosen] = []
         for one in asked:
-            wanted = wanted_of(one.app.spec)
+            wanted = wanted_of(one.app.spec, one.apart)
             bound, users = wanted.bounds.latency_ms, world.groups.get(wanted.users or "")
             self._questions.pop(wanted.name, None)  # those who were asked last stand last
             if bound is not None and users is not None:
@@ -97,6 +98,11 @@ class Moment:
             answers.append(chosen_of(one.app.spec, choice))
         self._world = world
         return answers
+
+    def explain(self, asked: Asked) -> Object:
+        """Return where an app would run, and why."""
+        wanted = wanted_of(asked.app.spec, asked.apart)
+        return explanation(wanted, choose(wanted, self._world, asked.held), asked.held)
 
     def distance(self, source: str, target: str) -> float | None:
         """Return the expected round trip in ms."""

@@ -112,6 +112,7 @@ async def orchestration(
     ruling = policies.Policies(serving.objects, serving.hub, state.config, service.rule)
     ruling.settle()
     loops = Controlling(serving.objects, serving.hub, around, prefix=prefix)
+    serving.api.explain = loops.explain
     nodes.answer = loops.leases.answer
     nodes.presence.listen(loops.told)
     tasks = [

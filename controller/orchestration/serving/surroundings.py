@@ -8,15 +8,17 @@ from typing import Protocol
 
 from controller.orchestration.control.apps import App
 from controller.orchestration.control.chosen import Chosen
+from controller.orchestration.objects.schema import Object
 from controller.orchestration.placement.wanted import Held
 
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """An app that is to be placed, and where it runs."""
+    """An app that is to be placed, and where it runs; ``apart``: the apps that keep apart from it."""
 
     app: App
     held: Held
+    apart: tuple[str, ...] = ()
 
 
 class View(Protocol):
@@ -28,6 +30,10 @@ class View(Protocol):
 
     def choose(self, asked: Sequence[Asked]) -> list[Chosen]:
         """Return where each app is to run, beside those before it."""
+        ...
+
+    def explain(self, asked: Asked) -> Object:
+        """Return where an app would run as the mesh is, and why (`explaining`); nothing changes by it."""
         ...
 
     def distance(self, source: str, target: str) -> float | None:

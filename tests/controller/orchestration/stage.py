@@ -66,6 +66,9 @@ class Seen:
         ms = dict.fromkeys(living, 10.0)
         return [Chosen(tuple(living[: max(1, one.app.spec.least)]), ms=ms) for one in asked]
 
+    def explain(self, asked: Asked) -> Object:
+        return {"nodes": list(self.choose([asked])[0].nodes)}
+
     def distance(self, source: str, target: str) -> float | None:
         return self._around.ms.get((source, target))
 

@@ -71,3 +71,30 @@ def test_an_app_comes_to_run_is_scaled_and_ends(tmp_path: Path) -> None:
                 nodes.cancel()
 
     asyncio.run(scenario())
+
+
+def test_a_dry_run_says_where_an_app_would_run_and_nothing_is_stored(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        state = new_state(tmp_path / "state")
+        around = Around("paris", "tokyo")
+        async with Running(state) as running, orchestration(running.service, around=around) as port:
+            async with client(state, port) as api:
+                nodes = asyncio.create_task(play_nodes(api))
+                app = {"metadata": {"name": "qc"}, "spec": {"source": {"image": "qc:v1"}}}
+                dry = {"dryRun": "All"}
+                made = (await api.post(APPS, json=app, params=dry)).json()
+                assert "nodes" in made["status"]["placement"]
+                diff = {"kubectl-command": "kubectl diff"}
+                made = (await api.post(APPS, json=app, params=dry, headers=diff)).json()
+                assert "placement" not in made.get("status", {})
+                assert (await api.get(f"{APPS}/qc")).status_code == 404
+                assert "placement" not in (await api.post(APPS, json=app)).json().get("status", {})
+                await until(api, f"{APPS}/qc", available)
+                two = {"spec": {"replicas": {"min": 2}}}
+                told = (await api.patch(f"{APPS}/qc", json=two, params=dry, headers=MERGE)).json()
+                assert told["status"]["placement"]["nodes"] == ["paris", "tokyo"]
+                stored = (await api.get(f"{APPS}/qc")).json()
+                assert "placement" not in stored["status"] and stored["status"]["nodes"] == "paris"
+                nodes.cancel()
+
+    asyncio.run(scenario())
