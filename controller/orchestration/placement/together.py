@@ -48,14 +48,15 @@ def recheck(wanted: Sequence[Wanted], world: World, held: Mapping[str, Held]) ->
 
 
 def _place(wanted: Sequence[Wanted], world: World, held: Mapping[str, Held], *, afresh: bool) -> Placed:
+    order = {one.name: place for place, one in enumerate(_in_order(wanted))}
     wanted = _mutual(wanted)
-    names = {one.name for one in wanted}
+    names = set(order)
     last = [one for one in wanted if names.intersection((*one.together, *one.apart))]
     first = [one for one in wanted if one not in last] if last else list(wanted)
     free = without(wanted if afresh else first, world, held)
     choices, gap = _placed_first(first, free, held, afresh=afresh)
     free = beside(first, free, choices)
-    for one in _in_order(last):
+    for one in sorted(last, key=lambda one: order[one.name]):
         own = held.get(one.name, NOWHERE)
         if afresh:
             free = beside([one], free, {one.name: Choice(own.nodes)})
@@ -184,12 +185,13 @@ def _mutual(wanted: Sequence[Wanted]) -> list[Wanted]:
     ]
 
 
-def _in_order(wanted: list[Wanted]) -> list[Wanted]:
-    """Return apps such that those come first that others have to run with."""
+def _in_order(wanted: Sequence[Wanted]) -> list[Wanted]:
+    """Return apps such that those come first that others name: to run with them, or else apart from them."""
     left, ordered = list(wanted), list[Wanted]()
     while left:
         names = {one.name for one in left}
-        ready = [one for one in left if not names.intersection(one.together)] or left[:1]
+        free = [one for one in left if not names.intersection(one.together)]
+        ready = [one for one in free if not names.intersection(one.apart)] or free or left[:1]
         ordered += ready
         left = [one for one in left if one not in ready]
     return ordered

@@ -147,7 +147,7 @@ def answer(capsys: pytest.CaptureFixture[str]) -> Any:
 def test_an_app_is_applied_shown_and_deleted(site: Site, capsys: pytest.CaptureFixture[str]) -> None:
     file = site.file(APP)
     assert site.run("apply", "-f", file, "--dry-run") == 0
-    assert capsys.readouterr().out == "app/qc created (dry run)\n"
+    assert capsys.readouterr().out == "app/qc created (dry run)\n  placement: nowhere: there is no node\n"
     assert site.run("get", "apps") == 0
     assert capsys.readouterr().err == "no apps in namespace default\n"
     assert site.run("apply", "-f", file) == 0
