@@ -1,7 +1,6 @@
 """Where an app would run and why, as a dry run of ``overlayctl apply`` shows it. Pure."""
 
 from collections.abc import Iterator
-from typing import Any
 
 from overlayd.cli.ctl_client import Document
 from overlayd.cli.ctl_output import table
@@ -12,8 +11,8 @@ MOST = 10
 
 def split(value: Document) -> tuple[Document, Document]:
     """Return where a dry run says that an app would run, {} where it says nothing, and the app without it."""
-    status: Any = value.get("status")
-    if not isinstance(status, dict) or "placement" not in status:
+    status: Document = value.get("status") or {}
+    if "placement" not in status:
         return {}, value
     left = {key: one for key, one in status.items() if key != "placement"}
     rest = {key: one for key, one in value.items() if key != "status"}

@@ -125,7 +125,7 @@ class Crowd:
         which = cost.argmin(axis=0)
         sites: list[Sites] = []
         for place, attempt in enumerate(which.tolist()):
-            taken = found[attempt][place]
+            taken = found[int(attempt)][place, :]
             there = tuple(sorted(nodes[place, taken[taken != NONE]].tolist()))
             sites.append(there if np.isfinite(cost[attempt, place]) else ())
         return sites, cost.min(axis=0)

@@ -233,7 +233,7 @@ def polish(problem: Problem, crowd: Crowd, placed: Sequence[Sites]) -> list[Site
 
 def _wishes(problem: Problem, crowd: Crowd, placed: Sequence[Sites], room: F64) -> list[Sites]:
     """Return where each app would best be, all others staying."""
-    fits = (room[None] >= crowd.requests[:, None] - EPSILON).all(axis=2)
+    fits: Bool = np.all(room[None] >= crowd.requests[:, None] - EPSILON, axis=2)
     for app, sites in enumerate(placed):
         fits[app, list(sites)] = True
     price = np.where(fits, 0.0, np.inf)
