@@ -60,6 +60,8 @@ class Outcome:
     """The same with the headers of the inner packets."""
     small_sent: int
     small_received: int
+    useful_ratio: float
+    """Of what the bottleneck carried: what the receiving program took, with the headers of the inner packets."""
     p50_ms: float
     p99_ms: float
     path_ms: float
@@ -81,6 +83,7 @@ class Narrow:
     hosts: tuple[Host, Host] = field(init=False)
     _stack: ExitStack = field(init=False, default_factory=ExitStack)
     _engines: list[process.Process] = field(init=False, default_factory=list[process.Process])
+    _control: Path = field(init=False)
     _drops: dict[str, int] = field(init=False, default_factory=dict[str, int])
     _pace: int | None = field(init=False, default=None)
 
@@ -100,7 +103,7 @@ class Narrow:
         self._stack.close()
 
     def _make(self) -> None:
-        join(self._stack, self.hosts, self.bottleneck.settings(), self.directory)
+        self._control = join(self._stack, self.hosts, self.bottleneck.settings(), self.directory)
         self._engines = [host.start() for host in self.hosts]
         agents = [self._stack.enter_context(Agent(host.socket)) for host in self.hosts]
         for agent, (host, other) in zip(agents, (self.hosts, self.hosts[::-1]), strict=True):
@@ -133,6 +136,7 @@ class Narrow:
             ticks = int(TICKS_PER_S * (QUIET_S + seconds))
             start(stack, source, "tick", target, str(TICKS_PER_S), str(QUIET_S + seconds))
             time.sleep(QUIET_S)
+            crossed_before = self._crossed_bytes()
             began = time.time()
             sender = start(stack, source, *load)
             rss_peak = rss_before
@@ -142,6 +146,7 @@ class Narrow:
             sent = sender.communicate(timeout=WAIT_S)[0]
             time.sleep(6)  # counters come each five seconds
             counted, came = end(sink)["bytes"], end(watch)["came"]
+        crossed = self._crossed_bytes() - crossed_before
         path = sorted(delay for at, delay in came if at / 1e9 < began)
         own = path[len(path) // 2]
         from_s, until_s = began + warm_up_s, began + seconds
@@ -150,13 +155,15 @@ class Narrow:
         payload = sum(count for place, count in counted if from_s <= place / 10 < until_s)
         goodput = payload * 8 / (until_s - from_s) / 1e6
         # Only the flood says how much it sent: TCP offers what is taken.
+        headers = PACKET / (PAYLOAD if sent.strip() else TCP_PAYLOAD)
         offered = json.loads(sent)["sent"] * PACKET * 8 / seconds / 1e6 if sent.strip() else None
         return Outcome(
             offered_mbps=offered,
             goodput_mbps=goodput,
-            packets_mbps=goodput * PACKET / (TCP_PAYLOAD if offered is None else PAYLOAD),
+            packets_mbps=goodput * headers,
             small_sent=ticks - int(TICKS_PER_S * (QUIET_S + warm_up_s)),
             small_received=len(within),
+            useful_ratio=sum(count for _, count in counted) * headers / crossed,
             p50_ms=_quantile(within, 0.5),
             p99_ms=_quantile(within, 0.99),
             path_ms=own / 1e6,
@@ -170,6 +177,9 @@ class Narrow:
             rss_before_mb=rss_before,
             rss_peak_mb=rss_peak,
         )
+
+    def _crossed_bytes(self) -> int:
+        return wire.counters(self._control)["there"]["delivered_bytes"]
 
 
 def join(

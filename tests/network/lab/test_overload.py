@@ -1,6 +1,6 @@
 """More is offered than an emulated bottleneck carries.
 
-Margins are wide: the machine is shared; figures are those of `make bench-overload`.
+Judged by what a busy machine does not change; `make bench-overload` measures rates and delays.
 """
 
 import os
@@ -14,8 +14,6 @@ from tests.network.narrow import Bottleneck, Narrow, flood
 RATE_MBPS = 50
 SECONDS = 14.0
 WARM_UP_S = 6.0
-WORST_MS = 60
-"""A full queue of the bottleneck would add 250 ms; a busy host adds some of its own."""
 MEMORY_MB = 40
 
 
@@ -30,8 +28,11 @@ def narrow(tmp_path: Path) -> Iterator[Narrow]:
 def test_a_flood_takes_neither_the_way_of_other_flows_nor_memory(narrow: Narrow) -> None:
     target = narrow.hosts[1].addresses[0]
     outcome = narrow.offer(flood(target, 4 * RATE_MBPS * 1_000_000, SECONDS), SECONDS, WARM_UP_S)
-    assert outcome.goodput_mbps > 0.75 * RATE_MBPS, outcome
-    assert outcome.small_received > 0.97 * outcome.small_sent, outcome
-    assert outcome.p50_ms < WORST_MS / 4 and outcome.p99_ms < WORST_MS, outcome
+    # What is too much is dropped before the bottleneck, which carries little but what arrives.
     assert outcome.drops["queue_full"] > 1000, outcome
+    assert outcome.useful_ratio > 0.8, outcome
+    # Were they dropped as the flood is, three of four would be.
+    assert outcome.small_received > 0.9 * outcome.small_sent, outcome
+    # A full queue would add 250 ms.
+    assert outcome.p50_ms < 100, outcome
     assert outcome.rss_peak_mb < outcome.rss_before_mb + MEMORY_MB, outcome
