@@ -28,6 +28,8 @@ NAMES = (
     "rolling-upgrade",
     "wan-12",
 )
+OF_TIME = ("rtt", "goodput", "outage")
+"""Figures that a busy machine makes worse."""
 THREE_TIMES_WORSE = f"{worse.FACTOR} × worse"
 _BROKEN_SETTLE_NS = 3_000_000_000
 """A broken lab is not waited for as long as a sound one: it is not to come to what is expected."""
@@ -54,21 +56,21 @@ class Report:
 def trial(name: str, by: Runner, tell: Tell = lambda _: None, *, tries: int = 1) -> Report:
     """Try a lab. ``seconds`` are those of up, check and down, without the breaking.
 
-    ``tries``: so often it is checked until each figure has held once. What else the machine does makes round
-    trips longer; it makes none shorter, and mends nothing that is broken.
+    ``tries``: so often it is checked until all holds. A figure of time holds once it held in one of them, for
+    what else the machine does makes round trips longer and none shorter; all others have to hold at once.
     """
     report = Report(name, by)
     begun = time.monotonic()
     try:
         with up(name, by, tell) as lab:
-            best: dict[tuple[str, str], Finding] = {}
+            in_time: dict[tuple[str, str], Finding] = {}
             for _ in range(tries):
-                for finding in check(lab.name, tell):
+                found = check(lab.name, tell)
+                for finding in found:
                     tell(f"{'ok    ' if finding.ok else 'FAILED'} {told(finding)}, wanted {finding.wanted}")
-                    figure = (finding.assertion, finding.figure)
-                    if figure not in best or finding.ok:
-                        best[figure] = finding
-                report.findings = list(best.values())
+                    if finding.ok and finding.figure in OF_TIME:
+                        in_time[finding.assertion, finding.figure] = finding
+                report.findings = [in_time.get((one.assertion, one.figure), one) for one in found]
                 if all(finding.ok for finding in report.findings):
                     break
             checked = time.monotonic()
