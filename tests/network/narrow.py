@@ -61,7 +61,7 @@ class Outcome:
     small_sent: int
     small_received: int
     useful_ratio: float
-    """Of what the bottleneck carried: what the receiving program took, with the headers of the inner packets."""
+    """Of what the bottleneck carried: what the receiving program took, with the inner packets' headers."""
     p50_ms: float
     p99_ms: float
     path_ms: float
