@@ -68,6 +68,7 @@ if TYPE_CHECKING:
 LOG = logging.getLogger(__name__)
 TICK_S = 1.0
 DISK_S = 30.0
+DISK_WAIT_S = 10.0
 ENGINE_WAIT_S = 5.0
 LEAVE_WAIT_S = 5.0
 
@@ -276,7 +277,10 @@ class AgentProcess:
     async def _watch_disk(self) -> None:
         """A disk that fills or fails is told of before it is needed; what it missed is made up for."""
         while True:
-            self._state.settle(await asyncio.to_thread(self._state.probe))
+            probe = asyncio.create_task(asyncio.to_thread(self._state.probe))
+            if not (await asyncio.wait({probe}, timeout=DISK_WAIT_S))[0]:
+                self._state.settle(f"the disk has not answered for {DISK_WAIT_S:g} s")
+            self._state.settle(await probe)
             await asyncio.sleep(DISK_S)
 
     # Membership

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import os
 import socket
 import stat
 from collections.abc import AsyncGenerator, Awaitable, Callable
@@ -13,6 +14,7 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from overlayd.agent.mesh import Saved
+from overlayd.daemon import agent
 from overlayd.daemon.agent import AgentProcess
 from overlayd.daemon.config import Configuration, load
 from overlayd.daemon.errors import StartError
@@ -319,3 +321,32 @@ async def test_a_second_agent_does_not_take_the_socket_away(tmp_path: Path) -> N
         with pytest.raises(StartError, match="another agent"):
             await AgentProcess(configuration).run()
         assert (await ask(configuration, "status")).result is not None
+
+
+@in_a_loop
+async def test_a_disk_that_does_not_answer_is_told_of_until_it_does(tmp_path: Path) -> None:
+    configuration = configure(tmp_path)
+    state = member(configuration, stored_mesh())
+    # A write to it hangs until somebody reads it, as one to a disk that has gone away.
+    hung = state.directory / ".probe"
+    os.mkfifo(hung)
+    problem = "state cannot be written: the disk has not answered for 0.05 s"
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(agent, "DISK_S", 0.05)
+        patched.setattr(agent, "DISK_WAIT_S", 0.05)
+        async with running(configuration):
+            try:
+                while problem not in await degraded(configuration):
+                    await asyncio.sleep(0.02)
+            finally:
+                reader = os.open(hung, os.O_RDONLY | os.O_NONBLOCK)
+            patched.setattr(agent, "DISK_WAIT_S", 240.0)
+            while problem in await degraded(configuration):
+                await asyncio.sleep(0.02)
+    os.close(reader)
+
+
+async def degraded(configuration: Configuration) -> list[str]:
+    answer = await ask(configuration, "status")
+    assert answer.result is not None
+    return answer.result["degraded"]
