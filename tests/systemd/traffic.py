@@ -60,10 +60,10 @@ def well_again(hosts: dict[str, Machine], timeout_s: float = 60.0) -> bool:
 
 
 def _told(answers: list[Report], since: float) -> list[str]:
-    """What was said after ``since``, in its order; what differs by a number alone is said once."""
+    """What was said from ``since`` on, in its order; what differs by a number alone is said once."""
     told: dict[str, str] = {}
-    for answer in answers:
-        for problem in answer["degraded"] if answer["at"] >= since else ():
+    for answer, replaced in zip(answers, _replaced(answers), strict=True):
+        for problem in answer["degraded"] if replaced > since else ():
             told.setdefault(re.sub(r"\d+", "", problem), problem)
     return list(told.values())
 
@@ -71,12 +71,16 @@ def _told(answers: list[Report], since: float) -> list[str]:
 def _claimed(answers: list[Report], peer: str, gaps: list[tuple[float, float]]) -> float:
     """The longest time within one of ``gaps`` in which ``answers`` called ``peer`` alive."""
     longest = 0.0
-    until = [answer["at"] for answer in answers[1:]] + [float("inf")]
-    for answer, replaced in zip(answers, until, strict=True):
+    for answer, replaced in zip(answers, _replaced(answers), strict=True):
         if answer["peers"].get(peer) == "alive":
             for start, end in gaps:
                 longest = max(longest, min(end, replaced) - max(start, answer["at"]))
     return longest
+
+
+def _replaced(answers: list[Report]) -> list[float]:
+    """When each answer was replaced by the next one: only what differs is noted."""
+    return [*(answer["at"] for answer in answers[1:]), float("inf")]
 
 
 def main_pid(machine: Machine, unit: str) -> str:
