@@ -95,7 +95,7 @@ def make_image(packages: Path) -> None:
         for package in packages.glob("*.deb"):
             shutil.copy(package, folder)
         words = ("--quiet", "--network", "none", "--build-arg", f"BASE={machines.IMAGE}", "--tag", IMAGE)
-        machines.run("docker", "build", *words, folder)
+        machines.run("docker", "build", *words, folder, timeout_s=_BUILD_S)
 
 
 def _go(*words: str) -> str:
