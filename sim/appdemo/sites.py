@@ -16,6 +16,7 @@ LAB = Path(__file__).parents[2] / "containerlab" / "labs" / "applications" / "to
 CONTROLLER = "cloud"
 USERS = "qingdao"
 """Where the users are; nothing but what serves them runs there."""
+_KUBECTL_S = 90.0
 
 
 class Sites:
@@ -42,14 +43,17 @@ class Sites:
     def kubectl(self, *words: str, told: str = "") -> str:
         """One command of kubectl, beside the controller. Raises :class:`LabError`."""
         command = ["ip", "netns", "exec", self.state.namespaces[CONTROLLER], "kubectl", *words]
-        done = subprocess.run(
-            command,
-            input=told,
-            capture_output=True,
-            text=True,
-            timeout=60.0,
-            env={**os.environ, "KUBECONFIG": str(self._kubeconfig), "HOME": str(self._home)},
-        )
+        try:
+            done = subprocess.run(
+                command,
+                input=told,
+                capture_output=True,
+                text=True,
+                timeout=_KUBECTL_S,
+                env={**os.environ, "KUBECONFIG": str(self._kubeconfig), "HOME": str(self._home)},
+            )
+        except subprocess.TimeoutExpired:
+            raise LabError(f"kubectl {' '.join(words)}: no answer in {_KUBECTL_S:g} s") from None
         if done.returncode != 0:
             raise LabError(f"kubectl {' '.join(words)}: {done.stderr.strip()}")
         return done.stdout

@@ -3,7 +3,7 @@
 import pytest
 
 from sim.appdemo.figures import Asked, between, failed, p99_ms, read, seconds_until_within
-from sim.appdemo.story import ASKING, ENOUGH, Findings
+from sim.appdemo.story import ASKING, BOUND_MS, ENOUGH, Findings
 
 
 def asked(*times_ms: float, every_s: float = 0.1) -> list[Asked]:
@@ -45,9 +45,15 @@ def test_promises_that_were_not_kept_are_named() -> None:
         requests=ENOUGH,
         failed_at_node_death=ASKING,
         move_seconds=9.0,
+        p99_ms={"before": 99.0, "degraded": 99.0, "after": BOUND_MS},
         offline_restart_ok=True,
         restarts_on_reconnect=0,
     )
     assert kept.shortfalls() == []
     assert "2 requests failed" in Findings(failed=2).shortfalls()[1]
-    assert len(Findings().shortfalls()) == 4
+    assert len(Findings().shortfalls()) == 5
+
+
+def test_users_who_are_badly_off_again_after_the_move_are_a_promise_not_kept() -> None:
+    found = Findings(move_seconds=9.0, p99_ms={"after": BOUND_MS + 0.1}, load={"after": 9.4})
+    assert "p99 after the move is 20.1 ms at a load of 9.4" in found.shortfalls()
