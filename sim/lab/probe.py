@@ -71,11 +71,12 @@ def measure(
     interval_ns: int,
     size: int = 64,
     at: tuple[int, Callable[[], None]] | None = None,
+    patience_s: float = _LAST_ANSWERS_S,
 ) -> Measurement:
     """Send ``count`` probes from namespace ``source`` to ``address``, which is in namespace ``target``.
 
     ``size``: bytes of each datagram's payload. ``at``: an action, and the number of the probe that it goes
-    before.
+    before. ``patience_s``: an answer that comes later than so long after all others counts as lost.
     """
     family = socket.AF_INET6 if ":" in address else socket.AF_INET
     with netns.inside(target):
@@ -90,7 +91,9 @@ def measure(
         extra = [0]
         sent = threading.Event()
         echoing = threading.Thread(target=_echo, args=(echo,), daemon=True)
-        receiving = threading.Thread(target=_receive, args=(client, count, sent, answers, extra), daemon=True)
+        receiving = threading.Thread(
+            target=_receive, args=(client, count, sent, patience_s, answers, extra), daemon=True
+        )
         echoing.start()
         receiving.start()
         try:
@@ -122,11 +125,16 @@ def _send(
 
 
 def _receive(
-    client: socket.socket, count: int, sent: threading.Event, answers: dict[int, Sample], extra: list[int]
+    client: socket.socket,
+    count: int,
+    sent: threading.Event,
+    patience_s: float,
+    answers: dict[int, Sample],
+    extra: list[int],
 ) -> None:
     """Take answers until all are there, or for a while after the last probe was sent."""
     silent_s = 0.0
-    while len(answers) < count and silent_s < _LAST_ANSWERS_S:
+    while len(answers) < count and silent_s < patience_s:
         try:
             datagram = client.recv(65536)
         except TimeoutError:

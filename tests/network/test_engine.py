@@ -67,9 +67,14 @@ def transfer(a: Host, b: Host, address: str, count: int = TRANSFER_BYTES) -> boo
     return received.digest() == hashlib.sha256(data).digest()
 
 
-def ping(host: Host, target: str) -> int:
+def ping(host: Host, target: str, patience_s: float = WAIT_S) -> int:
     """How many of ten echoes came back; 0 without a route."""
-    said = host.run("sh", "-c", f"ping -c 10 -i 0.02 -W 2 -q {target} 2>&1 || true")
+    said = host.run(
+        "sh",
+        "-c",
+        f"ping -c 10 -i 0.02 -W {patience_s:.0f} -q {target} 2>&1 || true",
+        timeout_s=patience_s + WAIT_S,
+    )
     found = re.search(r"(\d+) received", said)
     return int(found[1]) if found else 0
 
@@ -106,11 +111,12 @@ def test_offloads_that_fail_in_mid_transfer_are_given_up_and_nothing_else_is(
         assert transfer(a, b, address)
     for address in a.addresses:
         assert transfer(b, a, address)
-    for name in ("tun_segmentation_step_downs", "udp_gso_step_downs"):
-        for host in (a, b):
-            _wait_for(lambda host=host, name=name: f"{name}=1" in host.log.read_text())
+    given_up = {"tun_segmentation_step_downs=1", "udp_gso_step_downs=1"}
     for host in (a, b):
-        assert "link_state" not in host.log.read_text().partition("state=up")[2], "the session was lost"
+        _wait_for(lambda host=host: given_up <= set(host.log.read_text().split()))
+        said = host.log.read_text()
+        assert set(re.findall(r"\w+_step_downs=\d+", said)) == given_up
+        assert "error" not in said
 
 
 def test_a_train_of_small_datagrams_arrives_as_it_was_sent(stack: ExitStack, tmp_path: Path) -> None:
@@ -167,7 +173,7 @@ def test_an_engine_comes_up_with_its_last_snapshot_and_needs_no_agent(
         agent_b.apply(snapshot(b, [a]))
         agent_b.wait_up()
     process.kill(running)
-    assert ping(b, a.addresses[0]) == 0
+    assert ping(b, a.addresses[0], patience_s=1) == 0
     a.start()
     with Agent(b.socket) as agent_b:
         agent_b.wait_up()
@@ -381,12 +387,26 @@ def test_run_keeps_both_processes_and_a_dead_agent_costs_no_packet(stack: ExitSt
     supervisor = process.start("run1", a.namespace, a.command("run"), a.log)
     with Agent(b.socket) as agent:
         agent.wait_up()
-    _wait_for(lambda: ping(a, b.addresses[0]) == 10)
+    _wait_for(lambda: ping(a, b.addresses[0], patience_s=1) == 10)
     agents = _children(supervisor.pid, "agent")
     engines = _children(supervisor.pid, "engine")
     assert len(agents) == len(engines) == 1
     echoes = subprocess.Popen(
-        ["ip", "netns", "exec", a.namespace, "ping", "-c", "1000", "-i", "0.002", "-q", b.addresses[0]],
+        [
+            "ip",
+            "netns",
+            "exec",
+            a.namespace,
+            "ping",
+            "-c",
+            "1000",
+            "-i",
+            "0.002",
+            "-W",
+            "60",
+            "-q",
+            b.addresses[0],
+        ],
         stdout=subprocess.PIPE,
         text=True,
     )

@@ -5,6 +5,7 @@ import os
 import random
 import socket
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -19,6 +20,7 @@ from sim.lab.probe import Measurement, measure
 from sim.lab.state import LabState
 
 MS = 1_000_000
+WAIT_S = 120.0
 UDP_SEGMENT = 103  # linux/udp.h
 SO_RCVBUFFORCE = 33  # asm-generic/socket.h
 SOL_UDP = 17
@@ -70,9 +72,32 @@ def lab(topology: Path) -> Iterator[LabState]:
         runner.down(built.name)
 
 
-def probe(built: LabState, address: str = "10.1.0.2", count: int = 50, size: int = 64) -> Measurement:
+def probe(
+    built: LabState,
+    address: str = "10.1.0.2",
+    count: int = 50,
+    size: int = 64,
+    patience_s: float = 1.0,
+) -> Measurement:
     source, target = built.namespaces["a"], built.namespaces["b"]
-    return measure(source, target, address, count=count, interval_ns=5 * MS, size=size)
+    return measure(source, target, address, count=count, interval_ns=5 * MS, size=size, patience_s=patience_s)
+
+
+def passes_all(built: LabState, count: int, size: int = 64) -> bool:
+    """Whether each probe is answered, however late."""
+    return probe(built, count=count, size=size, patience_s=WAIT_S).loss_ratio == 0
+
+
+def quickest_ns(built: LabState, below_ms: float, address: str = "10.1.0.2") -> int:
+    """The quickest of many probes: a busy machine makes them longer, but not all of them for long."""
+    found: list[int] = []
+    end = time.monotonic() + WAIT_S
+    while not found or (min(found) >= below_ms * MS and time.monotonic() < end):
+        met = probe(built, address, patience_s=WAIT_S)
+        assert met.loss_ratio == 0
+        found.append(met.rtt_ns(0.0) or 0)
+    assert min(found) < below_ms * MS
+    return min(found)
 
 
 def namespaces_left(built: str) -> list[str]:
@@ -81,26 +106,22 @@ def namespaces_left(built: str) -> list[str]:
 
 @pytest.mark.parametrize("address", ["10.1.0.2", "fd10:1::2"])
 def test_a_link_has_its_delay_in_both_address_families(lab: LabState, address: str) -> None:
-    met = probe(lab, address)
-    assert met.loss_ratio == 0
-    # Never early; the upper bound is generous, for machines that are busy with something else.
-    assert 20 * MS <= (met.rtt_ns(0.0) or 0)
-    assert (met.rtt_ns(0.5) or 0) < 30 * MS
+    assert 20 * MS <= quickest_ns(lab, 30, address), "never early"
 
 
 def test_impairments_change_while_the_lab_runs(lab: LabState) -> None:
     runner.impair(lab.name, "a:b", {"delay": "30ms"})
     assert 60 * MS <= (probe(lab).rtt_ns(0.0) or 0)
     runner.impair(lab.name, "a:eth1", {"delay": "5ms", "b->a": {"delay": "10ms"}})
-    assert 15 * MS <= (probe(lab).rtt_ns(0.0) or 0) < 30 * MS
+    assert 15 * MS <= quickest_ns(lab, 30)
 
 
 def test_loss_has_its_ratio(lab: LabState) -> None:
     runner.impair(lab.name, "a:b", {"a->b": {"loss": "30%"}})
-    loss = probe(lab, count=400).loss_ratio
-    assert 0.2 < loss < 0.4
+    met = probe(lab, count=400, patience_s=5.0)
     model = wire.counters(state.folder(lab.name).control)["a:eth1->b:eth1"]
-    assert model["dropped_loss"] == pytest.approx(loss * 400, abs=5)
+    assert 0.2 < model["dropped_loss"] / 400 < 0.4
+    assert met.loss_ratio == pytest.approx(model["dropped_loss"] / 400, abs=5 / 400)
 
 
 def test_a_black_hole_in_one_direction_lets_the_other_pass(lab: LabState) -> None:
@@ -112,12 +133,12 @@ def test_a_black_hole_in_one_direction_lets_the_other_pass(lab: LabState) -> Non
     assert after["a:eth1->b:eth1"]["delivered"] - before["a:eth1->b:eth1"]["delivered"] >= 20
     assert after["b:eth1->a:eth1"]["dropped_blackhole"] >= 20
     runner.impair(lab.name, "a:b", {"blackhole": False})
-    assert probe(lab, count=20).loss_ratio == 0
+    assert passes_all(lab, 20)
 
 
 def test_packets_above_the_mtu_vanish(lab: LabState) -> None:
     runner.impair(lab.name, "a:b", {"mtu": 1280})
-    assert probe(lab, count=10, size=1280 - 28).loss_ratio == 0
+    assert passes_all(lab, 10, size=1280 - 28)
     assert probe(lab, count=10, size=1280 - 27).loss_ratio == 1
 
 
@@ -169,22 +190,28 @@ def test_udp_segments_arrive_as_single_datagrams_and_are_lost_one_by_one(lab: La
             client = stack.enter_context(socket.socket(family(address), socket.SOCK_DGRAM))
         server.setsockopt(socket.SOL_SOCKET, SO_RCVBUFFORCE, 4_000_000)
         server.bind((address, 0))
-        server.settimeout(5)
+        server.settimeout(WAIT_S)
         client.connect(server.getsockname())
         client.setsockopt(SOL_UDP, UDP_SEGMENT, 1000)
         client.send(b"".join(datagrams))
         assert [server.recv(65536) for _ in datagrams] == datagrams
 
         runner.impair(lab.name, "a:b", {"loss": "30%"})
+        control = state.folder(lab.name).control
+        before = wire.counters(control)["a:eth1->b:eth1"]
         for _ in range(20):
             client.send(b"".join(datagrams))
-        server.settimeout(1)
-        arrived = []
-        with pytest.raises(TimeoutError):
-            while True:
-                arrived.append(server.recv(65536))
+
+        def since(name: str) -> int:
+            return wire.counters(control)["a:eth1->b:eth1"][name] - before[name]
+
+        end = time.monotonic() + WAIT_S
+        while since("delivered") + since("dropped_loss") < 400:
+            assert time.monotonic() < end
+            time.sleep(0.01)
+        assert 0.2 < since("dropped_loss") / 400 < 0.4
+        arrived = [server.recv(65536) for _ in range(400 - since("dropped_loss"))]
     assert set(arrived) <= set(datagrams)
-    assert 0.6 < len(arrived) / 400 < 0.8
 
 
 def test_a_lab_is_taken_down_whole_and_once(topology: Path) -> None:
@@ -256,7 +283,7 @@ def test_expectations_are_judged_and_their_disturbance_is_undone(lab: LabState, 
         ("nobody to kill", "loss", True),
         ("nobody to kill", "during", False),
     ]
-    assert probe(lab, count=10).loss_ratio == 0
+    assert passes_all(lab, 10)
 
 
 def test_addresses_of_nodes_are_found(lab: LabState) -> None:

@@ -102,6 +102,7 @@ class Mesh:
         count: int = 20,
         size: int = 64,
         act: Callable[[], None] | None = None,
+        patience_s: float = 1.0,
     ) -> Measurement:
         """Probes of ``size`` bytes, 5 ms apart, over the overlay; ``act`` is done after a third of them."""
         return measure(
@@ -112,7 +113,14 @@ class Mesh:
             interval_ns=5 * MS,
             size=size,
             at=(count // 3, act) if act else None,
+            patience_s=patience_s,
         )
+
+    def loses_nothing(
+        self, source: str, target: str, *, count: int, act: Callable[[], None] | None = None
+    ) -> bool:
+        """Whether each probe is answered, however late: `act` cost no packet."""
+        return self.probe(source, target, count=count, act=act, patience_s=SETTLE_S).loss_ratio == 0
 
     def settle(self, source: str, target: str, address: str | None = None, *, size: int = 64) -> Measurement:
         """Probe until a whole run of probes is answered."""
@@ -200,6 +208,17 @@ def kill(mesh: Mesh, node: str, role: str, number: signal.Signals = signal.SIGKI
     os.kill(before, number)
     wait_until(lambda: mesh.pids(node, role) not in ([], [before]), f"{role} is not started again")
     return mesh.pid(node, role)
+
+
+@contextmanager
+def held_agent(mesh: Mesh, node: str) -> Iterator[None]:
+    """Hold an agent still, so that it does not talk to its engine."""
+    pid = mesh.pid(node, "agent")
+    os.kill(pid, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        os.kill(pid, signal.SIGCONT)
 
 
 def wait_until(holds: Callable[[], object], why: str | Callable[[], object] = "") -> None:

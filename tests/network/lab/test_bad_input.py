@@ -5,8 +5,6 @@ import random
 import re
 import signal
 import socket
-from collections.abc import Iterator
-from contextlib import contextmanager
 
 import msgspec
 import pytest
@@ -15,7 +13,7 @@ from overlayd.protocol import engine
 from sim.lab import netns
 from tests.network.engines import Agent
 from tests.network.lab.conftest import SITES
-from tests.network.lab.mesh import Mesh, wait_until
+from tests.network.lab.mesh import Mesh, held_agent, wait_until
 from tests.network.sniffer import Sniffer
 
 HERE, THERE = SITES[:2]
@@ -46,8 +44,7 @@ def test_a_snapshot_that_is_refused_stops_no_packet(mesh: Mesh) -> None:
         with held_agent(mesh, HERE), Agent(mesh.place.node(HERE) / "run/engine.sock") as agent:
             answers.append(agent.apply(bad))
 
-    met = mesh.probe(HERE, THERE, count=300, act=push)
-    assert met.loss_ratio == 0
+    assert mesh.loses_nothing(HERE, THERE, count=300, act=push)
     (answer,) = answers
     assert isinstance(answer, engine.Refused)
     assert (answer.generation, answer.field) == (bad.generation, "links[0].peer")
@@ -81,7 +78,7 @@ def test_malformed_datagrams_are_counted_by_reason_and_never_answered(mesh: Mesh
             for datagram in sent:
                 attacker.sendto(datagram, (mesh.sketch.address(HERE), PORT))
 
-        assert mesh.probe(HERE, THERE, count=300, act=throw).loss_ratio == 0
+        assert mesh.loses_nothing(HERE, THERE, count=300, act=throw)
         with pytest.raises(TimeoutError):
             attacker.recv(65536)
     answers = [frame for frame in sniffer.frames if frame[36:38] == (40_000).to_bytes(2, "big")]
@@ -126,7 +123,7 @@ def test_an_agent_whose_mesh_was_truncated_loses_no_packet_and_says_so(mesh: Mes
             file.write_bytes(whole[: len(whole) // 2] if damage == "damaged" else newer)
             os.kill(before, signal.SIGKILL)
 
-        assert mesh.probe(HERE, THERE, count=300, act=act).loss_ratio == 0
+        assert mesh.loses_nothing(HERE, THERE, count=300, act=act)
         wait_until(lambda: mesh.online(HERE) and mesh.pid(HERE, "agent"))
         assert re.search(rf"state file is {damage} file=\S*/mesh.json", mesh.log(HERE))
     wait_until(lambda: b'"schema":1' in file.read_bytes()[:12], "the mesh is stored again")
@@ -139,8 +136,9 @@ def test_an_engine_whose_snapshot_was_truncated_comes_up_with_the_one_before(mes
     file.write_bytes(file.read_bytes()[:100])
     before = mesh.pid(HERE, "engine")
     with held_agent(mesh, HERE):
-        met = mesh.probe(THERE, HERE, count=1500, act=lambda: os.kill(before, signal.SIGKILL))
-    assert met.outage_ns < 5_000_000_000
+        os.kill(before, signal.SIGKILL)
+        wait_until(lambda: mesh.pids(HERE, "engine") not in ([], [before]))
+        mesh.settle(THERE, HERE)
     assert re.search(r"state file is damaged file=\S*/snapshot.json", mesh.log(HERE))
 
 
@@ -157,7 +155,7 @@ def test_a_membership_that_was_truncated_stops_the_agent_alone(mesh: Mesh) -> No
         os.kill(before, signal.SIGKILL)
 
     try:
-        assert mesh.probe(HERE, THERE, count=400, act=act).loss_ratio == 0
+        assert mesh.loses_nothing(HERE, THERE, count=400, act=act)
         wait_until(lambda: f"{file} is damaged; restore it, or empty" in mesh.log(HERE))
         assert mesh.ctl(HERE, "status").returncode == 3
         assert file.read_bytes() == whole[:-7], "left as it was found"
@@ -179,19 +177,8 @@ def test_a_configuration_with_an_unknown_key_is_refused_and_the_running_engine_g
 
     said = f"{file}: agent.reconect_spread: unknown key; did you mean 'reconnect_spread'?"
     try:
-        assert mesh.probe(HERE, THERE, count=400, act=act).loss_ratio == 0
+        assert mesh.loses_nothing(HERE, THERE, count=400, act=act)
         wait_until(lambda: f"overlayd agent: {said}" in mesh.log(HERE))
     finally:
         file.write_text(whole)
     wait_until(lambda: mesh.online(HERE))
-
-
-@contextmanager
-def held_agent(mesh: Mesh, node: str) -> Iterator[None]:
-    """Hold an agent still, so that it does not talk to its engine."""
-    pid = mesh.pid(node, "agent")
-    os.kill(pid, signal.SIGSTOP)
-    try:
-        yield
-    finally:
-        os.kill(pid, signal.SIGCONT)

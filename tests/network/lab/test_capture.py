@@ -15,7 +15,7 @@ from tests.dissector import capture, layers
 from tests.dissector.keys import Keys
 from tests.dissector.parse import Malformed
 from tests.network.lab.conftest import SITES
-from tests.network.lab.mesh import Mesh, kill, wait_until
+from tests.network.lab.mesh import SETTLE_S, Mesh, kill, wait_until
 from tests.network.sniffer import Sniffer
 
 PORT = 51900
@@ -46,8 +46,8 @@ def converse(mesh: Mesh, source: str, target: str, address: str) -> None:
         with netns.inside(mesh.namespaces[source]):
             client = stack.enter_context(socket.socket(family, socket.SOCK_DGRAM))
         server.bind((address, 0))
-        server.settimeout(30)
-        client.settimeout(30)
+        server.settimeout(SETTLE_S)
+        client.settimeout(SETTLE_S)
         client.connect(server.getsockname()[:2])
         for datagram in said:
             client.send(datagram)

@@ -48,14 +48,20 @@ def test_the_chosen_and_the_rejected_path_have_forecast_measurement_and_reason(m
     assert (relay["in_use"], relay["verdict"], relay["rank"]) == (True, "primary", 0)
     assert not direct["in_use"]
     assert direct["verdict"] != "primary"
-    for row, least_ms, most_ms, most_loss in ((relay, 20, 60, 0.02), (direct, LEAST_MS, 300, 0.3)):
+    for row in (relay, direct):
         assert row["reason"]
         assert row["cost"] > 0
-        for figure in ("forecast_rtt_ms", "measured_rtt_ms"):
-            assert least_ms <= row[figure] < most_ms, (figure, row)
-        for figure in ("forecast_loss_ratio", "measured_loss_ratio"):
-            assert 0 <= row[figure] < most_loss, (figure, row)
-    assert direct["measured_loss_ratio"] > 0.01
+
+    def figures_are_of_their_paths() -> bool:
+        said = moved.document(SOURCE, "explain", TARGET)
+        of_loss = [_figures(said, f"{kind}_loss_ratio") for kind in ("forecast", "measured")]
+        return (
+            all(_apart(*_figures(said, f"{kind}_rtt_ms")) for kind in ("forecast", "measured"))
+            and all(0 <= relayed < direct < 1 for relayed, direct in of_loss)
+            and of_loss[1][1] > 0.01
+        )
+
+    wait_until(figures_are_of_their_paths, lambda: moved.document(SOURCE, "explain", TARGET))
 
 
 def test_a_person_reads_the_same(moved: Mesh) -> None:
@@ -78,10 +84,23 @@ def test_the_controller_explains_the_same_route(moved: Mesh) -> None:
     assert said["reason"]
     relay, direct = candidate(said, VIA, TARGET), candidate(said, TARGET)
     assert relay["verdict"] == "primary"
-    for row, least_ms, most_ms in ((relay, 20, 60), (direct, LEAST_MS, 300)):
-        assert row["reason"]
-        assert least_ms <= row["forecastRttMs"] < most_ms
-        assert least_ms <= row["measuredRttMs"] < most_ms
+    assert relay["reason"] and direct["reason"]
+
+    def figures_are_of_their_paths() -> bool:
+        said = _of_controller(moved)
+        return all(_apart(*_figures(said, name)) for name in ("forecastRttMs", "measuredRttMs"))
+
+    wait_until(figures_are_of_their_paths, lambda: _of_controller(moved))
+
+
+def _figures(said: dict[str, Any], name: str) -> tuple[float, float]:
+    """Of the path by the relay, and of the direct one."""
+    return candidate(said, VIA, TARGET)[name], candidate(said, TARGET)[name]
+
+
+def _apart(relayed_ms: float, direct_ms: float) -> bool:
+    """Whether round trips are those of their paths: a busy machine adds to both."""
+    return relayed_ms >= 20 and direct_ms >= LEAST_MS and relayed_ms < direct_ms
 
 
 def _of_controller(mesh: Mesh) -> dict[str, Any]:

@@ -6,7 +6,7 @@ link of its own, which stays narrow.
 """
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack
 
 import pytest
@@ -15,13 +15,13 @@ from sim.lab import process, runner
 from sim.lab.sketch import Sketch, Wire
 from tests.network.lab import traffic
 from tests.network.lab.mesh import MS, Mesh, running, wait_until
+from tests.network.lab.traffic import Flow
 
 NARROW = 1280
-HEALED_NS = 5_000 * MS
-"""On a busy machine; on a quiet one it is 1 s, and a good part of that is TCP's own patience."""
 DATAGRAM = 1300
-DROP_AFTER_S = 1.0
-SECONDS = 5.0
+CHUNK = 20_000
+BEFORE, AFTERWARDS, MARKED = 20, 100, 50
+"""Pieces of a flow, 5 or 20 ms apart. No more than a few are under way at a time."""
 TOS = {"not-ect": 0b00, "ect1": 0b01, "ect0": 0b10, "ce": 0b11}
 
 
@@ -40,21 +40,45 @@ def mesh(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
         yield mesh
 
 
-def flows(mesh: Mesh, source: str, target: str) -> dict[str, Callable[[], traffic.Received]]:
+class Shrinking:
+    """When the underlay shrank, as flows that run meanwhile ask for it."""
+
+    def __init__(self) -> None:
+        self.at_ns: int | None = None
+
+    def healed(self, received: traffic.Received, _sent: int) -> bool:
+        """Whether more has come since than can have been under way; until then, whether anything runs."""
+        return self.at_ns is not None and sum(at > self.at_ns for at in received.arrivals) >= AFTERWARDS
+
+    def chunks(self) -> Iterator[bytes]:
+        """A stream that goes on for a while after it: not one of these fits into what passes then."""
+        left = AFTERWARDS
+        while left:
+            yield bytes(CHUNK)
+            left -= self.at_ns is not None
+
+
+def flows(mesh: Mesh, source: str, target: str, shrinking: Shrinking) -> dict[str, Flow]:
     """Begin streams of all kinds, both families inside."""
     ends = (mesh.namespaces[source], mesh.namespaces[target])
-    started: dict[str, Callable[[], traffic.Received]] = {}
+    started: dict[str, Flow] = {}
     for family in (4, 6):
         address = mesh.overlay(target, family)
-        chunks = [bytes(20_000)] * int(SECONDS * 50)
-        started[f"TCP, IPv{family}"] = traffic.in_background(
-            lambda address=address, chunks=chunks: traffic.stream(*ends, address, chunks, pause_s=0.02)
+        started[f"TCP, IPv{family}"] = Flow(
+            lambda received, address=address: traffic.stream(
+                *ends, address, shrinking.chunks(), pause_s=0.02, received=received
+            )
         )
         for may_be_cut in (False, True):
             name = f"UDP, IPv{family}, {'may be cut' if may_be_cut else 'may not be cut'}"
-            started[name] = traffic.in_background(
-                lambda address=address, may_be_cut=may_be_cut: traffic.datagrams(
-                    *ends, address, size=DATAGRAM, seconds=SECONDS, may_be_cut=may_be_cut
+            started[name] = Flow(
+                lambda received, address=address, may_be_cut=may_be_cut: traffic.datagrams(
+                    *ends,
+                    address,
+                    size=DATAGRAM,
+                    enough=shrinking.healed,
+                    may_be_cut=may_be_cut,
+                    received=received,
                 )
             )
     return started
@@ -74,16 +98,18 @@ def test_an_underlay_that_shrinks_to_1280_in_mid_flow_is_survived(
     wait_until(lambda: len(mesh.path(source, target)) == hops + 1)
     # Large packets go in one datagram by then, so that there is something to lose.
     mesh.probe(source, target, count=100, size=DATAGRAM)
-    started = flows(mesh, source, target)
-    time.sleep(DROP_AFTER_S)
-    runner.impair(mesh.name, link, {"mtu": str(NARROW)})
-    dropped_at = time.monotonic_ns()
-    for name, result in started.items():
-        received = result()
-        gap = received.longest_gap_ns
-        print(f"{source} → {target}, {name}: longest silence {gap / MS:.0f} ms")
-        assert sum(at > dropped_at for at in received.arrivals) >= 10, name
-        assert gap < HEALED_NS, name
+    shrinking = Shrinking()
+    started = flows(mesh, source, target, shrinking)
+    try:
+        wait_until(lambda: all(len(flow.received.arrivals) >= BEFORE for flow in started.values()))
+        runner.impair(mesh.name, link, {"mtu": str(NARROW)})
+    finally:
+        shrinking.at_ns = time.monotonic_ns()
+    for name, flow in started.items():
+        received = flow.result()
+        print(f"{source} → {target}, {name}: longest silence {received.longest_gap_ns / MS:.0f} ms")
+        assert sum(at > shrinking.at_ns for at in received.arrivals) >= AFTERWARDS, name
+        assert not name.startswith("TCP") or received.ended, name
 
 
 def test_marks_of_the_underlay_reach_the_receiver_and_only_those_that_understand_them(mesh: Mesh) -> None:
@@ -95,7 +121,12 @@ def test_marks_of_the_underlay_reach_the_receiver_and_only_those_that_understand
             mesh.settle("a", "b", address)
             for sent, arrives in (("ect0", "ce"), ("ect1", "ce"), ("ce", "ce"), ("not-ect", "not-ect")):
                 received = traffic.datagrams(
-                    mesh.namespaces["a"], mesh.namespaces["b"], address, size=200, seconds=0.3, tos=TOS[sent]
+                    mesh.namespaces["a"],
+                    mesh.namespaces["b"],
+                    address,
+                    size=200,
+                    enough=lambda received, _: len(received.arrivals) >= MARKED,
+                    tos=TOS[sent],
                 )
                 assert received.marks == {TOS[arrives]}, (family, sent)
 
@@ -105,7 +136,11 @@ def test_a_mark_that_the_transport_does_not_understand_is_a_drop(mesh: Mesh) -> 
     with ExitStack() as stack:
         mark(mesh, stack, "b", "ce", of="not-ect", longer_than=400)
         received = traffic.datagrams(
-            mesh.namespaces["a"], mesh.namespaces["b"], mesh.overlay("b"), size=600, seconds=0.3
+            mesh.namespaces["a"],
+            mesh.namespaces["b"],
+            mesh.overlay("b"),
+            size=600,
+            enough=lambda _, sent: sent >= MARKED,
         )
         assert received.count == 0
     mesh.settle("a", "b", size=600)

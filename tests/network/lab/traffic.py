@@ -6,7 +6,7 @@ import random
 import socket
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from itertools import pairwise
@@ -30,6 +30,8 @@ class Received:
     arrivals: list[int] = field(default_factory=list[int])
     marks: set[int] = field(default_factory=set[int])
     """ECN bits that datagrams arrived with."""
+    ended: bool = False
+    """A stream came to its end, with all of it."""
 
     @property
     def longest_gap_ns(self) -> int:
@@ -37,9 +39,20 @@ class Received:
         return max((after - before for before, after in pairwise(self.arrivals)), default=0)
 
 
-def stream(source: str, target: str, address: str, chunks: list[bytes], *, pause_s: float = 0.0) -> Received:
-    """Send ``chunks``, a pause after each, to ``address``, which is in namespace ``target``."""
-    received = Received()
+def stream(
+    source: str,
+    target: str,
+    address: str,
+    chunks: Iterable[bytes],
+    *,
+    pause_s: float = 0.0,
+    received: Received | None = None,
+) -> Received:
+    """Send ``chunks``, a pause after each, to ``address``, which is in namespace ``target``.
+
+    ``received``: where to tell what comes while it does.
+    """
+    received = received or Received()
     with ExitStack() as stack:
         family = socket.AF_INET6 if ":" in address else socket.AF_INET
         with netns.inside(target):
@@ -65,15 +78,18 @@ def datagrams(
     address: str,
     *,
     size: int,
-    seconds: float,
+    enough: Callable[[Received, int], bool],
     may_be_cut: bool = False,
     tos: int = 0,
+    received: Received | None = None,
 ) -> Received:
-    """Send a datagram of ``size`` bytes each 5 ms; smaller ones once the kernel says that they are too big.
+    """Send a datagram of ``size`` bytes each 5 ms until ``enough`` says so of what came and how many were
+    sent; smaller ones once the kernel says that they are too big.
 
     ``may_be_cut``: on the way, or by the kernel. ``tos``: traffic class; its lowest two bits are ECN.
+    ``received``: where to tell what comes while it does.
     """
-    received = Received()
+    received = received or Received()
     v6 = ":" in address
     with ExitStack() as stack:
         ends: list[socket.socket] = []
@@ -83,17 +99,18 @@ def datagrams(
                 ends.append(stack.enter_context(socket.socket(family, socket.SOCK_DGRAM)))
         receiver, sender = ends
         receiver.bind((address, 0))
-        receiver.settimeout(1.0)
+        receiver.settimeout(0.2)
         level = socket.IPPROTO_IPV6 if v6 else socket.IPPROTO_IP
         receiver.setsockopt(level, socket.IPV6_RECVTCLASS if v6 else socket.IP_RECVTOS, 1)
         discover = _IPV6_MTU_DISCOVER if v6 else _IP_MTU_DISCOVER
         sender.setsockopt(level, discover, _PMTUDISC_DONT if may_be_cut else _PMTUDISC_DO)
         sender.setsockopt(level, socket.IPV6_TCLASS if v6 else socket.IP_TOS, tos)
         sender.connect(receiver.getsockname()[:2])
-        begun, done = time.monotonic(), threading.Event()
+        end_s, sent, done = time.monotonic() + WAIT_S, 0, threading.Event()
         thread = threading.Thread(target=_receive_datagrams, args=(receiver, received, done))
         thread.start()
-        while time.monotonic() - begun < seconds:
+        while not enough(received, sent) and time.monotonic() < end_s:
+            sent += 1
             try:
                 sender.send(bytes(size))
             except OSError as error:
@@ -112,17 +129,19 @@ def arrives_whole(source: str, target: str, address: str, count: int = 4_000_000
     return stream(source, target, address, [data]).digest == hashlib.sha256(data).hexdigest()
 
 
-def in_background(work: Callable[[], Received]) -> Callable[[], Received]:
-    """Begin to stream; the answer waits for its end."""
-    results: list[Received] = []
-    thread = threading.Thread(target=lambda: results.append(work()))
-    thread.start()
+class Flow:
+    """What a thread streams; ``received`` grows meanwhile."""
 
-    def result() -> Received:
-        thread.join(2 * WAIT_S)
-        return results[0]
+    def __init__(self, work: Callable[[Received], object]) -> None:
+        self.received = Received()
+        self._thread = threading.Thread(target=work, args=(self.received,))
+        self._thread.start()
 
-    return result
+    def result(self) -> Received:
+        """Wait for the end of it."""
+        self._thread.join(2 * WAIT_S)
+        assert not self._thread.is_alive()
+        return self.received
 
 
 def _receive(server: socket.socket, received: Received) -> None:
@@ -135,6 +154,7 @@ def _receive(server: socket.socket, received: Received) -> None:
             received.count += len(data)
             digest.update(data)
     received.digest = digest.hexdigest()
+    received.ended = True
 
 
 def _receive_datagrams(receiver: socket.socket, received: Received, done: threading.Event) -> None:
