@@ -136,7 +136,7 @@ class Agent:
         uplinks = (Uplink("isp", endpoint),)
         await self.say(Hello(1, "test", uplinks, prefixes, Generation(holds), revocation))
 
-    async def hear(self, timeout_s: float = 10.0) -> ToAgent:
+    async def hear(self, timeout_s: float = 120.0) -> ToAgent:
         async with asyncio.timeout(timeout_s):
             frame = await self.channel.recv()
         heard: ToAgent | CompactMesh = msgspec.msgpack.decode(frame, type=ToAgent | CompactMesh)  # type: ignore[arg-type]

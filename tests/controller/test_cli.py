@@ -152,7 +152,7 @@ def test_serve_tells_systemd_that_it_is_ready_and_alive_and_stops_on_a_signal(
 ) -> None:
     notify = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
     notify.bind(str(tmp_path / "notify"))
-    notify.settimeout(30)
+    notify.settimeout(60)
     environment = {**os.environ, "NOTIFY_SOCKET": str(tmp_path / "notify")}
     command = [sys.executable, "-m", "controller.cli", "serve", "--state", str(state)]
     process = subprocess.Popen(command, env=environment, stderr=subprocess.PIPE)

@@ -74,7 +74,7 @@ def test_bash_completes_what_may_come_next(generated: Path, line: str, offered: 
     script = f"""source {file}
         COMP_WORDS=({" ".join(word or "''" for word in words)}); COMP_CWORD={len(words) - 1}
         _{words[0].replace("-", "_")}; printf '%s\\n' "${{COMPREPLY[@]}}" """
-    done = subprocess.run(["bash", "-euc", script], capture_output=True, text=True, check=True, timeout=30)
+    done = subprocess.run(["bash", "-euc", script], capture_output=True, text=True, check=True, timeout=60)
     assert set(done.stdout.split()) == offered
 
 

@@ -187,7 +187,7 @@ def api() -> Iterator[Api]:
     yield served
     served.shutdown()
     served.server_close()
-    thread.join(timeout=10)
+    thread.join(timeout=60)
 
 
 @pytest.fixture

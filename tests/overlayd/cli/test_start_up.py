@@ -1,5 +1,5 @@
-"""What `overlayctl status` costs before it answers: processor time, which a busy machine does not change
-much.
+"""What `overlayctl status` costs before it answers: processor time, in those of a bare interpreter, which a
+busy machine makes as much more expensive.
 """
 
 import resource
@@ -11,24 +11,23 @@ from pathlib import Path
 from overlayd.protocol import local
 from tests.overlayd.cli.fake_agent import FakeAgent
 
-BUDGET_S = 0.150
+INTERPRETERS = 9
+"""5 to 6; the interpreter's own is one of them."""
+RUNS = 9
 STATUS = local.Status("0.1.0", "paris", "online", local.EngineStatus(True), local.ControllerStatus(True))
 
 
-def processor_seconds(program: str, runs: int) -> float:
-    """The median over runs of a fresh interpreter."""
-    spent: list[float] = []
-    for _ in range(runs):
-        before = resource.getrusage(resource.RUSAGE_CHILDREN)
-        subprocess.run([sys.executable, "-c", program], check=True, capture_output=True, timeout=60)
-        after = resource.getrusage(resource.RUSAGE_CHILDREN)
-        spent.append(after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime)
-    return statistics.median(spent)
+def processor_seconds(program: str) -> float:
+    """Of a fresh interpreter."""
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    subprocess.run([sys.executable, "-c", program], check=True, capture_output=True, timeout=60)
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
 
 
-def test_status_answers_soon_after_a_bare_interpreter_would_have_started(tmp_path: Path) -> None:
+def test_status_costs_no_more_than_a_few_bare_interpreters(tmp_path: Path) -> None:
     with FakeAgent(tmp_path / "sock", status=STATUS) as agent:
         words = ["status", "--socket", agent.path]
         program = f"from overlayd.cli import ctl; raise SystemExit(ctl.main({words!r}))"
-        cost = processor_seconds(program, 9) - processor_seconds("pass", 9)
-    assert cost < BUDGET_S
+        costs = [processor_seconds(program) / processor_seconds("pass") for _ in range(RUNS)]
+    assert statistics.median(costs) < INTERPRETERS

@@ -55,7 +55,7 @@ class Controller:
 
     def stop(self) -> None:
         self.process.terminate()
-        self.process.wait(timeout=30)
+        self.process.wait(timeout=60)
 
     def _call(self, *words: str) -> str:
         command = [sys.executable, "-m", "controller.cli", *words, "--state", str(self.state)]

@@ -71,6 +71,23 @@ def process(tmp_path: Path) -> Process:
     return Process(tmp_path)
 
 
+class Clock:
+    """What moments a trial ends at are told by; it stands still until it is moved on."""
+
+    def __init__(self) -> None:
+        self.now_ns = 1_000_000_000_000
+
+    def read(self) -> int:
+        return self.now_ns
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    clock = Clock()
+    monkeypatch.setattr("overlayd.daemon.trial._now_ns", clock.read)
+    return clock
+
+
 def in_a_loop(work: Callable[[], Coroutine[Any, Any, None]]) -> None:
     asyncio.run(asyncio.wait_for(work(), 120))
 
@@ -137,12 +154,13 @@ def test_systemd_is_told_when_it_begins_and_when_it_has_ended(
     assert ended == "READY=1"
 
 
-def test_a_trial_is_in_force_and_goes_by_itself(process: Process) -> None:
+def test_a_trial_is_in_force_and_goes_by_itself(process: Process, clock: Clock) -> None:
     async def work() -> None:
         reloader = process.reloader()
         process.source.begin(process.text(mtu=1300), 0.2, restart=False)
         await reloader.reload()
         assert reloader.now.engine.mtu == 1300
+        clock.now_ns += 200_000_000
         while reloader.now.engine.mtu == 1300:
             await asyncio.sleep(0.02)
         assert [one.engine.mtu for one in process.put] == [1300, 1380]
@@ -152,13 +170,14 @@ def test_a_trial_is_in_force_and_goes_by_itself(process: Process) -> None:
     assert process.restarts == 0
 
 
-def test_a_process_that_comes_up_in_a_trial_takes_it_and_goes_back(process: Process) -> None:
+def test_a_process_that_comes_up_in_a_trial_takes_it_and_goes_back(process: Process, clock: Clock) -> None:
     """Whoever began it may be dead by then."""
 
     async def work() -> None:
         process.source.begin(process.text(mtu=1300), 0.2, restart=False)
         reloader = process.reloader()
         assert reloader.now.engine.mtu == 1300
+        clock.now_ns += 200_000_000
         while reloader.now.engine.mtu == 1300:
             await asyncio.sleep(0.02)
 

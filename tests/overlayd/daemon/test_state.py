@@ -1,10 +1,9 @@
 """The agent's files: whole after any crash, never taken for what they are not."""
 
+import itertools
+import multiprocessing
 import os
-import signal
 import stat
-import subprocess
-import sys
 import time
 from pathlib import Path
 
@@ -133,21 +132,22 @@ def test_no_bytes_are_mistaken_for_a_checked_file(
     assert read_checked(file, 1) is None
 
 
+def _write_for_ever(file: Path) -> None:
+    for number in itertools.count():
+        write_checked(file, 1, (b"%d.%d " % (os.getpid(), number)) * 20000)
+
+
 def test_kill_9_during_writes_leaves_a_whole_file_every_time(tmp_path: Path) -> None:
     file = tmp_path / "mesh.json"
-    program = (
-        "import os, sys; from pathlib import Path; from overlayd.daemon.state import write_checked\n"
-        "file, i = Path(sys.argv[1]), 0\n"
-        "while True: i += 1; write_checked(file, 1, (b'%d.%d ' % (os.getpid(), i)) * 20000)\n"
-    )
     write_checked(file, 1, b"0 " * 20000)
     for round_ in range(15):
-        writer = subprocess.Popen([sys.executable, "-c", program, str(file)])
         before = read_checked(file, 1)
-        while read_checked(file, 1) == before and writer.poll() is None:
+        writer = multiprocessing.get_context("fork").Process(target=_write_for_ever, args=(file,))
+        writer.start()
+        while read_checked(file, 1) == before and writer.is_alive():
             time.sleep(0.001)
         time.sleep(0.0007 * round_)
-        writer.send_signal(signal.SIGKILL)
-        writer.wait(timeout=30)
+        writer.kill()
+        writer.join()
         body = read_checked(file, 1)
         assert body is not None and len(set(body.split())) == 1

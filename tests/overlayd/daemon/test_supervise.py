@@ -13,7 +13,7 @@ from overlayd.daemon import supervise
 from overlayd.daemon.config import Configuration, UplinkSection, WorkloadSection
 from overlayd.daemon.supervise import Child
 
-BOUND_S = 30.0
+BOUND_S = 60.0
 
 
 def child(name: str, code: str) -> Child:

@@ -3,6 +3,7 @@
 import asyncio
 import math
 import random
+import threading
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -59,8 +60,11 @@ class Outcome:
         ]
 
 
-async def changing(runtime_dir: Path, protocol: str, requests: int, rate: float, seed: int = 8) -> Outcome:
-    """Have ``requests`` sent, so many a second (0: as fast as they are answered), amid changes.
+async def changing(
+    runtime_dir: Path, protocol: str, requests: int, rate: float, least: int = 1, seed: int = 8
+) -> Outcome:
+    """Have ``requests`` sent, so many a second (0: as fast as they are answered), and more until there were
+    ``least`` changes.
 
     With HTTP connections are kept, with TCP each request has one of its own.
     """
@@ -69,16 +73,28 @@ async def changing(runtime_dir: Path, protocol: str, requests: int, rate: float,
         async with carried(runtime_dir) as traffic:
             changes = [await _change(traffic, protocol, dict.fromkeys(PORTS, 1))]
             before = await traffic.haproxy.processes()
+            enough = threading.Event()
             users = asyncio.create_task(
                 asyncio.to_thread(
-                    load.run, ADDRESS, 80, requests=requests, rate=rate, keep_alive=protocol == "HTTP"
+                    load.run,
+                    ADDRESS,
+                    80,
+                    requests=requests,
+                    rate=rate,
+                    keep_alive=protocol == "HTTP",
+                    enough=enough,
                 )
             )
-            while not users.done():
-                chosen = chance.sample(PORTS, chance.randint(1, len(PORTS)))
-                weights = {port: chance.choice(WEIGHTS) for port in chosen} | {chosen[0]: 128}
-                changes.append(await _change(traffic, protocol, weights))
-                await asyncio.sleep(EVERY_S)
+            try:
+                while not users.done():
+                    if len(changes) >= least:
+                        enough.set()
+                    chosen = chance.sample(PORTS, chance.randint(1, len(PORTS)))
+                    weights = {port: chance.choice(WEIGHTS) for port in chosen} | {chosen[0]: 128}
+                    changes.append(await _change(traffic, protocol, weights))
+                    await asyncio.sleep(EVERY_S)
+            finally:
+                enough.set()
             return Outcome(
                 seen=await users,
                 changes=changes,

@@ -49,7 +49,7 @@ async def carried(runtime_dir: Path, wanted: Callable[[str], None] | None = None
     try:
         yield traffic
     finally:
-        await asyncio.wait_for(traffic.clear(), 30)
+        await asyncio.wait_for(traffic.clear(), 120)
 
 
 def ignored(_: object) -> None:

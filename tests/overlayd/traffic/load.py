@@ -7,6 +7,7 @@ import argparse
 import asyncio
 import subprocess
 import sys
+import threading
 import time
 from collections import Counter
 
@@ -32,15 +33,28 @@ class Report(msgspec.Struct):
 
 
 def run(
-    address: str, port: int, *, requests: int, rate: float = 0, users: int = USERS, keep_alive: bool = True
+    address: str,
+    port: int,
+    *,
+    requests: int,
+    rate: float = 0,
+    users: int = USERS,
+    keep_alive: bool = True,
+    enough: threading.Event | None = None,
 ) -> Report:
-    """Have ``users`` send ``requests``, so many a second (0: as fast as they are answered)."""
+    """Have ``users`` send ``requests``, so many a second (0: as fast as they are answered), and more until
+    there is ``enough``.
+    """
     command = [
         *(sys.executable, "-m", __name__, address, str(port)),
         *("--requests", str(requests), "--rate", str(rate), "--users", str(users)),
         *(() if keep_alive else ("--close",)),
+        *(() if enough is None else ("--until-told",)),
     ]
-    said = subprocess.run(command, stdout=subprocess.PIPE, check=True).stdout
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+        if enough is not None:
+            enough.wait()
+        said, _ = process.communicate()
     return msgspec.json.decode(said, type=Report)
 
 
@@ -48,6 +62,7 @@ class _Users:
     def __init__(self, arguments: argparse.Namespace) -> None:
         self._arguments = arguments
         self._left = arguments.requests
+        self.goes_on = arguments.until_told
         self._begun = time.monotonic()
         self._sent = 0
         self.report = Report(0, [], [])
@@ -55,9 +70,9 @@ class _Users:
     async def ask(self) -> None:
         """One user: a connection after the other, or one for all requests."""
         connection: tuple[asyncio.StreamReader, asyncio.StreamWriter] | None = None
-        while self._left > 0:
+        while self._left > 0 or self.goes_on:
             self._left -= 1
-            await self._pace()
+            await self._pace()  # lets others have a turn, however quickly a connection is refused
             sent = time.monotonic()
             try:
                 async with asyncio.timeout(PATIENCE_S):
@@ -77,11 +92,17 @@ class _Users:
         if connection is not None:
             connection[1].close()
 
+    def end(self) -> None:
+        """Have enough with the requests that are wanted."""
+        self.goes_on = False
+        asyncio.get_running_loop().remove_reader(sys.stdin)
+
     async def _pace(self) -> None:
+        due = 0.0
         if self._arguments.rate:
             due = self._begun + self._sent / self._arguments.rate
             self._sent += 1
-            await asyncio.sleep(max(0.0, due - time.monotonic()))
+        await asyncio.sleep(max(0.0, due - time.monotonic()))
 
     async def _exchange(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> tuple[int, bool]:
         """Return who answered, and whether it said that it closes the connection."""
@@ -101,7 +122,10 @@ async def _main() -> None:
     parser.add_argument("--rate", type=float, default=0)
     parser.add_argument("--users", type=int, default=USERS)
     parser.add_argument("--close", action="store_true")
+    parser.add_argument("--until-told", action="store_true", help="go on until the input is closed")
     users = _Users(parser.parse_args())
+    if users.goes_on:
+        asyncio.get_running_loop().add_reader(sys.stdin, users.end)
     await asyncio.gather(*(users.ask() for _ in range(users._arguments.users)))
     sys.stdout.buffer.write(msgspec.json.encode(users.report))
 

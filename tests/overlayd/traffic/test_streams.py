@@ -40,10 +40,10 @@ def steering(*routes: SteeredRoute) -> SteeringSpec:
 def test_no_request_fails_while_weights_and_servers_change_each_second(
     runtime_dir: Path, protocol: str
 ) -> None:
-    outcome = asyncio.run(changing(runtime_dir, protocol, requests=5000, rate=900.0))
+    outcome = asyncio.run(changing(runtime_dir, protocol, requests=2000, rate=900.0, least=6))
     assert outcome.seen.failed == []
-    assert outcome.seen.requests == len(outcome.seen.answers) == 5000
-    assert len(outcome.changes) >= 5
+    assert outcome.seen.requests == len(outcome.seen.answers) >= 2000
+    assert len(outcome.changes) >= 6
     before, after = outcome.processes
     assert before is not None
     assert before == after
