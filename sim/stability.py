@@ -182,17 +182,19 @@ class Coasts:
             self._load = self._loads()
 
 
-def equal_relays(seed: int, told: bool = True) -> dict[str, Any]:
-    """Two equal relays, one of which could not carry all flows: twenty minutes after the first ten."""
+def equal_relays(
+    seed: int, told: bool = True, settle_s: int = WINDOW_S, watch_s: int = 2 * WINDOW_S
+) -> dict[str, Any]:
+    """Two equal relays, one of which could not carry all flows: `watch_s` after the first `settle_s`."""
     coasts = Coasts(seed, relays=2, told=told)
-    coasts.run(WINDOW_S)
+    coasts.run(settle_s)
     begin, fullest = coasts.now_s, 0.0
 
     def watch() -> None:
         nonlocal fullest
         fullest = max(fullest, *coasts.utilisation())
 
-    coasts.run(2 * WINDOW_S, watch)
+    coasts.run(watch_s, watch)
     return {
         "flows": coasts.sites**2,
         "capacity_known": told,
@@ -204,10 +206,12 @@ def equal_relays(seed: int, told: bool = True) -> dict[str, Any]:
     }
 
 
-def shedding(seed: int, loss: float, extra_ms: float, capacity_bps: float = 700e6) -> dict[str, Any]:
+def shedding(
+    seed: int, loss: float, extra_ms: float, capacity_bps: float = 700e6, settle_s: int = WINDOW_S
+) -> dict[str, Any]:
     """One of three relays turns bad: how its flows leave, and what that makes of the others."""
     coasts = Coasts(seed, relays=3, capacity_bps=capacity_bps)
-    coasts.run(WINDOW_S)
+    coasts.run(settle_s)
     begin, bad = coasts.now_s, coasts.first_relay
     before = coasts.through()
     for matrix, value in ((coasts.loss, loss), (coasts.extra_ms, extra_ms)):
@@ -237,13 +241,15 @@ def shedding(seed: int, loss: float, extra_ms: float, capacity_bps: float = 700e
     }
 
 
-def flapping(seed: int, loss: float, extra_ms: float) -> dict[str, Any]:
+def flapping(
+    seed: int, loss: float, extra_ms: float, settle_s: int = WINDOW_S, watch_s: int = 2 * WINDOW_S
+) -> dict[str, Any]:
     """The link from a site to the relay that its flows take is bad for every other half minute."""
     coasts = Coasts(seed, relays=2)
-    coasts.run(WINDOW_S)
+    coasts.run(settle_s)
     begin = coasts.now_s
     relay = coasts.first_relay
-    for flap in range(2 * WINDOW_S // 30):
+    for flap in range(watch_s // 30):
         bad = flap % 2 == 0
         for matrix, value in ((coasts.loss, loss), (coasts.extra_ms, extra_ms)):
             matrix[0, relay] = matrix[relay, 0] = value if bad else 0.0
