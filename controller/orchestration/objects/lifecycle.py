@@ -11,18 +11,16 @@ from typing import Any, Literal
 
 from controller.orchestration.objects import managers
 from controller.orchestration.objects.applying import apply
+from controller.orchestration.objects.causes import Bare, Cause, invalid
 from controller.orchestration.objects.fields import difference
 from controller.orchestration.objects.kinds import Kind
 from controller.orchestration.objects.managers import APPLY, UPDATE, Manager
 from controller.orchestration.objects.metadata import METADATA, check_metadata
 from controller.orchestration.objects.problems import (
-    Bare,
-    Cause,
     Problem,
     bad_request,
     conflict,
     exists,
-    invalid,
     modified,
     rejected,
 )

@@ -6,7 +6,7 @@ Names and rules are Kubernetes' own (RFC 1123; apimachinery's ``ObjectMeta``).
 import re
 from typing import Any
 
-from controller.orchestration.objects.problems import Cause, invalid, required
+from controller.orchestration.objects.causes import Cause, invalid, required
 from controller.orchestration.objects.schema import Object, flag, mapping, record, series, text, whole
 
 _TIME = "io.k8s.apimachinery.pkg.apis.meta.v1.Time"

@@ -8,7 +8,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal, TypeAlias, cast
 
-from controller.orchestration.objects.problems import Cause, wrong_option
+from controller.orchestration.objects.causes import Cause
+from controller.orchestration.objects.problems import wrong_option
 from controller.orchestration.objects.schema import Object
 
 FOREGROUND = "foregroundDeletion"

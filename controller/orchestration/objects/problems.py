@@ -3,27 +3,10 @@ Pure.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
 
-import msgspec
-
+from controller.orchestration.objects.causes import Cause
+from controller.orchestration.objects.kinds import Kind
 from controller.orchestration.objects.schema import Object
-
-if TYPE_CHECKING:
-    from controller.orchestration.objects.kinds import Kind
-
-
-@dataclass(frozen=True, slots=True)
-class Cause:
-    """One thing that is wrong, and at which field."""
-
-    reason: str
-    field: str
-    message: str
-
-    def __str__(self) -> str:
-        return f"{self.field}: {self.message}"
 
 
 class Problem(Exception):
@@ -52,7 +35,7 @@ class Problem(Exception):
         return made | {"code": self.code}
 
 
-def success(kind: "Kind", name: str, uid: str) -> Object:
+def success(kind: Kind, name: str, uid: str) -> Object:
     """Return what is answered to the deletion of an object that is gone at once."""
     return {
         "kind": "Status",
@@ -63,26 +46,26 @@ def success(kind: "Kind", name: str, uid: str) -> Object:
     }
 
 
-def not_found(kind: "Kind", name: str) -> Problem:
+def not_found(kind: Kind, name: str) -> Problem:
     return Problem(404, "NotFound", f'{kind.resource} "{name}" not found', _details(kind, name))
 
 
-def exists(kind: "Kind", name: str) -> Problem:
+def exists(kind: Kind, name: str) -> Problem:
     return Problem(409, "AlreadyExists", f'{kind.resource} "{name}" already exists', _details(kind, name))
 
 
-def conflict(kind: "Kind", name: str, why: str) -> Problem:
+def conflict(kind: Kind, name: str, why: str) -> Problem:
     message = f'Operation cannot be fulfilled on {kind.resource} "{name}": {why}'
     return Problem(409, "Conflict", message, _details(kind, name))
 
 
-def modified(kind: "Kind", name: str, sent: str, newest: str) -> Problem:
+def modified(kind: Kind, name: str, sent: str, newest: str) -> Problem:
     """Return the problem of a change to an object that is another one by now, by its resourceVersions."""
     said = "the object has been modified; please apply your changes to the latest version and try again"
     return conflict(kind, name, f"{said} (version {sent} was sent, {newest} is the latest)")
 
 
-def rejected(kind: "Kind", name: str, causes: Sequence[Cause]) -> Problem:
+def rejected(kind: Kind, name: str, causes: Sequence[Cause]) -> Problem:
     """Return the problem of an object that is not valid."""
     said = list(dict.fromkeys(str(cause) for cause in causes))
     listed = said[0] if len(said) == 1 else f"[{', '.join(said)}]"
@@ -111,7 +94,7 @@ def bad_request(message: str) -> Problem:
     return Problem(400, "BadRequest", message)
 
 
-def forbidden(kind: "Kind", name: str, why: str, causes: Sequence[Object] = ()) -> Problem:
+def forbidden(kind: Kind, name: str, why: str, causes: Sequence[Object] = ()) -> Problem:
     details = _details(kind, name)
     if causes:
         details["causes"] = list(causes)
@@ -125,26 +108,7 @@ def gone(oldest: int) -> Problem:
     )
 
 
-def invalid(field: str, value: Any, problem: str) -> Cause:
-    return Cause("FieldValueInvalid", field, f"Invalid value: {shown(value)}: {problem}")
-
-
-def required(field: str, problem: str = "") -> Cause:
-    return Cause("FieldValueRequired", field, f"Required value: {problem}" if problem else "Required value")
-
-
-def shown(value: Any) -> str:
-    """Return a value as messages tell it."""
-    return value if isinstance(value, Bare) else msgspec.json.encode(value).decode()
-
-
-class Bare(str):
-    """Text that messages tell without quotation marks."""
-
-    __slots__ = ()
-
-
-def _details(kind: "Kind", name: str) -> Object:
+def _details(kind: Kind, name: str) -> Object:
     made = {"name": name} if name else {}
     if kind.group:
         made["group"] = kind.group

@@ -12,7 +12,7 @@ from typing import Any
 
 import msgspec
 
-from controller.orchestration.objects.problems import Bare, Cause, invalid, required
+from controller.orchestration.objects.causes import Bare, Cause, invalid, required
 from controller.orchestration.objects.rules import broken, has_rules, pattern
 from controller.orchestration.objects.schema import Object, Schema, is_list, is_object
 

@@ -19,8 +19,9 @@ from starlette.types import Receive, Scope, Send
 
 from controller.orchestration.objects import wire
 from controller.orchestration.objects.app import APP
+from controller.orchestration.objects.causes import Cause
 from controller.orchestration.objects.kinds import Catalogue
-from controller.orchestration.objects.problems import Cause, Problem, bad_request, not_found, wrong_option
+from controller.orchestration.objects.problems import Problem, bad_request, not_found, wrong_option
 from controller.orchestration.objects.schema import Object, is_object
 from controller.orchestration.objects.selectors import parse
 from controller.orchestration.serving import access, asking, discovery, verbs

@@ -12,7 +12,8 @@ from starlette.responses import Response, StreamingResponse
 from starlette.types import Receive, Scope, Send
 
 from controller.orchestration.nodes.presence import Log, Presence
-from controller.orchestration.objects.problems import Cause, Problem, bad_request, invalid
+from controller.orchestration.objects.causes import Cause, invalid
+from controller.orchestration.objects.problems import Problem, bad_request
 from controller.orchestration.objects.schema import Object
 from controller.orchestration.serving.asking import truth
 from controller.orchestration.serving.channel import LogFailed

@@ -3,8 +3,9 @@
 import copy
 from typing import Any
 
+from controller.orchestration.objects.causes import invalid
 from controller.orchestration.objects.kinds import Kind
-from controller.orchestration.objects.problems import bad_request, invalid, rejected
+from controller.orchestration.objects.problems import bad_request, rejected
 from controller.orchestration.objects.schema import Object, is_object
 
 _KEPT = ("name", "namespace", "uid", "resourceVersion", "creationTimestamp")
