@@ -2,11 +2,11 @@
 
 use std::ops::Range;
 
+use crate::candidates::Candidates;
 use crate::kernel::{self, LANES, Work};
 use crate::lanes::Lanes;
 use crate::network::{NOBODY, Network};
 use crate::pick::{Bounds, Pair, Pick, Taken};
-use crate::solve::Candidates;
 use crate::ways::Ways;
 use crate::{Relays, SECONDS_LIMIT};
 

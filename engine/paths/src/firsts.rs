@@ -4,12 +4,9 @@
 //! more *reach*, the RTT up to the second relay and through it: the one that is just above what a destination leaves
 //! holds nearly only what is within the cap.
 
-use crate::kernel::{LANES, Reach, TILE, within_reach};
+use crate::kernel::{LANES, LEVELS, Reach, Reaches, TILE, within_reach};
 use crate::network::{LaidOutCap, Network};
 use crate::sums::{Pairing, Shortlist, Within};
-
-/// How many lists there are to each second relay, where there is a cap.
-pub(crate) const LEVELS: usize = 7;
 
 /// How far the levels reach, as multiples of the least reach; the last one has no limit.
 const REACH: [f32; LEVELS] = [1.0625, 1.125, 1.25, 1.5, 2.0, 3.0, f32::INFINITY];
@@ -21,15 +18,6 @@ pub(crate) struct Firsts {
     /// `[second]`
     pub(crate) reaches: Vec<Reaches>,
     seconds: usize,
-}
-
-/// To one second relay: for each level the RTT that it reaches, and what the cheapest first relay within it costs at
-/// least; the least RTT of all.
-#[derive(Clone, Copy)]
-pub(crate) struct Reaches {
-    pub(crate) limits: [f32; LEVELS],
-    pub(crate) costs: [f32; LEVELS],
-    pub(crate) nearest: f32,
 }
 
 impl Firsts {

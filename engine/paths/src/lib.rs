@@ -17,11 +17,13 @@
 
 #![deny(unsafe_code)]
 
+mod candidates;
 mod choose;
 mod firsts;
 mod kernel;
 mod lanes;
 mod network;
+mod parallel;
 mod pick;
 mod rows;
 mod solve;

@@ -4,8 +4,8 @@ use std::error::Error;
 use std::fmt;
 
 use crate::kernel::{LANES, TILE};
+use crate::parallel::in_parallel;
 use crate::rows::{Rows, fill, usable};
-use crate::solve::in_parallel;
 use crate::sums::{Bases, Pairing, Scale, Shortlist, Targets, Within};
 use crate::{NODES_LIMIT, NONE, SECONDS_LIMIT};
 

@@ -3,8 +3,8 @@
 //! A list holds the cheapest few. Where all of them are taken and what is behind could still be better, everything is
 //! looked at.
 
-use crate::firsts::{Firsts, LEVELS};
-use crate::kernel::{Bound, Entry, LANES, at_most, cheapest_of_all, first_least};
+use crate::firsts::Firsts;
+use crate::kernel::{Bound, Entry, LANES, LEVELS, at_most, cheapest_of_all, first_least};
 use crate::network::{LaidOutCap, NOBODY, Network};
 use crate::sums::Shortlist;
 use crate::{ABSENT, AVOID_LIMIT, NONE, Relays, SECONDS_LIMIT, UNREACHABLE};

@@ -2,14 +2,12 @@
 //! successive removal. Pure; threads end before a call returns.
 
 use std::ops::Range;
-use std::sync::{Mutex, PoisonError};
 
+use crate::candidates::Candidates;
 use crate::choose::{Chooser, Place};
-use crate::firsts::Firsts;
 use crate::kernel::TILE;
 use crate::network::Network;
-use crate::pick::Pair;
-use crate::sums::Shortlist;
+use crate::parallel::in_parallel;
 use crate::{ABSENT, AVOID_LIMIT, Malformed, NONE, Relays};
 
 /// So many sources are taken together, while a group of destinations is in the cache.
@@ -22,13 +20,6 @@ pub struct Paths {
     pub relays: Vec<Relays>,
 }
 
-/// Of one source the cheapest single relays to each destination, and first relays to each second one.
-pub(crate) struct Candidates {
-    /// Empty where `Network::has_singles` says so.
-    pub(crate) singles: Vec<Shortlist>,
-    pub(crate) firsts: Firsts,
-}
-
 impl Paths {
     pub(crate) fn absent(number: usize) -> Self {
         Self {
@@ -36,9 +27,7 @@ impl Paths {
             relays: vec![[ABSENT, NONE]; number],
         }
     }
-}
 
-impl Paths {
     /// The places of blocks of sources.
     fn by_sources(&mut self, each: usize) -> impl Iterator<Item = Place<'_>> + Send {
         let costs = self.costs.chunks_mut((SOURCES * each).max(1));
@@ -167,49 +156,4 @@ impl Network {
             found.firsts.find(self, source);
         }
     }
-}
-
-impl Candidates {
-    fn new(network: &Network) -> Self {
-        let singles = if network.has_singles() {
-            network.n.next_multiple_of(TILE)
-        } else {
-            0
-        };
-        Self {
-            singles: vec![Shortlist::NONE; singles],
-            firsts: Firsts::new(network),
-        }
-    }
-
-    #[inline]
-    pub(crate) fn pair(&self, source: usize, to: usize) -> Pair<'_> {
-        Pair {
-            source,
-            to,
-            firsts: &self.firsts,
-            singles: self.singles.get(to),
-        }
-    }
-}
-
-/// Does the work of all items with up to `threads` threads, this one among them.
-pub(crate) fn in_parallel<T: Send>(
-    threads: usize,
-    items: impl Iterator<Item = T> + Send,
-    work: impl Fn(T) + Sync,
-) {
-    let items = Mutex::new(items);
-    let next = || items.lock().unwrap_or_else(PoisonError::into_inner).next();
-    let run = || {
-        while let Some(item) = next() {
-            work(item);
-        }
-    };
-    std::thread::scope(|scope| {
-        for _ in 1..threads {
-            scope.spawn(run);
-        }
-        run();
-    });
 }

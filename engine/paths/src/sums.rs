@@ -8,8 +8,8 @@ use crate::kernel::{
     Entry, Exact, ExactLimited, KEPT, Least, Limited, Lows, RUN, Sums, TILE, insert, least_in,
     number_of, sieve,
 };
+use crate::parallel::in_parallel;
 use crate::rows::{Line, Rows, usable};
-use crate::solve::in_parallel;
 
 /// More than the rounding of any sum of three or four `f32`, as a share of it.
 const ROUNDING: f32 = 1e-6;

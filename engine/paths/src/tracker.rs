@@ -1,9 +1,10 @@
 //! Disjoint paths that are kept up to date, one link's change at a time. Pure.
 
+use crate::candidates::Candidates;
 use crate::choose::{Chooser, Place};
 use crate::kernel::TILE;
 use crate::network::Network;
-use crate::solve::{Candidates, Paths};
+use crate::solve::Paths;
 use crate::{AVOID_LIMIT, Malformed, Relays};
 
 /// Paths per pair.

@@ -15,11 +15,10 @@ use std::arch::x86_64::{
     _mm256_unpacklo_epi16,
 };
 
-use super::{
-    Blocked, Bound, Entry, Exact, ExactLimited, Floats, KEPT, LANES, Least, Limited, Lows, NO_WAY,
-    RUN, Reach, Runs, Sums, TILE, WORDS, Ways, Work, insert, number_of,
+use super::operands::{
+    Blocked, Bound, Entry, Exact, ExactLimited, Floats, KEPT, LANES, LEVELS, Least, Limited, Lows,
+    NO_WAY, RUN, Reach, Runs, Sums, TILE, WORDS, Ways, Work, insert, number_of,
 };
-use crate::firsts::LEVELS;
 use crate::rows::Line;
 use crate::{SECONDS_LIMIT, UNREACHABLE};
 
@@ -40,7 +39,7 @@ pub(super) fn compiled<W: Work>(work: W) {
     unsafe { run(work) }
 }
 
-/// Does as `plain_sieve` does, if this CPU has AVX2.
+/// Does as `plain::sieve` does, if this CPU has AVX2.
 #[inline]
 pub(super) fn sieve_if_detected(sums: Sums<'_>, limited: Option<&Limited<'_>>) -> Option<Runs> {
     if !is_detected() {
@@ -128,7 +127,7 @@ fn halves(vector: __m256i) -> [[u32; 4]; 2] {
     halves
 }
 
-/// Does as `plain_least_in` does, if this CPU has AVX2.
+/// Does as `plain::least_in` does, if this CPU has AVX2.
 #[inline]
 pub(super) fn least_in_if_detected(
     exact: &Exact<'_>,
@@ -214,7 +213,7 @@ fn halves_of(line: &Line) -> [__m256; 2] {
     }
 }
 
-/// Does as `plain_cheapest` does, if this CPU has AVX2.
+/// Does as `plain::cheapest` does, if this CPU has AVX2.
 #[inline]
 pub(super) fn cheapest_if_detected(
     ways: Ways<'_>,
@@ -278,7 +277,7 @@ fn cheapest<const BLOCKED: bool>(
     answer
 }
 
-/// Does as `plain_first_least` does, if this CPU has AVX2.
+/// Does as `plain::first_least` does, if this CPU has AVX2.
 #[inline]
 pub(super) fn first_least_if_detected(values: &[f32; SECONDS_LIMIT]) -> Option<(usize, f32)> {
     #[target_feature(enable = "avx2")]
@@ -302,7 +301,7 @@ pub(super) fn first_least_if_detected(values: &[f32; SECONDS_LIMIT]) -> Option<(
     Some(unsafe { compiled(values) })
 }
 
-/// Does as `plain_at_most` does, if this CPU has AVX2.
+/// Does as `plain::at_most` does, if this CPU has AVX2.
 #[inline]
 pub(super) fn at_most_if_detected(values: &[f32; SECONDS_LIMIT], limit: f32) -> Option<u64> {
     if !is_detected() {
@@ -324,7 +323,7 @@ fn at_most(values: &[f32; SECONDS_LIMIT], limit: f32) -> u64 {
     bits
 }
 
-/// Does as `plain_within_reach` does, if this CPU has AVX2.
+/// Does as `plain::within_reach` does, if this CPU has AVX2.
 #[inline]
 pub(super) fn within_reach_if_detected(reach: Reach<'_>, bounds: &mut [Floats]) -> Option<Floats> {
     if !is_detected() {
@@ -372,7 +371,7 @@ fn vector_of(values: &[f32; LANES]) -> __m256 {
     unsafe { _mm256_loadu_ps(values.as_ptr()) }
 }
 
-/// Does as `plain_cheapest_of_all` does, if this CPU has AVX2.
+/// Does as `plain::cheapest_of_all` does, if this CPU has AVX2.
 #[inline]
 pub(super) fn cheapest_of_all_if_detected(
     rows: [&[Line]; 2],

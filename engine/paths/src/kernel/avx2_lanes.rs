@@ -14,11 +14,10 @@ use std::arch::x86_64::{
 };
 
 use super::avx2::is_detected;
-use super::lanes::{Bits, Floats, Free, STRAIGHT, Short, SingleLists};
-use super::{LANES, NO_WAY};
+use super::operands::{Bits, Floats, Free, LANES, NO_WAY, STRAIGHT, Short, SingleLists};
 use crate::UNREACHABLE;
 
-/// Does as `plain_turned` does, if this CPU has AVX2.
+/// Does as `plain::turned` does, if this CPU has AVX2.
 #[inline(always)]
 pub(super) fn turned_if_detected(rows: &[Bits; LANES]) -> Option<[Bits; LANES]> {
     // SAFETY: the function needs AVX2 and nothing else, and this CPU has it.
@@ -47,7 +46,7 @@ fn turned(rows: &[Bits; LANES]) -> [Bits; LANES] {
     turned.map(|row| bits_of(_mm256_castps_si256(row)))
 }
 
-/// Does as `plain_short` does, if this CPU has AVX2.
+/// Does as `plain::short` does, if this CPU has AVX2.
 #[inline(always)]
 pub(super) fn short_if_detected(free: &Free, singles: &SingleLists) -> Option<Short> {
     // SAFETY: the function needs AVX2 and nothing else, and this CPU has it.
@@ -86,7 +85,7 @@ fn short(free: &Free, singles: &SingleLists) -> Short {
     found
 }
 
-/// Does as `plain_settle` does, if this CPU has AVX2.
+/// Does as `plain::settle` does, if this CPU has AVX2.
 #[inline(always)]
 pub(super) fn settle_if_detected(
     free: &Free,

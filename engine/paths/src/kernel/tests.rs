@@ -9,7 +9,6 @@
 
 use proptest::prelude::*;
 
-use super::lanes::{TAKEN, plain_settle, plain_short};
 use super::*;
 use crate::rows::{Rows, fill};
 
@@ -80,7 +79,7 @@ proptest! {
     fn the_same_runs_are_left((base, tile) in lows(), limits in prop::array::uniform16(0_i16..100), limited: bool) {
         let sums = Sums { base: &base, tile: &tile };
         let limited = limited.then_some(Limited { sums, limits });
-        prop_assert_eq!(sieve(sums, limited.as_ref()), plain_sieve(sums, limited.as_ref()));
+        prop_assert_eq!(sieve(sums, limited.as_ref()), plain::sieve(sums, limited.as_ref()));
     }
 
     #[test]
@@ -108,7 +107,7 @@ proptest! {
                 penalty: 5.0,
             }),
         };
-        prop_assert_eq!(least_in(&exact, &runs, &rest), plain_least_in(&exact, &runs, &rest));
+        prop_assert_eq!(least_in(&exact, &runs, &rest), plain::least_in(&exact, &runs, &rest));
     }
 
     #[test]
@@ -125,14 +124,14 @@ proptest! {
         let (mut here, mut plain) = (known, known);
         prop_assert_eq!(
             cheapest(ways, &last, blocked, &mut here),
-            plain_cheapest(ways, &last, blocked, &mut plain)
+            plain::cheapest(ways, &last, blocked, &mut plain)
         );
         prop_assert_eq!(here, plain);
     }
 
     #[test]
     fn the_same_short_paths_are_cheapest((singles, free) in lists()) {
-        prop_assert_eq!(short(&free, &singles), plain_short(&free, &singles));
+        prop_assert_eq!(short(&free, &singles), plain::short(&free, &singles));
     }
 
     #[test]
@@ -148,21 +147,21 @@ proptest! {
         let (mut here, mut plain) = ([STRAIGHT; LANES], [STRAIGHT; LANES]);
         prop_assert_eq!(
             settle(&free, &costs, &rests, &ways, &mut here),
-            plain_settle(&free, &costs, &rests, &ways, &mut plain)
+            plain::settle(&free, &costs, &rests, &ways, &mut plain)
         );
         prop_assert_eq!(here, plain);
     }
 
     #[test]
     fn rows_turn_into_columns(rows in prop::array::uniform8(prop::array::uniform8(any::<u32>()))) {
-        prop_assert_eq!(turned(&rows), plain_turned(&rows));
+        prop_assert_eq!(turned(&rows), plain::turned(&rows));
         prop_assert_eq!(turned(&turned(&rows)), rows);
     }
 
     #[test]
     fn the_same_are_at_most_a_limit_and_least(values in values(), limit in cost()) {
-        prop_assert_eq!(at_most(&values, limit), plain_at_most(&values, limit));
-        prop_assert_eq!(first_least(&values), plain_first_least(&values));
+        prop_assert_eq!(at_most(&values, limit), plain::at_most(&values, limit));
+        prop_assert_eq!(first_least(&values), plain::first_least(&values));
         let (first, least) = first_least(&values);
         prop_assert!(values.iter().all(|&value| value >= least) && values[first] == least);
         prop_assert!(values[..first].iter().all(|&value| value > least));
@@ -179,7 +178,7 @@ proptest! {
         let reaches: Vec<Reaches> = reaches.into_iter().map(of).collect();
         let reach = Reach { reaches: &reaches, last: &last, rest: &rest, limits: &limits, penalty: 5.0 };
         let (mut here, mut plain) = ([[0.0; LANES]; 9], [[0.0; LANES]; 9]);
-        prop_assert_eq!(within_reach(reach, &mut here), plain_within_reach(reach, &mut plain));
+        prop_assert_eq!(within_reach(reach, &mut here), plain::within_reach(reach, &mut plain));
         prop_assert_eq!(here, plain);
     }
 
@@ -194,6 +193,6 @@ proptest! {
         let bound = Bound { rows: [rtts.row(0), rtts.row(1)], rest: 1.0, limit, penalty: 5.0 };
         let bound = limited.then_some(&bound);
         let rows = [costs.row(0), costs.row(1)];
-        prop_assert_eq!(cheapest_of_all(rows, bound, &taken), plain_cheapest_of_all(rows, bound, &taken));
+        prop_assert_eq!(cheapest_of_all(rows, bound, &taken), plain::cheapest_of_all(rows, bound, &taken));
     }
 }
