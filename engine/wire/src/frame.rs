@@ -1,42 +1,9 @@
 //! Frames under a hop seal (section 2): the header of protected frames, repair, feedback, tail, path challenge, close.
 
 use crate::WireError;
+use crate::frame_type::{FrameType, type_byte};
 use crate::probe::{LinkProbe, LinkProbeReply};
 use crate::reader::{Reader, be24};
-
-/// High nibble of the first byte of a hop frame.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-#[repr(u8)]
-pub enum FrameType {
-    Direct = 1,
-    Routed = 2,
-    Repair = 3,
-    Feedback = 4,
-    Tail = 5,
-    Probe = 6,
-    ProbeReply = 7,
-    PathChallenge = 8,
-    PathResponse = 9,
-    Close = 10,
-}
-
-impl FrameType {
-    fn of(byte: u8) -> Result<Self, WireError> {
-        Ok(match byte >> 4 {
-            1 => Self::Direct,
-            2 => Self::Routed,
-            3 => Self::Repair,
-            4 => Self::Feedback,
-            5 => Self::Tail,
-            6 => Self::Probe,
-            7 => Self::ProbeReply,
-            8 => Self::PathChallenge,
-            9 => Self::PathResponse,
-            10 => Self::Close,
-            _ => return Err(WireError::UnknownType),
-        })
-    }
-}
 
 /// Any hop frame. Long parts are borrowed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -336,11 +303,6 @@ pub fn path_response(nonce: [u8; 8]) -> [u8; 9] {
 /// The sender is about to forget the session. The reason is for logs; all values are understood alike.
 pub fn close(reason: u8) -> [u8; 2] {
     [type_byte(FrameType::Close, 0), reason]
-}
-
-#[inline]
-pub(crate) const fn type_byte(kind: FrameType, class: u8) -> u8 {
-    (kind as u8) << 4 | (class & 0x0f)
 }
 
 fn with_nonce(kind: FrameType, nonce: [u8; 8]) -> [u8; 9] {

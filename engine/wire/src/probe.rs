@@ -1,7 +1,7 @@
 //! Probes of a link (hop frames) and of a path (bodies), section 5. When to send them and what follows from them is not here.
 
 use crate::WireError;
-use crate::frame::{FrameType, type_byte};
+use crate::frame_type::{FrameType, type_byte};
 use crate::reader::{Reader, be24};
 
 /// Asks the far end of a link to answer; padding behind it makes it as long as wanted.
