@@ -4,7 +4,6 @@
 use std::net::SocketAddr;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use overlayd_node::snapshot::Snapshot;
 use overlayd_node::{Datagram, DropReason, Node, Offload, Packet};
 
 use crate::coverage::{Group, Outcome, REASONS};
@@ -15,20 +14,6 @@ use crate::world::World;
 /// An unvalidated address gets at most so many times what came from it.
 const AMPLIFICATION: usize = 3;
 
-pub(crate) struct Host {
-    pub(crate) id: u16,
-    pub(crate) node: Node,
-    pub(crate) tables: Snapshot,
-    pub(crate) boot: u64,
-    /// As others see them.
-    pub(crate) addresses: [SocketAddr; 2],
-    /// When the node wants to be called next.
-    pub(crate) due: Option<u64>,
-    /// What the node has of the heap, and the most that it may have with its tables.
-    pub(crate) holding: Holding,
-    pub(crate) bound: i64,
-}
-
 /// What a call left.
 #[derive(Default)]
 pub(crate) struct Left {
@@ -37,24 +22,6 @@ pub(crate) struct Left {
     bytes: usize,
     /// To the address in question.
     to_source: usize,
-}
-
-impl Host {
-    pub(crate) fn new(id: u16, seed: u64, now: u64) -> Self {
-        let (node, did) = heap::within(|| mesh::node(id, 1, seed, now));
-        let mut holding = Holding::default();
-        holding.note(did);
-        Self {
-            id,
-            node,
-            tables: mesh::tables(id),
-            boot: 1,
-            addresses: [mesh::underlay(id, 0), mesh::underlay(id, 1)],
-            due: None,
-            holding,
-            bound: 0,
-        }
-    }
 }
 
 impl World {

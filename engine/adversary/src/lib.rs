@@ -1,6 +1,6 @@
 //! Attacks on a small mesh of real nodes in virtual time, counted: what the wire can do, and what a peer that holds the keys can do.
 //!
-//! Two adversaries. One on the wire (`wire`, `stranger`) has no keys: it changes, repeats, holds and invents datagrams. The other (`hostile`, `forge`,
+//! Two adversaries. One on the wire (`wire`, `tap`, `stranger`, `knock`) has no keys: it changes, repeats, holds and invents datagrams. The other (`hostile`, `forge`,
 //! `body`) is an enrolled peer, neighbour and relay, and changes or invents frames before they are sealed. The mesh (`mesh`, `world`) goes on with
 //! its own life meanwhile (`turmoil`). An oracle (`oracle`, `packets`) that shares nothing with the engine judges every packet that comes out.
 //!
@@ -14,7 +14,9 @@ mod dice;
 mod door;
 mod forge;
 mod heap;
+mod host;
 mod hostile;
+mod knock;
 mod mesh;
 mod oracle;
 mod packets;
@@ -24,6 +26,7 @@ mod report;
 mod sabotage;
 mod stranger;
 mod stream;
+mod tap;
 mod turmoil;
 mod wire;
 mod world;
@@ -34,7 +37,11 @@ pub use report::Report;
 pub use sabotage::Sabotage;
 
 use report::Stage;
-use world::{MS, SECOND, World};
+use world::World;
+
+/// Nanoseconds.
+const MS: u64 = 1_000_000;
+const SECOND: u64 = 1_000_000_000;
 
 /// How long a run is, and what it may ask its surroundings.
 #[derive(Clone, Copy)]

@@ -217,7 +217,7 @@ impl Ingredients<'_> {
             }
         };
         let hosts = &self.world.hosts;
-        let of_each = |of: fn(&crate::door::Host) -> i64| {
+        let of_each = |of: fn(&crate::host::Host) -> i64| {
             hosts.iter().map(|host| (host.id, mib(of(host)))).collect()
         };
         Memory {

@@ -11,24 +11,23 @@ use overlayd_node::session::{
 };
 use overlayd_node::snapshot::Suite;
 
-use crate::coverage::Group;
+use crate::SECOND;
 use crate::mesh::{self, HOSTILE};
 use crate::oracle::NODES;
-use crate::world::{SECOND, World};
 
 const MAC_LEN: usize = 16;
 /// Copies of one init at once: more than one source may send.
 const FLOOD: usize = 24;
 /// Whom they knock at: nodes with an address.
-const DOORS: [u16; 3] = [1, 2, 3];
+pub(crate) const DOORS: [u16; 3] = [1, 2, 3];
 
 pub(crate) struct Stranger {
-    what: &'static str,
+    pub(crate) what: &'static str,
     pub(crate) address: SocketAddr,
     sessions: Sessions,
     /// Its own clock: it need not be true.
     clock: u64,
-    copies: usize,
+    pub(crate) copies: usize,
 }
 
 impl Stranger {
@@ -83,7 +82,7 @@ impl Stranger {
     }
 
     /// A new init for a node.
-    fn knock(&mut self, now: u64, door: u16) -> Option<Vec<u8>> {
+    pub(crate) fn knock(&mut self, now: u64, door: u16) -> Option<Vec<u8>> {
         let scope = Scope::Hop(door);
         self.clock = self.clock.max(now);
         self.sessions.ensure(self.clock, scope);
@@ -100,7 +99,20 @@ impl Stranger {
         })
     }
 
-    /// An answer. What it says to that comes out in `tend_stranger`.
+    /// What it has to say to the answers that it got (an init again, with a cookie), and to whom.
+    pub(crate) fn replies(&mut self) -> Vec<(SocketAddr, Vec<u8>)> {
+        std::iter::from_fn(|| self.sessions.poll())
+            .filter_map(|action| match action {
+                Action::Send {
+                    via: Via::Underlay { remote, .. },
+                    bytes,
+                } => Some((remote, bytes)),
+                _ => None,
+            })
+            .collect()
+    }
+
+    /// An answer. What it says to that, `replies` tells.
     pub(crate) fn hear(&mut self, now: u64, from: SocketAddr, bytes: &[u8]) {
         self.clock = self.clock.max(now);
         // Sealed datagrams and refusals are of no use to it.
@@ -112,44 +124,6 @@ impl Stranger {
             },
             bytes,
         );
-    }
-}
-
-impl World {
-    /// One of them knocks somewhere.
-    pub(crate) fn attack_as_stranger(&mut self) {
-        let place = self.rng.below(self.strangers.len() as u64) as usize;
-        let door = DOORS[self.rng.below(DOORS.len() as u64) as usize];
-        let stranger = &mut self.strangers[place];
-        let (what, address, copies) = (stranger.what, stranger.address, stranger.copies);
-        let Some(bytes) = stranger.knock(self.now, door) else {
-            return;
-        };
-        for _ in 0..copies {
-            self.count.knocks += 1;
-            self.inject(
-                (Group::Stranger, what),
-                usize::from(door) - 1,
-                (0, address),
-                &mut [bytes.clone()],
-            );
-        }
-    }
-
-    /// Sends what a stranger has to say to the answers that it got: an init again, with a cookie.
-    pub(crate) fn tend_stranger(&mut self, place: usize) {
-        let stranger = &mut self.strangers[place];
-        let address = stranger.address;
-        let said: Vec<Action> = std::iter::from_fn(|| stranger.sessions.poll()).collect();
-        for action in said {
-            if let Action::Send {
-                via: Via::Underlay { remote, .. },
-                bytes,
-            } = action
-            {
-                self.launch(SECOND / 1_000, address, remote, 0, bytes);
-            }
-        }
     }
 }
 

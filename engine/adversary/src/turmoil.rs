@@ -4,7 +4,8 @@ use overlayd_node::{Offload, Segment, SegmentKind};
 
 use crate::mesh::{CALLER, ELDER, HOSTILE, underlay};
 use crate::packets;
-use crate::world::{MS, SECOND, World};
+use crate::world::World;
+use crate::{MS, SECOND};
 
 /// Who sends to whom; twice: twice as much.
 const PAIRS: [(u16, u16); 20] = [

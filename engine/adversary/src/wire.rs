@@ -9,34 +9,11 @@ use overlayd_wire::Kind;
 use crate::coverage::{Group, Outcome};
 use crate::dice::{flip, pick, weighted};
 use crate::stranger;
-use crate::world::{MS, SECOND, World};
+use crate::tap::Seen;
+use crate::world::World;
+use crate::{MS, SECOND};
 
-/// Datagrams that are remembered: the latest, some of any age, and handshakes apart, as they are rare.
-const LATEST: usize = 2_048;
-const OLD: usize = 2_048;
-const HANDSHAKES: usize = 96;
-const STOLEN: usize = 512;
 const LONGEST: usize = 65_507;
-
-#[derive(Default)]
-pub(crate) struct Tap {
-    latest: Vec<Seen>,
-    old: Vec<Seen>,
-    handshakes: Vec<Seen>,
-    /// Kept from their receivers.
-    stolen: Vec<Seen>,
-    count: usize,
-    scratch: Vec<u8>,
-    /// The wires are left alone.
-    pub(crate) calm: bool,
-}
-
-#[derive(Clone)]
-struct Seen {
-    from: SocketAddr,
-    to: SocketAddr,
-    bytes: Vec<u8>,
-}
 
 /// What is done to a datagram, and its word in the report.
 const TAMPERS: [(&str, u64); 14] = [
@@ -55,49 +32,6 @@ const TAMPERS: [(&str, u64); 14] = [
     ("handshake", 7),
     ("bare_header", 1),
 ];
-
-impl Tap {
-    fn steal(&mut self, seen: Seen) {
-        if self.stolen.len() == STOLEN {
-            self.stolen.remove(0);
-        }
-        self.stolen.push(seen);
-    }
-
-    fn note(&mut self, rng: &mut Rng, from: SocketAddr, to: SocketAddr, bytes: &[u8]) {
-        self.count += 1;
-        let is_handshake = bytes.first().is_some_and(|first| first >> 4 != 4);
-        let places = [
-            (is_handshake, HANDSHAKES, self.count),
-            (true, LATEST, self.count),
-            (
-                self.count.is_multiple_of(16),
-                OLD,
-                rng.below(OLD as u64) as usize,
-            ),
-        ];
-        for (list, (wanted, most, place)) in [&mut self.handshakes, &mut self.latest, &mut self.old]
-            .into_iter()
-            .zip(places)
-        {
-            if !wanted {
-                continue;
-            }
-            if list.len() < most {
-                list.push(Seen {
-                    from,
-                    to,
-                    bytes: bytes.to_vec(),
-                });
-                continue;
-            }
-            let seen = &mut list[place % most];
-            (seen.from, seen.to) = (from, to);
-            seen.bytes.clear();
-            seen.bytes.extend_from_slice(bytes);
-        }
-    }
-}
 
 impl World {
     /// A datagram is on its way: it may come twice, late, very late, or changed.

@@ -1,5 +1,5 @@
 //! Real nodes, wires between them, and virtual time. The calls into a node are in `door`; what the adversaries do on the wires and at the nodes is in
-//! `wire`, `hostile` and `stranger`. Pure.
+//! `wire`, `hostile` and `knock`. Pure.
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -8,18 +8,16 @@ use overlayd_netem::Rng;
 use overlayd_node::Datagram;
 use overlayd_wire::Kind;
 
-use crate::Plan;
 use crate::coverage::{Coverage, REASONS};
-use crate::door::Host;
+use crate::host::Host;
 use crate::hostile::Hostile;
 use crate::mesh::{CALLER, HOSTILE, IDS};
 use crate::oracle::Oracle;
 use crate::sabotage::Sabotage;
 use crate::stranger::Stranger;
-use crate::wire::Tap;
+use crate::tap::Tap;
+use crate::{MS, Plan, SECOND};
 
-pub(crate) const MS: u64 = 1_000_000;
-pub(crate) const SECOND: u64 = 1_000_000_000;
 /// Datagrams arrive in bundles, as from a socket.
 const GRAIN: u64 = 50_000;
 /// Calls into nodes per millisecond that no honest timer needs.

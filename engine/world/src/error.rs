@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 use overlayd_netem::SettingsError;
 use overlayd_node::{Nanos, SnapshotError};
 
-use crate::region::NodeIndex;
+use crate::NodeIndex;
 
 #[derive(Debug)]
 pub enum WorldError {

@@ -14,6 +14,9 @@ mod stream;
 mod world;
 
 pub use error::WorldError;
-pub use region::{NodeIndex, Region, Report};
+pub use region::{Region, Report};
 pub use stream::{Stream, StreamReport};
 pub use world::{InTurn, Runner, World};
+
+/// Index of a node in the order of adding.
+pub type NodeIndex = usize;

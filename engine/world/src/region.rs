@@ -9,14 +9,12 @@ use overlayd_netem::Link;
 use overlayd_node::{Datagram, Nanos, Node, NodeConfig, Offload, Packet};
 use rustc_hash::FxHashMap;
 
+use crate::NodeIndex;
 use crate::clock::{Cause, Clock};
 use crate::digest::Digest;
 use crate::error::WorldError;
 use crate::packet;
 use crate::stream::Source;
-
-/// Index of a node in the order of adding.
-pub type NodeIndex = usize;
 
 /// How often a node may ask to be called again without time moving on before the world calls it a fault.
 const SPIN_MAX: u32 = 10_000;

@@ -8,10 +8,11 @@ use overlayd_netem::{Link, Settings};
 use overlayd_node::{Counters, Nanos, Node, NodeConfig, Snapshot};
 use rustc_hash::FxHashMap;
 
+use crate::NodeIndex;
 use crate::digest::Digest;
 use crate::error::WorldError;
 use crate::partition;
-use crate::region::{Endpoints, Happening, Host, NodeIndex, Region, Report};
+use crate::region::{Endpoints, Happening, Host, Region, Report};
 use crate::stream::{Account, Source, Stream, StreamReport};
 
 /// Whoever runs both regions to `end`: side by side or one after the other makes no difference but in time.
