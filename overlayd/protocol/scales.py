@@ -39,11 +39,6 @@ class Scale:
             return None
         return 0.0 if code == NOTHING else self.least * math.exp(self.step * (code - _FIRST))
 
-    @property
-    def greatest(self) -> float:
-        """The largest figure that has a code of its own."""
-        return self.least * math.exp(self.step * (self.top - _FIRST))
-
 
 FINE_DELAY_MS = Scale(0.001, 0.004, 4500)
 FINE_RATIO = Scale(1e-5, 0.01, 1160)

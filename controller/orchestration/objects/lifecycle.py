@@ -20,7 +20,6 @@ from controller.orchestration.objects.problems import (
     Problem,
     bad_request,
     conflict,
-    exists,
     modified,
     rejected,
 )
@@ -378,8 +377,3 @@ def _desired(value: Object) -> Object:
     return {
         key: part for key, part in value.items() if key not in ("metadata", "status", "apiVersion", "kind")
     }
-
-
-def already(kind: Kind, name: str) -> Problem:
-    """Return the problem of an object that is to be made and is there."""
-    return exists(kind, name)
