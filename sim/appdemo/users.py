@@ -2,14 +2,9 @@
 
 Usage: users.py ADDRESS PORT USERS PER_SECOND. It prints a line for each request, `sent_s seconds version` or
 `sent_s seconds !problem`, in Unix seconds. They ask until their standard input ends. Stdlib alone. I/O.
-
-Each keeps a beat of its own, those of all spread evenly. Who still waits when it would ask misses that turn:
-asking as soon as the answer is there, all whom one pause held up would ask in step from then on, and each
-later pause would count as often as there are users.
 """
 
 import asyncio
-import math
 import sys
 import time
 
@@ -21,6 +16,7 @@ async def _ask(address: str, port: int, first_s: float, every_s: float) -> None:
     due = first_s
     while True:
         await asyncio.sleep(max(0.0, due - time.monotonic()))
+        due = max(due + every_s, time.monotonic())
         sent, began = time.time(), time.monotonic()
         try:
             async with asyncio.timeout(PATIENCE_S):
@@ -30,12 +26,6 @@ async def _ask(address: str, port: int, first_s: float, every_s: float) -> None:
             said = "!" + repr(error).replace("\n", " ")
             connection = None
         print(f"{sent:.6f} {time.monotonic() - began:.6f} {said}", flush=True)
-        due = next_turn(due, every_s, time.monotonic())
-
-
-def next_turn(last_s: float, every_s: float, now_s: float) -> float:
-    """Return the first turn after ``last_s`` of one's own beat that is not past."""
-    return last_s + every_s * max(1, math.ceil((now_s - last_s) / every_s))
 
 
 async def _exchange(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> str:
