@@ -1,11 +1,13 @@
 """The forecaster of one horizon: samples in, distributions out, learning as horizons pass. Pure.
 
 `series` holds the samples, `state` says what is long-lived and what is an episode, `outlook` what to expect
-of that, `spread` how sure that is, `lossy` the probability of loss. Strictly causal: a frame is learned from
-only when it has been observed.
+of that, `spread` how sure that is, `tail` how far it may go, `lossy` the probability of loss. Strictly
+causal: a frame is learned from only when it has been observed.
 """
 
 from dataclasses import dataclass
+
+import numpy as np
 
 from controller.prediction.lossy import LossOutlook
 from controller.prediction.outlook import Horizon, Outlook
@@ -13,6 +15,7 @@ from controller.prediction.series import Series
 from controller.prediction.spread import Spread, scale_of
 from controller.prediction.state import Profile, State, features_of
 from controller.prediction.statistics import mean_of
+from controller.prediction.tail import WINDOWS, Tail
 from controller.topology.links import F32
 
 CAPACITY_S = 6 * 3600.0
@@ -52,6 +55,7 @@ class Forecaster:
         self.outlook = Outlook(horizon)
         self.loss = LossOutlook(horizon)
         self.spread = Spread()
+        self.tail = Tail(nodes)
         self._profile: Profile | None = None
         self._profiled = 0
         self.learned = 0
@@ -68,6 +72,8 @@ class Forecaster:
         for frame in self.outlook.due(self.frame):
             paid = self.paid(frame)
             expected, scale = self._told.pop(frame)
+            *_, q90 = self.spread.quantiles(expected, scale)
+            self.tail.learn(paid, q90, self._recent(frame))
             self.spread.learn(paid, expected, scale)
             self.outlook.learn(paid)
             self.loss.learn(self._window(self.series.loss, frame))
@@ -89,6 +95,7 @@ class Forecaster:
             self.loss.promise(self.series)
             self._told[self.frame] = (expected, scale)
         q50, q80, q90 = self.spread.quantiles(expected, scale)
+        q90 = np.fmax(q80, self.tail.quantile(q90, self._recent(self.frame)))
         return Distribution(expected, q50, q80, q90, lossy, loss, profile.base_ms)
 
     def grow(self, nodes: int) -> None:
@@ -96,11 +103,13 @@ class Forecaster:
         self._forget()
         self.series.grow(nodes)
         self.series.capacity = self._capacity(nodes)
+        self.tail.grow(nodes)
 
     def shrink(self, index: int) -> None:
         """The node at ``index`` is gone; later ones move down."""
         self._forget()
         self.series.shrink(index)
+        self.tail.shrink(index)
 
     def _forget(self) -> None:
         """What is open cannot be compared with other nodes; what was learned stays."""
@@ -127,5 +136,13 @@ class Forecaster:
         return self._profile
 
     def _window(self, samples: F32, frame: int) -> F32:
-        begin = frame + self.horizon.first - (self.series.appended - len(self.series))
+        begin = self._place(frame) + self.horizon.first
         return samples[max(0, begin) : begin + self.horizon.last - self.horizon.first + 1]
+
+    def _recent(self, frame: int) -> F32:
+        """Return the samples up to that frame that the tail looks at."""
+        end = self._place(frame) + 1
+        return self.series.rtt_ms[max(0, end - max(WINDOWS)) : max(0, end)]
+
+    def _place(self, frame: int) -> int:
+        return frame - (self.series.appended - len(self.series))
