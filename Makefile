@@ -54,13 +54,11 @@ format: setup ## rewrite sources to the house's format
 fresh-check: ## `make demo` and `make test` of HEAD in a new minimal Debian 12 (root)
 	@tools/fresh-check
 
-# overlayd-workload is root: it starts what others wrote, and leads users to it (packaging/systemd/overlayd-workload.service).
 .PHONY: units-check
 units-check: ## the systemd units: well formed, and how exposed each service is (needs systemd)
 	@! systemd-analyze verify --man=no packaging/systemd/*.service 2>&1 | grep -v 'Command .* is not executable'
 	@for unit in packaging/systemd/*.service; do \
-	    case $$unit in *-workload.service) most=34;; *) most=25;; esac; \
-	    table=$$(systemd-analyze security --no-pager --offline=true --threshold=$$most $$unit) || status=1; \
+	    table=$$(systemd-analyze security --no-pager --offline=true --threshold=25 $$unit) || status=1; \
 	    printf '%s\n' "$$table" | tail -n 1; \
 	done; exit $${status:-0}
 

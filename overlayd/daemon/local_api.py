@@ -13,7 +13,6 @@ import logging
 import os
 import pwd
 import socket
-import struct
 from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -22,12 +21,12 @@ import msgspec
 
 from overlayd.daemon.errors import StartError
 from overlayd.daemon.log import fields
+from overlayd.daemon.peer import peer_of
 from overlayd.protocol.framing import FrameReader, FrameTooLarge, encode_frame
 from overlayd.protocol.local import MAX_REQUEST_BYTES, PROTOCOL, Answer, Problem, Request, Result
 
 LOG = logging.getLogger(__name__)
 GROUP = "overlayd"
-_CREDENTIALS = struct.Struct("iII")
 
 Handler: TypeAlias = Callable[[dict[str, Any]], Awaitable[Result]]
 
@@ -122,7 +121,7 @@ def allowed(connection: socket.socket) -> bool:
     """Tell whether the process at the other end may ask."""
     if is_owner(connection):
         return True
-    uid, gid = _who(connection)
+    uid, gid = peer_of(connection)
     try:
         group = grp.getgrnam(GROUP)
         return gid == group.gr_gid or pwd.getpwuid(uid).pw_name in group.gr_mem
@@ -132,14 +131,8 @@ def allowed(connection: socket.socket) -> bool:
 
 def is_owner(connection: socket.socket) -> bool:
     """Tell whether the process at the other end is root's, or of the agent's own user."""
-    uid, _ = _who(connection)
+    uid, _ = peer_of(connection)
     return uid in (0, os.geteuid())
-
-
-def _who(connection: socket.socket) -> tuple[int, int]:
-    raw = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size)
-    _, uid, gid = _CREDENTIALS.unpack(raw)
-    return uid, gid
 
 
 def _send(writer: asyncio.StreamWriter, answer: Answer) -> None:

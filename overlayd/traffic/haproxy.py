@@ -19,11 +19,14 @@ from overlayd.protocol.steering import Target
 from overlayd.traffic import configuration, counters, servers
 from overlayd.traffic.configuration import Place
 from overlayd.traffic.errors import TrafficError
-from overlayd.traffic.launching import run_daemon, stop_daemon, user_for
+from overlayd.traffic.launching import Daemon, user_for
 from overlayd.traffic.listeners import Layout
 
 LOG = logging.getLogger(__name__)
 PROGRAM = "haproxy"
+CAPABILITIES = "CAP_NET_BIND_SERVICE CAP_SETUID CAP_SETGID CAP_KILL"
+"""Of its master, which signals its workers; these, which users reach, have none."""
+FAMILIES = "AF_UNIX AF_INET AF_INET6"
 ANSWER_S = 5.0
 START_S = 15.0
 _BATCH_BYTES = 8000
@@ -58,6 +61,9 @@ class HAProxy:
 
     def __init__(self, directory: Path) -> None:
         self.place = Place(directory, user_for(PROGRAM, directory))
+        self._daemon = Daemon(
+            "overlayd-haproxy", self.place.pid_file, self.place.file, CAPABILITIES, FAMILIES
+        )
         self.reloads = 0
         self.starts = 0
         self._should_run = False
@@ -125,7 +131,7 @@ class HAProxy:
     async def stop(self) -> None:
         """End it; connections that it has are cut. Nothing if it does not run."""
         self._should_run = False
-        await stop_daemon(self.place.pid_file, self.place.file)
+        await self._daemon.stop()
 
     async def _start(self, layout: Layout, targets: Mapping[str, Sequence[Target]]) -> None:
         if (program := shutil.which(PROGRAM)) is None:
@@ -134,16 +140,15 @@ class HAProxy:
             )
         self._write(layout, targets)
         place = self.place
-        await stop_daemon(place.pid_file, place.file)  # one that does not answer
-        said = await run_daemon(
-            "overlayd-haproxy",
+        await self._daemon.stop()  # one that does not answer
+        said = await self._daemon.run(
             [
                 program,
                 *("-W", "-D"),
                 *("-f", str(place.file)),
                 *("-p", str(place.pid_file)),
                 *("-S", f"{place.master_socket},mode,600"),
-            ],
+            ]
         )
         if said is not None:
             raise TrafficError(f"HAProxy does not start: {_alerts(said)}")

@@ -3,11 +3,8 @@
 Nobody is made to ask there: resolv.conf is never touched. Called by `traffic`. I/O: its process, its files.
 """
 
-import contextlib
 import logging
-import os
 import shutil
-import signal
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -16,10 +13,13 @@ from overlayd.daemon.log import fields
 from overlayd.protocol.steering import SteeredRoute
 from overlayd.traffic import zone
 from overlayd.traffic.errors import TrafficError
-from overlayd.traffic.launching import pid_of, run_daemon, stop_daemon, user_for
+from overlayd.traffic.launching import Daemon, user_for
 
 LOG = logging.getLogger(__name__)
 PROGRAM = "dnsmasq"
+CAPABILITIES = "CAP_NET_BIND_SERVICE CAP_SETUID CAP_SETGID CAP_CHOWN"
+"""It gives its user the file with its process id, and keeps the first: an address may come later."""
+FAMILIES = "AF_UNIX AF_INET AF_INET6 AF_NETLINK"
 
 
 class Names:
@@ -29,6 +29,7 @@ class Names:
         self._file = directory / "dnsmasq.conf"
         self._hosts = directory / "names.hosts"
         self._pid_file = directory / "dnsmasq.pid"
+        self._daemon = Daemon("overlayd-names", self._pid_file, self._file, CAPABILITIES, FAMILIES)
         self._address = address
 
     async def converge(self, routes: Sequence[SteeredRoute]) -> None:
@@ -42,24 +43,22 @@ class Names:
         if not known:
             write_atomic(self._hosts, hosts)
             self._hosts.chmod(0o644)  # read by dnsmasq's user, whatever the mask of this process
-        pid = pid_of(self._pid_file, self._file)
-        if pid is None or _read(self._file) != configuration:
+        if self._daemon.pid() is None or _read(self._file) != configuration:
             await self._start(configuration)
         elif not known:
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGHUP)  # reads the names anew
+            await self._daemon.reread()
         return None
 
     async def stop(self) -> None:
         """Answer no more."""
-        await stop_daemon(self._pid_file, self._file)
+        await self._daemon.stop()
 
     async def _start(self, configuration: bytes) -> None:
         if (program := shutil.which(PROGRAM)) is None:
             raise TrafficError("dnsmasq is not installed (apt install dnsmasq-base): names wait for it")
         await self.stop()
         write_atomic(self._file, configuration)
-        if (said := await run_daemon("overlayd-names", [program, f"--conf-file={self._file}"])) is not None:
+        if (said := await self._daemon.run([program, f"--conf-file={self._file}"])) is not None:
             raise TrafficError(f"names are not answered: {said}")
         LOG.info("names are answered", extra=fields(address=self._address))
 

@@ -9,12 +9,13 @@ import asyncio
 import contextlib
 import logging
 import os
-import shutil
+import pwd
 from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from overlayd.daemon.log import fields
+from overlayd.daemon.peer import peer_of
 
 LOG = logging.getLogger(__name__)
 Endpoint = tuple[str, int]
@@ -41,17 +42,20 @@ class _Held:
 
 
 class Waker:
-    """``wanted`` is told the proxy of a route for which a request waits; ``revived`` who answered it."""
+    """``wanted`` is told the proxy of a route for which a request waits; ``revived`` who answered it.
+
+    Nobody is held but whom ``user`` (None: ours) hands over.
+    """
 
     def __init__(
         self,
         wanted: Callable[[str], None],
         revived: Callable[[str, Endpoint], Awaitable[None]],
-        group: str | None,
+        user: str | None,
     ) -> None:
         self._wanted = wanted
         self._revived = revived
-        self._group = group
+        self._user = os.geteuid() if user is None else pwd.getpwnam(user).pw_uid
         self._held: dict[str, _Held] = {}
         self._tasks: set[asyncio.Task[None]] = set()
 
@@ -66,9 +70,7 @@ class Waker:
         server = await asyncio.start_unix_server(
             lambda r, w: self._hold(proxy, r, w), path, backlog=MOST_HELD
         )
-        os.chmod(path, 0o660)
-        if self._group is not None:
-            shutil.chown(path, group=self._group)
+        path.chmod(0o666)  # it takes CAP_CHOWN to give it away; who connects is asked for instead
         self._held[proxy] = _Held(server, hold_s)
 
     def set_targets(self, proxy: str, targets: Iterable[Endpoint]) -> None:
@@ -101,7 +103,8 @@ class Waker:
             writer.close()
 
     async def _serve(self, proxy: str, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        if (held := self._held.get(proxy)) is None:
+        uid, _ = peer_of(writer.get_extra_info("socket"))
+        if uid != self._user or (held := self._held.get(proxy)) is None:
             return
         if held.waiting >= MOST_HELD:
             LOG.warning("too many requests wait for an instance", extra=fields(route=proxy))

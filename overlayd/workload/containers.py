@@ -215,7 +215,7 @@ class Containers:
         pod, wanted = start.pod, start.container
         if wanted.image is None:
             raise ValueError("it has no image")
-        places = mounts(wanted, self._volumes.prepare(pod))
+        places = mounts(wanted, await self._volumes.prepare(pod))
         limits = limits_of(wanted)
         await self._images.have(engine, wanted.image)
         for one in await self._ours(engine, f"{spec.UID}={start.id.uid}", f"{spec.CONTAINER}={wanted.name}"):

@@ -138,7 +138,7 @@ class Systemd:
             "systemd-run", "--quiet", "--collect", "--wait", "--pipe", f"--slice={SLICE}",
             f"--property=RuntimeMaxSec={max(1, round(timeout_s))}",
             *(f"--setenv={name}={value}" for name, value in env.items()),
-            *command,
+            *(word.replace("$", "$$") for word in command),  # it would put variables in itself
         ]  # fmt: skip
         return await _output(tuple(run), None, timeout_s)
 

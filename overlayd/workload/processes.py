@@ -187,7 +187,7 @@ class Processes:
             env=env,
             cwd=start.container.working_dir or "/",
             grace_s=grace_s,
-            mounts=mounts(start.container, self._volumes.prepare(start.pod)),
+            mounts=mounts(start.container, await self._volumes.prepare(start.pod)),
             cgroups=place.procs,
             oom=place.oom,
             lease=str(self._leases / start.id.uid) if leased else "",

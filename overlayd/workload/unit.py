@@ -111,8 +111,8 @@ class Unit:
         self._manifests = Manifests(Path(section.manifests), self._place.name) if section.manifests else None
         self._own: tuple[Pod, ...] = ()
         self._wanted: tuple[Pod, ...] | None = None
-        self._volumes = Volumes(state / "volumes", memory / "volumes")
         self._launcher = chosen_launcher(state)
+        self._volumes = Volumes(state / "volumes", memory / "volumes", self._launcher.execute)
         self._runtimes: dict[RuntimeName, Runtime] = {
             "process": Processes(
                 state / "pods", self._launcher, self._volumes, self._lease_files.folder,

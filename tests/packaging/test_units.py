@@ -71,12 +71,11 @@ def test_the_unit_of_applications_is_root_with_what_it_needs_and_outlived_by_wha
     settings = service_section("overlayd-workload")
     assert settings["User"] == ["root"] and settings["AmbientCapabilities"] == [""]
     (held,) = settings["CapabilityBoundingSet"]
-    assert not {"CAP_SYS_ADMIN", "CAP_SYS_PTRACE", "CAP_SYS_MODULE", "CAP_NET_RAW"} & set(held.split())
+    assert held.split() == ["CAP_DAC_OVERRIDE", "CAP_FOWNER", "CAP_NET_ADMIN", "CAP_NET_BIND_SERVICE"]
     assert settings["NoNewPrivileges"] == settings["MemoryDenyWriteExecute"] == ["yes"]
     assert settings["StateDirectoryMode"] == ["0700"]
-    assert "RuntimeDirectory" not in settings, (
-        "it would go when the unit stops; what runs has its leases in it"
-    )
+    assert settings["RuntimeDirectory"] == ["overlayd-traffic"]
+    assert settings["RuntimeDirectoryPreserve"] == ["yes"], "what carries users has its files in it"
 
 
 def test_the_engine_may_write_the_kernel_parameters_that_it_sets_and_no_others() -> None:

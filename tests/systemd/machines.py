@@ -21,6 +21,8 @@ NETWORK = "overlayd-test-systemd"
 SUITE = "bookworm"
 INCLUDED = "systemd,systemd-sysv,dbus,python3,iproute2,nftables,iputils-ping,procps,ca-certificates"
 """What a Debian 12 server has anyway; the packages find all they depend on in it."""
+CARRIERS = "/root/carriers"
+"""Packages that lie in the image, not installed: those that lead users to apps, with what they depend on."""
 BOOT_S = 60.0
 
 
@@ -77,6 +79,13 @@ def make_image(folder: Path = FOLDER) -> None:
     run(
         "debootstrap", "--variant=minbase", f"--include={INCLUDED}", SUITE, str(root), mirror(), timeout_s=900
     )
+    for step in (
+        "apt-get update --quiet",
+        f"mkdir -p {CARRIERS}/partial",
+        f"apt-get install --quiet --yes --no-install-recommends --download-only"
+        f" -o Dir::Cache::archives={CARRIERS} haproxy dnsmasq-base",
+    ):
+        run("chroot", str(root), "sh", "-c", step, timeout_s=900)
     for emptied in ("var/cache/apt/archives", "var/lib/apt/lists"):
         shutil.rmtree(root / emptied)
         (root / emptied / "partial").mkdir(parents=True)

@@ -1,6 +1,7 @@
 """Requests that come while there is no instance: held, reported, answered by the first that is there."""
 
 import asyncio
+import contextlib
 import time
 from contextlib import ExitStack
 from pathlib import Path
@@ -76,3 +77,22 @@ async def is_up(traffic: Traffic) -> bool:
     answer = await traffic.haproxy.ask("show stat default:app 4 -1")
     states = [line.split(",")[17] for line in answer.splitlines() if ",s1," in line]
     return states == ["UP"]
+
+
+def test_only_haproxys_user_hands_over_what_waits(runtime_dir: Path) -> None:
+    """The socket lets everybody connect: who does is asked of the kernel."""
+
+    async def scenario() -> None:
+        wanted: list[str] = []
+        async with carried(runtime_dir, wanted.append) as traffic:
+            await traffic.apply(steering(route(wakes=True)))
+            (path,) = (runtime_dir / "waker").iterdir()
+            reader, writer = await asyncio.open_unix_connection(path)
+            writer.write(b"GET / HTTP/1.1\r\n\r\n")
+            async with asyncio.timeout(60):
+                with contextlib.suppress(ConnectionResetError):  # with what it said unread
+                    assert await reader.read() == b""  # root is not that user
+            writer.close()
+            assert wanted == []
+
+    asyncio.run(scenario())

@@ -11,6 +11,7 @@ from overlayd.protocol.pod import DIGEST, Pod
 from overlayd.workload.containers import Containers
 from overlayd.workload.errors import LogProblem
 from overlayd.workload.images import Images
+from overlayd.workload.launching import Direct
 from overlayd.workload.logs import LogOptions
 from overlayd.workload.messages import (
     Event,
@@ -40,7 +41,7 @@ class Node:
         self.seen = Seen()
         self.guarded: list[int] = []
         self.images = Images(folder / "images.json", keep_s)
-        volumes = Volumes(folder / "volumes", folder / "memory")
+        volumes = Volumes(folder / "volumes", folder / "memory", Direct(folder).execute)
         self.containers = Containers(
             folder / "docker.sock",
             "ours",

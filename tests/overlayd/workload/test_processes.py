@@ -56,7 +56,7 @@ class Seen:
 async def runtime(folder: Path) -> AsyncGenerator[tuple[Processes, Seen]]:
     """One life of the unit's runtime; what it started goes on after it."""
     seen = Seen()
-    volumes = Volumes(folder / "volumes", folder / "memory")
+    volumes = Volumes(folder / "volumes", folder / "memory", Direct(folder).execute)
     made = Processes(
         folder / "pods", Direct(folder), volumes, folder / "leases", "127.0.0.1", seen.events.append
     )
