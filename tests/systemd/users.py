@@ -13,6 +13,7 @@ from tests.systemd.traffic import Report, main_pid, overlay
 PATIENCE_S = 60.0
 CONTROLLER_FILE = "/var/lib/overlayd-controller/controller.toml"
 API_PORT = 7481
+CTL = "KUBECONFIG=/root/apps.kubeconfig overlayctl"
 CARRIED_BY = {"overlayd-haproxy": "4e0", "overlayd-names": "4c1"}
 """Capabilities that systemd leaves them (``CapBnd``): NET_BIND_SERVICE, SETUID, SETGID; KILL or CHOWN."""
 OBJECTS: tuple[dict[str, Any], ...] = (
@@ -47,7 +48,8 @@ def users(hosts: dict[str, Machine]) -> Report:
         f"printf '\\n[orchestration]\\nlisten = \"{paris.address}:{API_PORT}\"\\n' >> {CONTROLLER_FILE}"
     )
     paris.shell("systemctl restart overlayd-controller")
-    until(paris, "overlayctl get nodes.overlayd.io | grep -w rome")
+    paris.shell(f"overlayd-controller kubeconfig --server {paris.address}:{API_PORT} > /root/apps.kubeconfig")
+    until(paris, f"{CTL} get nodes | grep -w rome")
     _apply(paris, *OBJECTS, _route("echo", 80))
     address = until(paris, _address_of("echo"))
     found: Report = {"woken": _asked(rome, address, 80)}
@@ -69,7 +71,7 @@ def users(hosts: dict[str, Machine]) -> Report:
     rome.shell(f"kill -9 {before}")
     found["after kill -9"] = _asked(rome, address, 80)
     found["another HAProxy"] = main_pid(rome, "overlayd-haproxy") not in ("0", before)
-    paris.shell("overlayctl delete approute echo second && overlayctl delete app echo")
+    paris.shell(f"{CTL} delete approute echo second && {CTL} delete app echo")
     found["ends with its routes"] = bool(
         until(rome, "systemctl is-active --quiet overlayd-haproxy overlayd-names || echo yes")
     )
@@ -107,11 +109,11 @@ def _route(name: str, port: int) -> dict[str, Any]:
 
 def _apply(machine: Machine, *objects: dict[str, Any]) -> None:
     texts = (json.dumps({"apiVersion": "overlayd.io/v1", **one}) for one in objects)
-    machine.shell("overlayctl apply -f - <<'END'\n" + "\n---\n".join(texts) + "\nEND")
+    machine.shell(f"{CTL} apply -f - <<'END'\n" + "\n---\n".join(texts) + "\nEND")
 
 
 def _address_of(route: str) -> str:
-    return f"overlayctl get approute {route} -o json | grep -o '100\\.127\\.[0-9.]*' | head -n 1"
+    return f"{CTL} get approute {route} -o json | grep -o '100\\.127\\.[0-9.]*' | head -n 1"
 
 
 def _asked(machine: Machine, address: str, port: int) -> bool:
@@ -129,11 +131,18 @@ def _rights(machine: Machine, unit: str) -> Report:
     said = machine.shell(f"systemd-analyze security --no-pager {unit}").splitlines()[-1]
     pid = main_pid(machine, unit)
     status = "sed -n 's/^{}:\\t0*//p' /proc/{}/status"
-    children = machine.shell(f"pgrep -P {pid}", check=False).split()
+    deadline = time.monotonic() + PATIENCE_S
+    while _used(machine, pid) - {"0"} and time.monotonic() < deadline:
+        time.sleep(0.5)  # a worker begins as root
     return {
         "exposure": float(said.split(": ")[1].split()[0]),
         "capabilities": machine.shell(status.format("CapBnd", pid)).strip() or "0",
-        "of workers": sorted(
-            {machine.shell(status.format("CapEff", one)).strip() or "0" for one in children}
-        ),
+        "of workers": sorted(_used(machine, pid)),
     }
+
+
+def _used(machine: Machine, pid: str) -> set[str]:
+    """Capabilities that children of a process use."""
+    each = "sed -n 's/^CapEff:\\t0*/caps /p' /proc/$one/status"
+    lines = machine.shell(f"for one in $(pgrep -P {pid}); do {each}; done", check=False).splitlines()
+    return {line.removeprefix("caps").strip() or "0" for line in lines}
