@@ -182,19 +182,17 @@ class Coasts:
             self._load = self._loads()
 
 
-def equal_relays(
-    seed: int, told: bool = True, settle_s: int = WINDOW_S, watch_s: int = 2 * WINDOW_S
-) -> dict[str, Any]:
-    """Two equal relays, one of which could not carry all flows: `watch_s` after the first `settle_s`."""
+def equal_relays(seed: int, told: bool = True) -> dict[str, Any]:
+    """Two equal relays, one of which could not carry all flows: twenty minutes after the first ten."""
     coasts = Coasts(seed, relays=2, told=told)
-    coasts.run(settle_s)
+    coasts.run(WINDOW_S)
     begin, fullest = coasts.now_s, 0.0
 
     def watch() -> None:
         nonlocal fullest
         fullest = max(fullest, *coasts.utilisation())
 
-    coasts.run(watch_s, watch)
+    coasts.run(2 * WINDOW_S, watch)
     return {
         "flows": coasts.sites**2,
         "capacity_known": told,
@@ -206,12 +204,10 @@ def equal_relays(
     }
 
 
-def shedding(
-    seed: int, loss: float, extra_ms: float, capacity_bps: float = 700e6, settle_s: int = WINDOW_S
-) -> dict[str, Any]:
+def shedding(seed: int, loss: float, extra_ms: float, capacity_bps: float = 700e6) -> dict[str, Any]:
     """One of three relays turns bad: how its flows leave, and what that makes of the others."""
     coasts = Coasts(seed, relays=3, capacity_bps=capacity_bps)
-    coasts.run(settle_s)
+    coasts.run(WINDOW_S)
     begin, bad = coasts.now_s, coasts.first_relay
     before = coasts.through()
     for matrix, value in ((coasts.loss, loss), (coasts.extra_ms, extra_ms)):
@@ -241,15 +237,13 @@ def shedding(
     }
 
 
-def flapping(
-    seed: int, loss: float, extra_ms: float, settle_s: int = WINDOW_S, watch_s: int = 2 * WINDOW_S
-) -> dict[str, Any]:
+def flapping(seed: int, loss: float, extra_ms: float) -> dict[str, Any]:
     """The link from a site to the relay that its flows take is bad for every other half minute."""
     coasts = Coasts(seed, relays=2)
-    coasts.run(settle_s)
+    coasts.run(WINDOW_S)
     begin = coasts.now_s
     relay = coasts.first_relay
-    for flap in range(watch_s // 30):
+    for flap in range(2 * WINDOW_S // 30):
         bad = flap % 2 == 0
         for matrix, value in ((coasts.loss, loss), (coasts.extra_ms, extra_ms)):
             matrix[0, relay] = matrix[relay, 0] = value if bad else 0.0

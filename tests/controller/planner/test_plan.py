@@ -1,5 +1,7 @@
 """Properties of whole plans on random forecasts."""
 
+import time
+
 import numpy as np
 import pytest
 
@@ -71,3 +73,13 @@ def test_every_route_can_be_explained_with_one_reason_per_candidate() -> None:
         assert len({c.path for c in route.candidates}) == len(route.candidates)
         assert all(c.reason for c in route.candidates)
         assert route.destination == route.paths[0][-1]
+
+
+def test_fifty_nodes_with_four_classes_take_well_under_a_second() -> None:
+    n = 50
+    forecast = random_forecast(1, n)
+    vertices = [Vertex(NodeId(i + 1), f"n{i}", relay=True) for i in range(n)]
+    plan(vertices[:3], DEFAULT_CLASSES, random_forecast(1, 3), RouteTable.empty(4, 3), NOW_NS)
+    started = time.process_time()
+    plan(vertices, DEFAULT_CLASSES, forecast, RouteTable.empty(4, n), NOW_NS)
+    assert time.process_time() - started < 1.0

@@ -1,6 +1,7 @@
 """What is foretold is what then happens; and what is foretold of small meshes, told as stories."""
 
 import copy
+import time
 from collections.abc import Iterator
 
 import numpy as np
@@ -79,14 +80,14 @@ def test_relays_that_everything_hangs_on_are_named() -> None:
 
 
 def test_what_is_foretold_of_a_removal_is_what_happens_a_minute_later() -> None:
-    """20 removals, each carried out a minute after it was asked about, with noise of its own."""
+    """50 removals, each carried out a minute after it was asked about, with noise of its own."""
     same = {class_id: 0 for class_id in range(len(DEFAULT_CLASSES))}
     routes = same.copy()
-    for seed in range(2):
+    for seed in range(5):
         for class_id, equal in removals(seed):
             routes[class_id] += 1
             same[class_id] += equal
-    assert sum(routes.values()) > 80
+    assert sum(routes.values()) > 200
     assert sum(same.values()) >= 0.9 * sum(routes.values())
 
 
@@ -146,13 +147,15 @@ def removals(seed: int) -> Iterator[tuple[int, bool]]:
                 yield one.class_id, real == one.after
 
 
-def test_of_two_hundred_nodes_one_that_is_gone_carries_nothing() -> None:
+def test_two_hundred_nodes_are_answered_in_a_second() -> None:
     n = 200
     vertices = [Vertex(NodeId(i + 1), f"n{i}", relay=True) for i in range(n)]
     forecast = random_forecast(1, n)
     table = plan(vertices, DEFAULT_CLASSES, forecast, RouteTable.empty(4, n), NOW_NS).table
     decision = Decision(1, vertices, DEFAULT_CLASSES, forecast, table, Instant(NOW_NS, 0.0))
+    started = time.process_time()
     outcome = suppose(decision, Supposition(nodes=(7,)))
+    assert time.process_time() - started < 2.0  # both cores together, on a busy machine
     assert outcome.load_after[7] == 0
 
 
