@@ -10,14 +10,13 @@ import pytest
 
 from sim.lab.check import address_of
 from sim.lab.errors import LabError
-from sim.lab.probe import Measurement, Sample
 from tests.network.lab import nat
 from tests.network.lab.mesh import MS, Mesh, running, wait_until
 
+JOIN_S = 5.0
 TRIES = 6
-"""Where other programs have the cores the relay may be late, but not each time."""
-BY_RELAY_NS = 60 * MS
-"""Six lines there and six back; direct, four and four."""
+"""Where other programs have the cores a pair may be late, but not each time."""
+OUTAGE_NS = 1_000 * MS
 KINDS = {
     "public-public": ("p1", "p2", True),
     "public-restricted": ("p1", "r1", True),
@@ -38,10 +37,14 @@ def mesh(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Mesh]:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_a_pair_of_any_kind_meets_and_directly_where_it_can_be(mesh: Mesh, kind: str) -> None:
+def test_a_pair_of_any_kind_meets_in_five_seconds_and_directly_where_it_can_be(mesh: Mesh, kind: str) -> None:
     here, there, direct = KINDS[kind]
-    met_s, opened_s = meet(mesh, kind)
-    print(f"{kind}: packets pass after {met_s:.1f} s, directly after {opened_s:.1f} s ({direct})")
+    for left in reversed(range(TRIES)):
+        met_s, opened_s = meet(mesh, kind)
+        print(f"{kind}: packets pass after {met_s:.1f} s, directly after {opened_s:.1f} s ({direct})")
+        if opened_s <= JOIN_S:
+            break
+        assert left, "too late each time"
     if not direct:
         time.sleep(3.0)
         assert not is_direct(mesh, here, there)
@@ -49,7 +52,7 @@ def test_a_pair_of_any_kind_meets_and_directly_where_it_can_be(mesh: Mesh, kind:
     assert mesh.settle(here, there).loss_ratio == 0
 
 
-def test_a_nat_that_gets_another_address_is_gone_round_by_a_relay_meanwhile(mesh: Mesh) -> None:
+def test_a_nat_that_gets_another_address_costs_less_than_a_second(mesh: Mesh) -> None:
     """Traffic goes by a relay while the new address gets round; then the NATs open for each other again."""
     addresses = [nat.outside_of("r1"), *(f"10.2.0.{21 + number}" for number in range(TRIES))]
     for before, moved in pairwise(addresses):
@@ -64,10 +67,9 @@ def test_a_nat_that_gets_another_address_is_gone_round_by_a_relay_meanwhile(mesh
         wait_until(lambda: is_direct(mesh, "r1", "r2") and is_direct(mesh, "r2", "r1"), links(mesh))
         print(f"known after {known_s:.1f} s, direct after {time.monotonic() - begun:.1f} s, probes and all")
         assert mesh.settle("r2", "r1").loss_ratio == 0
-        back = after_the_gap(met)
-        if back and back.rtt_ns >= BY_RELAY_NS:
-            break  # no gap: all went by the relay just then
-        assert moved != addresses[-1], "never by a relay, or not noticed, each time"
+        if 0 < met.outage_ns < OUTAGE_NS:
+            break  # 0: all went by the relay just then
+        assert moved != addresses[-1], "too long, or not noticed, each time"
 
 
 def test_what_others_see_of_a_node_is_shown(mesh: Mesh) -> None:
@@ -93,13 +95,6 @@ def meet(mesh: Mesh, kind: str) -> tuple[float, float]:
     if direct:
         wait_until(lambda: is_direct(mesh, there, here) and is_direct(mesh, here, there), kind)
     return met_s, time.monotonic() - begun
-
-
-def after_the_gap(met: Measurement) -> Sample | None:
-    """The first probe that was answered after the longest gap."""
-    gaps = [(late.number - early.number, late) for early, late in pairwise(met.samples)]
-    longest, back = max(gaps, key=lambda gap: gap[0])
-    return back if longest > 1 else None
 
 
 def peers(mesh: Mesh, node: str) -> dict[str, dict[str, Any]]:
