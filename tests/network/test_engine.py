@@ -23,6 +23,8 @@ from tests.network.engines import WAIT_S, Agent, Host, connect, make_pair, snaps
 
 OFFLOADS = ("tun_checksum", "tun_segmentation", "tun_udp_segmentation", "udp_gso", "udp_gro")
 TRANSFER_BYTES = 20_000_000
+TRIES = 3
+"""Where other programs have the cores a link may go down for a moment, but not each time."""
 
 
 def start_pair(stack: ExitStack, a: Host, b: Host) -> tuple[Agent, Agent]:
@@ -101,11 +103,21 @@ def test_bytes_arrive_with_an_offload_switched_off_at_one_end(
         assert transfer(b, a, address, TRANSFER_BYTES // 4)
 
 
-def test_offloads_that_fail_in_mid_transfer_are_given_up_and_nothing_else_is(
-    stack: ExitStack, tmp_path: Path
-) -> None:
+def test_offloads_that_fail_in_mid_transfer_are_given_up_and_nothing_else_is(tmp_path: Path) -> None:
+    for left in reversed(range(TRIES)):
+        folder = tmp_path / str(left)
+        folder.mkdir()
+        with ExitStack() as stack:
+            logs = [host.log.read_text() for host in give_up_offloads(stack, folder)]
+        if all("link_state" not in log.partition("state=up")[2] for log in logs):
+            break
+        assert left, "the session was lost each time"
+
+
+def give_up_offloads(stack: ExitStack, folder: Path) -> tuple[Host, Host]:
+    """Have two offloads fail at both ends of a transfer, which arrives whole."""
     faults = ("fault.tun_segmentation=40", "fault.udp_gso=40")
-    a, b = Host(1, tmp_path, settings=faults), Host(2, tmp_path, settings=faults)
+    a, b = Host(1, folder, settings=faults), Host(2, folder, settings=faults)
     start_pair(stack, a, b)
     for address in b.addresses:
         assert transfer(a, b, address)
@@ -117,6 +129,7 @@ def test_offloads_that_fail_in_mid_transfer_are_given_up_and_nothing_else_is(
         said = host.log.read_text()
         assert set(re.findall(r"\w+_step_downs=\d+", said)) == given_up
         assert "error" not in said
+    return a, b
 
 
 def test_a_train_of_small_datagrams_arrives_as_it_was_sent(stack: ExitStack, tmp_path: Path) -> None:
