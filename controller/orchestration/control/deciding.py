@@ -66,9 +66,9 @@ def decide(
     none is to run, because nobody asks for it. ``tallies``: what users met with its revisions. Times are Unix
     seconds.
     """
-    given_up = [GiveUp(_pod(one), one.node, one.lease_s) for one in instances if one.lost]
+    gone = given_up(instances)
     if app.metadata.deletion_timestamp is not None:
-        return Decided((*given_up, *_end(app, instances)))
+        return Decided((*gone, *_end(app, instances)))
     if FINALIZER not in app.metadata.finalizers:
         kept = {"metadata": {"finalizers": [*app.metadata.finalizers, FINALIZER]}}
         return Decided((Change(_app(app), kept),))
@@ -90,7 +90,7 @@ def decide(
         rollout, revisions = replace(rollout, phase="Done"), revisions.settled()
     findings = Findings(instances, slots, rollout, revisions, chosen, problem, asleep, steps == Steps())
     intents: list[Intent] = [
-        *given_up,
+        *gone,
         *_adopted(app, instances),
         *(Make(POD, body) for body in bodies),
         *_carried(steps, now_s),
@@ -101,6 +101,11 @@ def decide(
         intents.append(Report(_app(app), status))
     due = (steps.due_s, rollouts.due_s(rollout, app.course, instances, now_s))
     return Decided(tuple(intents), min((one for one in due if one is not None), default=None))
+
+
+def given_up(instances: Iterable[Instance]) -> list[Intent]:
+    """Return that pods go which nobody can stop any more, whosever they are."""
+    return [GiveUp(_pod(one), one.node, one.lease_s) for one in instances if one.lost]
 
 
 def _before(app: App) -> Rollout | None:

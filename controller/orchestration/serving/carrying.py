@@ -27,6 +27,7 @@ from controller.orchestration.objects.problems import Problem
 from controller.orchestration.objects.schema import Object
 from controller.orchestration.serving.asking import Target
 from controller.orchestration.serving.verbs import MERGE, Verbs, new_write
+from overlayd.protocol.pod import FINALIZER
 
 LOG = logging.getLogger(__name__)
 MANAGER = "overlayd"
@@ -69,9 +70,9 @@ class Carrier:
             case GiveUp(about):
                 left = self._verbs.delete(self._target(about), _only(about), _write())
                 if left["kind"] != "Status":
-                    self._verbs.patch(
-                        self._target(about), MERGE, {"metadata": {"finalizers": None}}, _write()
-                    )
+                    others = [one for one in left["metadata"]["finalizers"] if one != FINALIZER] or None
+                    freed = {"metadata": {"finalizers": others}}
+                    self._verbs.patch(self._target(about), MERGE, freed, _write())
                 return []
             case Say():
                 self._say(intent)

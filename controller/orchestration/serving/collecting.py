@@ -42,6 +42,10 @@ class Collector:
         self._dependents: deque[Key] = deque()
         self._owners: deque[Key] = deque()
 
+    def begin(self) -> None:
+        """Look at all that depends on anything."""
+        self._dependents.extend(self._change.owned())
+
     def changed(self, key: Key, value: Object) -> None:
         """An object was written."""
         uid = value["metadata"]["uid"]

@@ -16,7 +16,7 @@ import msgspec
 from controller.orchestration.control.addresses import DEFAULT_PREFIX
 from controller.orchestration.control.apps import App, read_app
 from controller.orchestration.control.chosen import Chosen
-from controller.orchestration.control.deciding import DRAIN_S, decide
+from controller.orchestration.control.deciding import DRAIN_S, decide, given_up
 from controller.orchestration.control.demand import Demanded
 from controller.orchestration.control.filling import Rooms
 from controller.orchestration.control.instances import LEASE, Instance, instance_of
@@ -137,6 +137,8 @@ class Controlling:
                 await self._decide(name, app)
             else:
                 self._forget(name)
+        alone = [one for name in self._of_app.keys() - self._apps.all for one in self._instances(name)]
+        await self._do(given_up(one for one in alone if one.node))
         if changed or rerouted or renewed:
             await self._steer(view)
         uids = {pod.metadata.uid for pod in self._pods.all.values()}

@@ -15,7 +15,8 @@ from controller.orchestration.nodes.described import CONDITION
 from controller.orchestration.nodes.presence import Presence
 from controller.orchestration.objects.node import NODE
 from controller.orchestration.objects.schema import Object
-from controller.orchestration.store.store import Key, Store
+from controller.orchestration.serving.verbs import Verbs
+from controller.orchestration.store.store import Key
 from controller.registry import Node, timestamp
 
 _RESTLESS = ("lastSeen", "uplinks")
@@ -29,7 +30,7 @@ def node_object(
     """Return a node as the API shows it, without a resourceVersion. ``before``: as it was shown last;
     ``now`` is RFC 3339.
     """
-    value: Object = msgspec.to_builtins(node)
+    value: Object = msgspec.json.decode(msgspec.json.encode(node))  # lists, as the store gives them back
     meta: Object = value["metadata"]
     del meta["resourceVersion"]
     name = node.metadata.name
@@ -61,10 +62,12 @@ def node_object(
 
 
 class Mirror:
-    """Keeps a store's nodes those of a registry. ``places``: what the configuration says of them, by name."""
+    """Keeps the objects of nodes those of a registry; what depends on a node goes with it. ``places``: what
+    the configuration says of nodes, by name.
+    """
 
-    def __init__(self, store: Store, presence: Presence, places: Mapping[str, NodeSection]) -> None:
-        self._store = store
+    def __init__(self, verbs: Verbs, presence: Presence, places: Mapping[str, NodeSection]) -> None:
+        self._verbs = verbs
         self._presence = presence
         self._places = places
         self._shown: dict[str, tuple[object, ...]] = {}
@@ -82,7 +85,7 @@ class Mirror:
 
     def _write(self, nodes: list[Node], now_s: int) -> int:
         there: dict[Key, Object] = {}
-        for body in self._store.select(NODE.resource).bodies:
+        for body in self._verbs.store.select(NODE.resource).bodies:
             value: Object = msgspec.json.decode(body)
             there[Key(NODE.resource, "", value["metadata"]["name"])] = value
         wanted: dict[Key, Object] = {}
@@ -98,11 +101,11 @@ class Mirror:
         changed = {key: value for key, value in wanted.items() if not _same(there.get(key), value)}
         gone = {key for key, value in there.items() if key not in wanted or _uid(wanted[key]) != _uid(value)}
         if changed or gone:
-            with self._store.transaction(now_s) as change:
+            with self._verbs.showing() as change:
                 for key in sorted(gone):
-                    change.write(key, lambda _: None)
+                    change.take_away(key)
                 for key, value in changed.items():
-                    change.write(key, lambda _, value=value: value)
+                    change.put(key, value)
         return len(changed.keys() | gone)
 
     def _here(self, node: Node) -> tuple[object, ...]:

@@ -44,7 +44,7 @@ class Policies:
     """``rule`` has the mesh choose paths as a configuration says; ``config`` is that of the file."""
 
     def __init__(self, verbs: Verbs, hub: Hub, config: Config, rule: Callable[[Config], None]) -> None:
-        self._store = verbs.store
+        self._verbs = verbs
         self._carrier = Carrier(verbs)
         self._config = config
         self._rule = rule
@@ -67,16 +67,15 @@ class Policies:
         """Have the mesh follow what objects say now, and objects say what is followed. On the event loop."""
         self._known.catch_up()
         there = self._known.all
-        now_s = int(time.time())
-        now = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(now_s))
+        now = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
         made = ruled(self._config, there.values(), now)
         self._rule(made.config)
-        with self._store.transaction(now_s) as change:
+        with self._verbs.showing() as change:
             for name, value in made.shown.items():
-                change.write(_key(name), lambda live, value=value: _shown(live, value, now))
+                change.put(_key(name), _shown(change.read(_key(name)), value, now))
             for key in there:
                 if key.name not in made.shown and key.name not in made.statuses:
-                    change.write(_key(key.name), lambda _: None)
+                    change.take_away(_key(key.name))
         self._carrier.carry(
             Report(_about(value), made.statuses[key.name])
             for key, value in there.items()

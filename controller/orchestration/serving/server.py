@@ -99,7 +99,7 @@ async def orchestration(
         listening.close()
         raise
     leaf = _certificate(state, section.listen)
-    mirror = Mirror(serving.store, nodes.presence, state.config.nodes)
+    mirror = Mirror(serving.objects, nodes.presence, state.config.nodes)
     config = uvicorn.Config(
         serving.api, lifespan="off", log_config=None, access_log=False, server_header=False,
         timeout_keep_alive=60, http=Certified, **WEBSOCKET,

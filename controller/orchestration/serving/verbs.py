@@ -7,6 +7,7 @@ import os
 import time
 import uuid
 from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
 from typing import Any, TypeAlias, cast
 
 import msgspec
@@ -75,7 +76,9 @@ class Verbs:
         self._guard = guard
 
     def begin(self) -> None:
-        """Make what has to be there: the namespace ``default``."""
+        """Make what has to be there, the namespace ``default``, and collect what depends on what is not."""
+        with self.showing() as change:
+            change.collector.begin()
         if NAMESPACE in self.kinds:
             key = Key(NAMESPACE.resource, "", FIRST_NAMESPACE)
             if self.store.read(key) is None:
@@ -85,8 +88,15 @@ class Verbs:
 
     def forget_events(self) -> None:
         """Delete events that are over an hour old."""
-        now = int(time.time())
-        self.store.forget(EVENT.resource, now - EVENTS_KEPT_S, now)
+        old = self.store.unchanged(EVENT.resource, int(time.time()) - EVENTS_KEPT_S)
+        if old:
+            with self.showing() as change:
+                for key in old:
+                    change.take_away(key)
+
+    def showing(self) -> AbstractContextManager[Writing]:
+        """Write objects, all or none, that show what the controller knows: those that nobody else changes."""
+        return writing(self.store, self.kinds, new_write("overlayd"))
 
     def read(self, target: Target) -> Object:
         """Return an object, or its scale."""

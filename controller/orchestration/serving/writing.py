@@ -49,6 +49,11 @@ class Writing:
             "metadata": {**body["metadata"], "resourceVersion": gone["metadata"]["resourceVersion"]},
         }
 
+    def take_away(self, key: Key) -> None:
+        """Have an object go at once, whatever holds it: what it shows is not there any more."""
+        if (live := self.read(key)) is not None:
+            self._end(key, live)
+
     def delete(self, key: Key, live: Object, asked: Propagation) -> Object | None:
         """Delete an object; return it as long as finalizers hold it."""
         return self._delete(key, live, asked, self._write)

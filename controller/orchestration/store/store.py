@@ -124,6 +124,15 @@ class Store:
         )
         return [Change(*row) for row in rows]
 
+    def unchanged(self, resource: str, since_s: int) -> list[Key]:
+        """Return the keys of objects that nobody has changed since ``since_s`` (Unix seconds)."""
+        rows = self._reader.execute(
+            "SELECT o.resource, o.namespace, o.name FROM objects o "
+            "LEFT JOIN changes c ON c.version = o.version WHERE o.resource = ? AND coalesce(c.at, 0) < ?",
+            (resource, since_s),
+        )
+        return [Key(*row) for row in rows]
+
     def _position(self) -> tuple[int, int]:
         version, oldest = self._reader.execute("SELECT version, oldest FROM position").fetchone()
         return version, oldest
@@ -155,19 +164,6 @@ class Store:
         if change.written:
             for listener in self._listeners:
                 listener()
-
-    def forget(self, resource: str, before_s: int, now_s: int) -> int:
-        """Delete objects of a resource that nobody has changed since ``before_s``; return how many."""
-        rows = self._reader.execute(
-            "SELECT o.namespace, o.name FROM objects o LEFT JOIN changes c ON c.version = o.version "
-            "WHERE o.resource = ? AND coalesce(c.at, 0) < ?",
-            (resource, before_s),
-        ).fetchall()
-        if rows:
-            with self.transaction(now_s) as change:
-                for namespace, name in rows:
-                    change.write(Key(resource, namespace, name), lambda _: None)
-        return len(rows)
 
     def _trim(self, now_s: int) -> None:
         """Bound the history; a tenth more than asked for may stand, so that few writes pay for it."""
@@ -208,6 +204,11 @@ class Transaction:
     def owned_by(self, uid: str) -> list[Key]:
         """Return the keys of all objects that name ``uid`` as an owner."""
         rows = self._writer.execute("SELECT resource, namespace, name FROM owned WHERE owner = ?", (uid,))
+        return [Key(*row) for row in rows]
+
+    def owned(self) -> list[Key]:
+        """Return the keys of all objects that name owners."""
+        rows = self._writer.execute("SELECT DISTINCT resource, namespace, name FROM owned")
         return [Key(*row) for row in rows]
 
     def write(self, key: Key, decide: Decide) -> Object | None:

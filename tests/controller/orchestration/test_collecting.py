@@ -10,17 +10,22 @@ from typing import Any
 import msgspec
 import pytest
 
+from controller.orchestration.nodes.presence import Presence
 from controller.orchestration.objects.app import APP
-from controller.orchestration.objects.core import NAMESPACE
+from controller.orchestration.objects.core import EVENT, NAMESPACE
 from controller.orchestration.objects.kinds import Kind
+from controller.orchestration.objects.node import NODE
 from controller.orchestration.objects.pod import POD
 from controller.orchestration.objects.policy import POLICY
 from controller.orchestration.objects.problems import Problem
 from controller.orchestration.objects.schema import Object
 from controller.orchestration.objects.usergroup import USER_GROUP
 from controller.orchestration.serving.asking import Target
+from controller.orchestration.serving.mirror import Mirror
 from controller.orchestration.serving.verbs import MERGE, Verbs, new_write
-from controller.orchestration.store.store import Store
+from controller.orchestration.store.store import Key, Store
+from controller.registry import Metadata, Node, NodeSpec
+from overlayd.model.ids import NodeId
 from tests.controller.orchestration.stage import Stage
 from tests.kubernetes.trial import KINDS
 
@@ -28,9 +33,10 @@ from tests.kubernetes.trial import KINDS
 class Objects:
     """Objects of one store; those of `USER_GROUP` unless another kind is named."""
 
-    def __init__(self, store: Store) -> None:
-        self.store = store
-        self.verbs = Verbs(KINDS, store)
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.store = Store(path)
+        self.verbs = Verbs(KINDS, self.store)
         self.verbs.begin()
 
     def make(
@@ -70,9 +76,9 @@ class Objects:
 
 @pytest.fixture
 def objects(tmp_path: Path) -> Iterator[Objects]:
-    store = Store(tmp_path / "objects.db")
-    yield Objects(store)
-    store.close()
+    made = Objects(tmp_path / "objects.db")
+    yield made
+    made.store.close()
 
 
 def of(owner: Object, *, block: bool = True, uid: str = "") -> Object:
@@ -270,17 +276,75 @@ def test_a_dry_run_deletes_nothing(objects: Objects) -> None:
 
 def test_who_owns_whom_is_known_after_a_restart_and_of_an_older_database(tmp_path: Path) -> None:
     path = tmp_path / "objects.db"
-    store = Store(path)
-    objects = Objects(store)
+    objects = Objects(path)
     objects.make("leaf", of(objects.make("owner")))
-    store.close()
+    objects.store.close()
     older = sqlite3.connect(path)
     older.executescript("DROP TABLE owned; PRAGMA user_version = 1;")
     older.close()
-    again = Store(path)
-    Objects(again).delete("owner")
-    assert Objects(again).names() == []
-    again.close()
+    again = Objects(path)
+    again.delete("owner")
+    assert again.names() == []
+    again.store.close()
+
+
+def test_what_an_older_program_left_behind_is_collected_at_the_start(objects: Objects) -> None:
+    owner = objects.make("owner")
+    objects.make("leaf", of(owner))
+    objects.make("other", of(objects.make("lasting")))
+    key = Key(USER_GROUP.resource, "default", "owner")
+    objects.store.write(key, lambda _: None, 0)
+    assert objects.names() == ["lasting", "leaf", "other"]
+    objects.verbs.begin()
+    assert objects.names() == ["lasting", "other"]
+
+
+# What the controller shows
+
+
+def member(name: str, uid: str) -> Node:
+    spec = NodeSpec(NodeId(1), "", (), relay=False)
+    return Node(Metadata(name, uid, "2026-01-01T00:00:00Z"), spec)
+
+
+def test_what_depends_on_a_node_goes_when_it_leaves_the_mesh(objects: Objects) -> None:
+    mirror = Mirror(objects.verbs, Presence(), {})
+    mirror.reflect([member("paris", "1"), member("tokyo", "2")], 0)
+    paris, tokyo = (objects.verbs.read(Target(NODE, None, name)) for name in ("paris", "tokyo"))
+    objects.make("middle", of(paris))
+    objects.make("shared", of(paris), of(tokyo))
+    objects.make("held", of(paris), holds="test/wait")
+    mirror.reflect([member("paris", "1"), member("tokyo", "2")], 0)
+    assert objects.names() == ["held", "middle", "shared"]
+    since = objects.store.version()
+    mirror.reflect([member("tokyo", "2")], 0)
+    seen = objects.seen(since)
+    assert seen[0] == "DELETED paris"
+    assert sorted(seen[1:]) == ["DELETED middle", "MODIFIED held", "MODIFIED shared"]
+    assert objects.read("shared")["metadata"]["ownerReferences"] == [of(tokyo)]
+    assert marks(objects.read("held")) == ["test/wait"]
+
+
+def test_another_host_of_a_nodes_name_owns_nothing_of_the_first(objects: Objects) -> None:
+    mirror = Mirror(objects.verbs, Presence(), {})
+    mirror.reflect([member("paris", "1")], 0)
+    objects.make("leaf", of(objects.verbs.read(Target(NODE, None, "paris"))))
+    mirror.reflect([member("paris", "2")], 0)
+    assert objects.names() == []
+    assert objects.verbs.read(Target(NODE, None, "paris"))["metadata"]["uid"] == "2"
+
+
+def test_what_depends_on_an_event_goes_with_its_hour(objects: Objects) -> None:
+    about = {"kind": "UserGroup", "namespace": "default", "name": "x"}
+    body: Object = {"metadata": {"name": "said"}, "involvedObject": about, "reason": "Said"}
+    event = objects.verbs.create(Target(EVENT, "default"), body, new_write("test"))
+    objects.make("leaf", of(event))
+    objects.verbs.forget_events()
+    assert objects.names() == ["leaf"] and objects.names(EVENT) == ["said"]
+    with sqlite3.connect(objects.path) as database:
+        database.execute("UPDATE changes SET at = at - 3601")
+    objects.verbs.forget_events()
+    assert objects.names() == [] and objects.names(EVENT) == []
 
 
 # An app and its pods

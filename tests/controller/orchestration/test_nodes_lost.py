@@ -6,7 +6,10 @@ import pytest
 
 from controller.orchestration.objects.app import APP
 from controller.orchestration.objects.pod import POD
+from controller.orchestration.serving.asking import Target
+from controller.orchestration.serving.verbs import new_write
 from overlayd.model.lease import LEASE_S, longest_lease_s, wait_s
+from overlayd.protocol.pod import FINALIZER
 from tests.controller.orchestration.stage import Stage
 
 
@@ -116,6 +119,26 @@ def test_an_app_is_deleted_though_a_node_of_it_is_gone_for_good(tmp_path: Path) 
     stage.around.nodes = ["b"]
     stage.run(3)
     assert stage.all(APP) == [] and stage.all(POD) == []
+
+
+def test_pods_of_no_app_go_with_their_node_but_what_others_hold_them_for(tmp_path: Path) -> None:
+    stage = Stage(tmp_path, "a", "b")
+    for name, *more in (("mine", "test/wait"), ("plain",), ("there",)):
+        body = {
+            "metadata": {"name": name, "finalizers": [FINALIZER, *more]},
+            "spec": {"nodeName": "b" if name == "there" else "a", "containers": [{"name": "main"}]},
+        }
+        stage.verbs.create(Target(POD, "default"), body, new_write("test"))
+    stage.silent.add("a")
+    stage.run(500)
+    assert len(stage.pods()) == 3, "the node may come back"
+    stage.around.nodes = ["b"]
+    stage.run(3)
+    left = {one["metadata"]["name"]: one["metadata"]["finalizers"] for one in stage.pods()}
+    assert left == {"mine": ["test/wait"], "there": [FINALIZER]}
+    version = stage.store.version()
+    stage.run(3)
+    assert stage.store.version() == version, "nothing is written while nothing changes"
 
 
 def test_a_port_that_another_has_is_said(tmp_path: Path) -> None:
