@@ -16,8 +16,10 @@ PRICE_LABEL = "overlayd.io/price-per-hour"
 _RESOURCES = {"cpuMilli": "cpu", "memoryBytes": "memory", "diskBytes": "disk", "mbps": "mbps"}
 
 
-def host_of(node: Object, taken: Mapping[str, float], alive: bool, up: float = 1.0) -> Host:
-    """Return a node. ``taken`` is what replicas have of it, ``up`` the share of the time it was there."""
+def host_of(node: Object, taken: Mapping[str, float], alive: bool, reached: bool, up: float = 1.0) -> Host:
+    """Return a node. ``taken`` is what replicas have of it, ``reached``: by the controller;
+    ``up``: the share of the time it was there.
+    """
     meta, status = node["metadata"], node.get("status", {})
     labels: dict[str, str] = meta.get("labels", {})
     told: Mapping[str, Any] = status.get("capacity", {})
@@ -38,6 +40,7 @@ def host_of(node: Object, taken: Mapping[str, float], alive: bool, up: float = 1
         taints,
         labels.get(REGION_LABEL, ""),
         alive,
+        reached,
         serves,
         _price(labels),
         up,

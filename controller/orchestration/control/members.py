@@ -25,6 +25,11 @@ class Member:
     silent_s: float = 0.0
     joined: bool = True
 
+    @property
+    def reached(self) -> bool:
+        """Whether it was answered lately, so that something can be begun on it."""
+        return self.joined and self.silent_s < HEARD_S
+
 
 def is_seen(silent_ns: int, mesh: bool) -> bool:
     """Tell whether a node is seen: ``silent_ns`` since it was last answered (or since the controller began,

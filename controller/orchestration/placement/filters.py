@@ -80,6 +80,9 @@ def _nearest(one: Filter, world: World) -> str:
 def _filters(wanted: Wanted, world: World, held: Held) -> Iterator[Filter]:
     hosts = world.hosts
     yield Filter("alive", world.away, lambda _: "it is not there")
+    yield Filter(
+        "reached", _silent(world, held), lambda _: "only the mesh hears it; nothing can be begun there"
+    )
     yield Filter("workload", world.idle, lambda _: "it runs no applications")
     if wanted.runtime:
         missing = [wanted.runtime not in host.runtimes for host in hosts]
@@ -105,6 +108,13 @@ def with_own(world: World, resource: str, asked: float, held: Held) -> F64:
         if (node := world.index.get(name)) is not None:
             free[node] += asked
     return free
+
+
+def _silent(world: World, held: Held) -> F64:
+    """Return [node] 1 where nothing can be begun; what the app has there goes on."""
+    silent = world.silent.copy()
+    silent[[world.index[name] for name in held.nodes if name in world.index]] = 0.0
+    return silent
 
 
 def untolerated_preferences(wanted: Wanted, world: World) -> F64:

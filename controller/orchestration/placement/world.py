@@ -35,9 +35,9 @@ class Taint:
 @dataclass(frozen=True, slots=True)
 class Host:
     """One node. ``capacity`` is all that apps may have of it, ``free`` what no replica has, by name of the
-    resource (`wanted`); ``serves``: it has told what it has, so that it can run anything. ``price`` is of a
-    replica and hour; ``up`` the share of the time that it was lately there, 0..1; ``runtimes`` what it can
-    run apps with.
+    resource (`wanted`); ``reached``: the controller is answered there, so that something can be begun;
+    ``serves``: it has told what it has, so that it can run anything. ``price`` is of a replica and hour;
+    ``up`` the share of the time that it was lately there, 0..1; ``runtimes`` what it can run apps with.
     """
 
     name: str
@@ -47,6 +47,7 @@ class Host:
     taints: tuple[Taint, ...] = ()
     region: str = ""
     alive: bool = True
+    reached: bool = True
     serves: bool = True
     price: float = 0.0
     up: float = 1.0
@@ -110,6 +111,11 @@ class World:
     def away(self) -> F64:
         """Return [node] 1 where it is not there."""
         return np.array([not host.alive for host in self.hosts], np.float64)
+
+    @cached_property
+    def silent(self) -> F64:
+        """Return [node] 1 where it is there, but the controller does not reach it."""
+        return np.array([host.alive and not host.reached for host in self.hosts], np.float64)
 
     @cached_property
     def idle(self) -> F64:

@@ -88,7 +88,7 @@ class Controlling:
         self._rooms = Rooms()
         self._members: dict[str, Member] = {}
         self._view: View | None = None
-        self._viewed = (0.0, frozenset[str]())
+        self._viewed = (0.0, frozenset[str](), frozenset[str]())
         self._on_node: dict[str, list[Pod]] = {}
         self._of_app: dict[Name, list[Pod]] = {}
         self._taken: dict[str, dict[int, str]] = {}
@@ -231,10 +231,11 @@ class Controlling:
         """Return the mesh as it is, at most a second old, and whether it was looked at anew."""
         now_s = self._now_s()
         living = frozenset(name for name, member in self._members.items() if member.seen)
-        at_s, lived = self._viewed
-        if self._view is not None and now_s - at_s < ROUND_S and living == lived:
+        reached = frozenset(name for name, member in self._members.items() if member.reached)
+        at_s, *before = self._viewed
+        if self._view is not None and now_s - at_s < ROUND_S and before == [living, reached]:
             return self._view, False
-        self._view, self._viewed = self._around.look(living), (now_s, living)
+        self._view, self._viewed = self._around.look(living, reached), (now_s, living, reached)
         await asyncio.to_thread(self._view.prepare)
         return self._view, True
 

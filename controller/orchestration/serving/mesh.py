@@ -51,9 +51,9 @@ class Mesh:
         glance = self._glance()
         return frozenset(name for name, heard in zip(glance.names, glance.heard, strict=True) if heard)
 
-    def look(self, living: frozenset[str]) -> "Moment":
+    def look(self, living: frozenset[str], reached: frozenset[str]) -> "Moment":
         """Return the mesh at this moment."""
-        return Moment(self._store, self._outlook, self._questions, self._glance(), living)
+        return Moment(self._store, self._outlook, self._questions, self._glance(), living, reached)
 
     def _glance(self) -> Glance:
         return self._outlook.glance(self._service.core, now())
@@ -69,11 +69,13 @@ class Moment:
         questions: dict[str, tuple[Question, ...]],
         glance: Glance,
         living: frozenset[str],
+        reached: frozenset[str],
     ) -> None:
         self._store = store
         self._outlook = outlook
         self._questions = questions
         self._living = living
+        self._reached = reached
         self._glance = glance
         self._index = {name: place for place, name in enumerate(glance.names)}
 
@@ -139,7 +141,12 @@ class Moment:
             pod = msgspec.convert(value, Pod)
             self._count(pod, taken, placed)
         hosts = tuple(
-            host_of(known.get(name, {"metadata": {"name": name}}), taken.get(name, {}), name in self._living)
+            host_of(
+                known.get(name, {"metadata": {"name": name}}),
+                taken.get(name, {}),
+                name in self._living,
+                name in self._reached,
+            )
             for name in self._glance.names
         )
         groups = {

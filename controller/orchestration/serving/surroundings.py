@@ -56,6 +56,6 @@ class Surroundings(Protocol):
         """Return the nodes that others of the mesh hear."""
         ...
 
-    def look(self, living: frozenset[str]) -> View:
-        """Return the mesh at this moment, in which these nodes live."""
+    def look(self, living: frozenset[str], reached: frozenset[str]) -> View:
+        """Return the mesh at this moment: which nodes live, and which of them the controller reaches."""
         ...

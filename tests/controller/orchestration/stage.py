@@ -47,24 +47,28 @@ class Around:
     def heard(self) -> frozenset[str]:
         return frozenset(self.mesh)
 
-    def look(self, living: frozenset[str]) -> "Seen":
-        return Seen(self, living)
+    def look(self, living: frozenset[str], reached: frozenset[str]) -> "Seen":
+        return Seen(self, living, reached)
 
 
 class Seen:
     """The mesh at one moment."""
 
-    def __init__(self, around: Around, living: frozenset[str]) -> None:
+    def __init__(self, around: Around, living: frozenset[str], reached: frozenset[str]) -> None:
         self._around = around
         self._living = living
+        self._reached = reached
 
     def prepare(self) -> None:
         pass
 
     def choose(self, asked: Sequence[Asked]) -> list[Chosen]:
-        living = [node for node in self._around.order if node in self._living]
-        ms = dict.fromkeys(living, 10.0)
-        return [Chosen(tuple(living[: max(1, one.app.spec.least)]), ms=ms) for one in asked]
+        return [self._chosen(one) for one in asked]
+
+    def _chosen(self, asked: Asked) -> Chosen:
+        there = self._reached | self._living.intersection(asked.held.nodes)
+        living = [node for node in self._around.order if node in self._living & there]
+        return Chosen(tuple(living[: max(1, asked.app.spec.least)]), ms=dict.fromkeys(living, 10.0))
 
     def explain(self, asked: Asked) -> Object:
         return {"nodes": list(self.choose([asked])[0].nodes)}

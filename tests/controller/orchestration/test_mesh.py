@@ -57,7 +57,7 @@ def test_apps_go_to_nodes_that_can_take_them(tmp_path: Path) -> None:
             running.service.core.frame(now())  # whoever has just arrived is taken in
             mesh = Mesh(running.service, store)
             assert sorted(mesh.addresses()) == ["paris", "tokyo"] and all(mesh.addresses().values())
-            view = mesh.look(frozenset({"paris", "tokyo"}))
+            view = mesh.look(frozenset({"paris", "tokyo"}), frozenset({"paris", "tokyo"}))
             view.prepare()
             small, large = app(verbs), app(verbs, resources={"requests": {"cpu": 64}})
             fits, refused = view.choose([Asked(small, Held()), Asked(large, Held())])
@@ -66,7 +66,7 @@ def test_apps_go_to_nodes_that_can_take_them(tmp_path: Path) -> None:
             near = view.distance("paris", "paris")
             assert near is not None and near < 1.0
             assert view.distance("paris", "tokyo") is None and view.distance("paris", "nowhere") is None
-            gone = mesh.look(frozenset({"tokyo"}))
+            gone = mesh.look(frozenset({"tokyo"}), frozenset({"tokyo"}))
             gone.prepare()
             assert gone.choose([Asked(small, Held())])[0].nodes == ()
             store.close()

@@ -70,6 +70,16 @@ def test_a_singleton_is_started_elsewhere_only_when_the_first_has_ended(tmp_path
     assert pod["metadata"]["uid"] not in stage.loops.leases.answer("a", stage.now_ns)
 
 
+def test_a_singleton_is_not_begun_again_where_only_the_mesh_hears_the_node(tmp_path: Path) -> None:
+    stage = lost(tmp_path, secondCopy=False)
+    stage.around.mesh.add("a")
+    made: set[str] = set()
+    for _ in range(120):
+        stage.run(1)
+        made |= {pod["metadata"]["uid"] for pod in stage.pods()}
+    assert len(made) == 2 and stage.nodes() == ["b"]
+
+
 def test_a_lease_is_not_shorter_than_one_that_can_be_renewed(tmp_path: Path) -> None:
     stage = Stage(tmp_path, "a", "b")
     stage.apply("qc", autonomy={"offline": "stop", "replaceAfter": "5s"})

@@ -108,13 +108,14 @@ def test_a_node_is_as_its_object_says_without_what_replicas_have() -> None:
             "runtimes": {"docker": "20.10.24"},
         },
     }
-    host = host_of(node, {"cpu": 500.0, "gpu": 1.0}, alive=True)
+    host = host_of(node, {"cpu": 500.0, "gpu": 1.0}, alive=True, reached=False)
     assert host.free == {"cpu": 3500.0, "memory": 2.0**33, "mbps": 100.0, "gpu": 1.0}
     assert (host.region, host.price, host.serves) == ("eu", 0.04, True)
+    assert host.alive and not host.reached
     assert host.taints == (Taint("gpu", "big", "NoExecute"),)
     assert host.runtimes == {"docker"}
     plain = host_of(
-        {"metadata": {"name": "bare", "labels": {"overlayd.io/price-per-hour": "cheap"}}}, {}, True
+        {"metadata": {"name": "bare", "labels": {"overlayd.io/price-per-hour": "cheap"}}}, {}, True, True
     )
     assert (plain.serves, plain.price) == (False, 0.0)
 

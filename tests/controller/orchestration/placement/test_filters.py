@@ -14,6 +14,7 @@ SMALL = {"cpu": 200.0, "memory": 2.0**30}
     ("refused", "asked", "told"),
     [
         (host("b", alive=False), {}, "alive: it is not there"),
+        (host("b", reached=False), {}, "reached: only the mesh hears it; nothing can be begun there"),
         (host("b", serves=False), {}, "workload: it runs no applications"),
         (host("b", free=SMALL), {}, "cpu: 500m asked, 200m free, 300m short"),
         (
