@@ -202,6 +202,12 @@ test-systemd: deb ## the packages in containers with a real systemd: quick start
 	    apt-get install --yes --no-install-recommends docker.io debootstrap
 	$(BIN)/python -m tests.systemd --runs $(RUNS)
 
+.PHONY: test-autonomy
+test-autonomy: deb ## a site without its controller: link cut, agent, engine and unit killed, host rebooted; apps from zero (8 minutes; root)
+	@for program in docker dockerd debootstrap; do command -v $$program > /dev/null || missing=1; done; [ -z "$${missing:-}" ] || \
+	    apt-get install --yes --no-install-recommends docker.io debootstrap
+	$(BIN)/python -m tests.autonomy
+
 # What the runner clab needs of this machine.
 CONTAINERLAB_PACKAGES := docker.io debootstrap python3-jsonschema
 define containerlab-packages

@@ -12,11 +12,11 @@ import shutil
 import subprocess
 import time
 from collections.abc import Generator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 FOLDER = Path("/var/tmp/overlayd-systemd")
-IMAGE = "overlayd-test-systemd:bookworm"
 NETWORK = "overlayd-test-systemd"
 SUITE = "bookworm"
 INCLUDED = "systemd,systemd-sysv,dbus,python3,iproute2,nftables,iputils-ping,procps,ca-certificates"
@@ -24,6 +24,18 @@ INCLUDED = "systemd,systemd-sysv,dbus,python3,iproute2,nftables,iputils-ping,pro
 CARRIERS = "/root/carriers"
 """Packages that lie in the image, not installed: those that lead users to apps, with what they depend on."""
 BOOT_S = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class Image:
+    """What hosts boot: a Debian with packages. ``options``: more of `docker run` for them."""
+
+    name: str = "overlayd-test-systemd:bookworm"
+    included: str = INCLUDED
+    options: tuple[str, ...] = ()
+
+
+PLAIN = Image()
 
 
 def run(*command: str, timeout_s: float = 300, quiet: bool = False) -> str:
@@ -35,7 +47,7 @@ def run(*command: str, timeout_s: float = 300, quiet: bool = False) -> str:
 
 
 @contextlib.contextmanager
-def daemon(folder: Path = FOLDER) -> Generator[None]:
+def daemon(image: Image = PLAIN, folder: Path = FOLDER) -> Generator[None]:
     """A Docker daemon, ours, in ``folder``, if there is none; what this run made is removed at its end."""
     own: subprocess.Popen[bytes] | None = None
     folder.mkdir(exist_ok=True)
@@ -62,7 +74,7 @@ def daemon(folder: Path = FOLDER) -> Generator[None]:
     finally:
         run("docker", "network", "rm", NETWORK, quiet=True)
         if "OVERLAYD_SYSTEMD_KEEP" not in os.environ:
-            run("docker", "image", "rm", "--force", IMAGE, quiet=True)
+            run("docker", "image", "rm", "--force", image.name, quiet=True)
         if own is not None:
             own.terminate()
             own.wait(30)
@@ -70,15 +82,14 @@ def daemon(folder: Path = FOLDER) -> Generator[None]:
                 shutil.rmtree(folder, ignore_errors=True)
 
 
-def make_image(folder: Path = FOLDER) -> None:
+def make_image(image: Image = PLAIN, folder: Path = FOLDER) -> None:
     """A minimal Debian with systemd, made in ``folder``, unless it is there from a run that kept it."""
-    if run("docker", "image", "ls", "--quiet", IMAGE).strip():
+    if run("docker", "image", "ls", "--quiet", image.name).strip():
         return
     root = folder / "root"
     shutil.rmtree(root, ignore_errors=True)
-    run(
-        "debootstrap", "--variant=minbase", f"--include={INCLUDED}", SUITE, str(root), mirror(), timeout_s=900
-    )
+    included = f"--include={image.included}"
+    run("debootstrap", "--variant=minbase", included, SUITE, str(root), mirror(), timeout_s=900)
     for step in (
         "apt-get update --quiet",
         f"mkdir -p {CARRIERS}/partial",
@@ -90,7 +101,8 @@ def make_image(folder: Path = FOLDER) -> None:
         shutil.rmtree(root / emptied)
         (root / emptied / "partial").mkdir(parents=True)
     packed = subprocess.Popen(["tar", "-C", str(root), "-c", "."], stdout=subprocess.PIPE)
-    subprocess.run(["docker", "import", "-", IMAGE], stdin=packed.stdout, check=True, capture_output=True)
+    made = ["docker", "import", "-", image.name]
+    subprocess.run(made, stdin=packed.stdout, check=True, capture_output=True)
     packed.wait()
     shutil.rmtree(root)
 
@@ -105,9 +117,10 @@ def mirror() -> str:
 class Machine:
     """A host. ``shell`` runs in it as root would type it."""
 
-    def __init__(self, name: str, address: str) -> None:
+    def __init__(self, name: str, address: str, image: Image = PLAIN) -> None:
         self.name = name
         self.address = address
+        self._image = image
         self._container = f"overlayd-test-{name}"
 
     def start(self) -> None:
@@ -126,7 +139,8 @@ class Machine:
                 "--env",
                 "container=docker",
             ),
-            *(IMAGE, "/lib/systemd/systemd"),
+            *self._image.options,
+            *(self._image.name, "/lib/systemd/systemd"),
         )
         self.booted()
 
@@ -171,11 +185,11 @@ class Machine:
 
 
 @contextlib.contextmanager
-def machines(names: Sequence[str]) -> Generator[dict[str, Machine]]:
+def machines(names: Sequence[str], image: Image = PLAIN) -> Generator[dict[str, Machine]]:
     """Fresh hosts 192.0.2.1, .2, … of these names, which reach each other."""
     run("docker", "network", "rm", NETWORK, quiet=True)
     run(*("docker", "network", "create", "--subnet", "192.0.2.0/24", "--gateway", "192.0.2.254", NETWORK))
-    made = {name: Machine(name, f"192.0.2.{number}") for number, name in enumerate(names, 1)}
+    made = {name: Machine(name, f"192.0.2.{number}", image) for number, name in enumerate(names, 1)}
     try:
         for machine in made.values():
             machine.start()
