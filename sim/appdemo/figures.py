@@ -46,14 +46,13 @@ def p99_ms(asked: Iterable[Asked]) -> float | None:
 def seconds_until_within(
     asked: Sequence[Asked], since_s: float, until_s: float, bound_ms: float
 ) -> float | None:
-    """How long after ``since_s`` the users were back within a bound for good: from then on, each stretch of
-    `WINDOW_S` until ``until_s`` has its p99 within it. None: they are not.
+    """How long after ``since_s`` the users were back within a bound: at the begin of the first stretch of
+    `WINDOW_S` whose p99 is within it, as is that of all they asked from there until ``until_s``. None: never.
     """
-    starts = [since_s + step * 0.25 for step in range(int((until_s - since_s - WINDOW_S) / 0.25) + 1)]
-    found: float | None = None
-    for start in reversed(starts):
-        p99 = p99_ms(between(asked, start, start + WINDOW_S))
-        if p99 is None or p99 > bound_ms:
-            break
-        found = start - since_s
-    return found
+    for step in range(int((until_s - since_s - WINDOW_S) / 0.25) + 1):
+        start = since_s + step * 0.25
+        first = p99_ms(between(asked, start, start + WINDOW_S))
+        rest = p99_ms(between(asked, start, until_s))
+        if first is not None and rest is not None and max(first, rest) <= bound_ms:
+            return start - since_s
+    return None

@@ -36,6 +36,18 @@ def test_users_are_well_from_the_last_bad_stretch_on() -> None:
     assert seconds_until_within(asked(*times), 100.0, 112.0, 20.0) == pytest.approx(4.0, abs=0.3)
 
 
+def test_one_slow_moment_among_many_good_ones_is_not_a_return_to_bad_times() -> None:
+    # Two seconds of a hundred requests are bad, later ten at once of 3,600.
+    times = [50.0] * 200 + [5.0] * 1000 + [50.0] * 10 + [5.0] * 2590
+    back_s = seconds_until_within(asked(*times, every_s=0.01), 100.0, 138.0, 20.0)
+    assert back_s == pytest.approx(2.0, abs=0.01)
+
+
+def test_users_who_are_well_only_for_a_while_are_not_back() -> None:
+    times = [50.0] * 20 + [5.0] * 60 + [50.0] * 20
+    assert seconds_until_within(asked(*times), 100.0, 110.0, 20.0) is None
+
+
 def test_users_who_stay_badly_off_are_never_well() -> None:
     assert seconds_until_within(asked(*[50.0] * 100), 100.0, 110.0, 20.0) is None
 
